@@ -1,0 +1,1 @@
+//! What an application links to take seats from a Seatkeeper server.

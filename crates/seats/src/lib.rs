@@ -1,0 +1,13 @@
+#![no_std]
+//! Seat accounting: who holds which seat, until when, and why somebody else was refused.
+//!
+//! This crate decides; it never does. It has no clock, no files, no sockets, no threads and no random
+//! numbers: time arrives as an argument (ticks and a civil date), ids and hashes arrive in the request,
+//! and a decision leaves as a list of [`Change`]s that the caller writes to disk.
+//!
+//! Where to look: what a license says is in [`license`], what a set of them grants on a day in
+//! [`evaluate`](mod@evaluate), who holds what in [`ledger`].
+
+extern crate alloc;
+
+pub mod license;

@@ -1,0 +1,1 @@
+//! The protocol as bytes: frames and messages. No IO, no rules.

@@ -1,0 +1,1 @@
+//! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
