@@ -3,11 +3,19 @@
 //!
 //! This crate decides; it never does. It has no clock, no files, no sockets, no threads and no random
 //! numbers: time arrives as an argument (ticks and a civil date), ids and hashes arrive in the request,
-//! and a decision leaves as a list of [`Change`]s that the caller writes to disk.
+//! and a decision leaves as a list of [`Change`](change::Change)s that the caller writes to disk.
 //!
 //! Where to look: what a license says is in [`license`], what a set of them grants on a day in
-//! [`evaluate`](mod@evaluate), who holds what in [`ledger`].
+//! [`evaluate`](mod@evaluate), who holds what in [`ledger`], why not in [`denial`].
 
 extern crate alloc;
 
+pub mod catalog;
+pub mod change;
+pub mod denial;
+pub mod evaluate;
+mod intern;
+pub mod ledger;
 pub mod license;
+pub mod request;
+pub mod version;

@@ -1,0 +1,232 @@
+//! All licenses of a server, grouped by what they grant together, and found by name.
+//!
+//! A [`Catalog`] is built once from what was read and never changes; a reload builds another beside it
+//! (L6). It holds good and refused licenses alike, since both are listed. The order of files and of the
+//! features in them leaves no trace: licenses are sorted by their own content.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use chrono::NaiveDate;
+
+use crate::evaluate::boundaries;
+use crate::license::{KeyType, License, NAME_BYTES_MAX, Name};
+
+/// The licenses of one vendor's feature.
+#[derive(Clone, Debug)]
+pub struct FeatureLicenses {
+    /// Who sells it.
+    pub vendor: Name,
+    /// What it allows, as the first license writes it.
+    pub feature: Name,
+    /// Sorted by content: key type, START, SN, fingerprint, then place.
+    pub licenses: Vec<Arc<License>>,
+    /// For each license the index of the one that counts in its place (L36); its own index if it counts itself.
+    kept: Vec<usize>,
+}
+
+impl FeatureLicenses {
+    fn new(mut licenses: Vec<Arc<License>>) -> FeatureLicenses {
+        licenses.sort_by(|a, b| content_order(a).cmp(&content_order(b)));
+        let kept = keep_one_of_each(&licenses);
+        FeatureLicenses {
+            vendor: licenses[0].vendor.clone(),
+            feature: licenses[0].feature.clone(),
+            licenses,
+            kept,
+        }
+    }
+
+    /// Whether another license with the same identity counts in its place (L36).
+    pub fn is_duplicate(&self, at: usize) -> bool {
+        self.kept[at] != at
+    }
+
+    /// The license that counts in place of a duplicate.
+    pub fn kept_instead(&self, at: usize) -> Option<usize> {
+        self.is_duplicate(at).then(|| self.kept[at])
+    }
+
+    /// The same feature as if one of its licenses were not there.
+    pub(crate) fn without(&self, at: usize) -> FeatureLicenses {
+        let rest = self.licenses.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, l)| l.clone());
+        let licenses: Vec<_> = rest.collect();
+        let kept = keep_one_of_each(&licenses);
+        FeatureLicenses { vendor: self.vendor.clone(), feature: self.feature.clone(), licenses, kept }
+    }
+
+    /// Whether any of its licenses was accepted; a feature of refused licenses alone is listed and not served.
+    pub fn has_good_license(&self) -> bool {
+        self.licenses.iter().any(|l| l.refusal.is_none())
+    }
+}
+
+fn content_order(l: &License) -> impl Ord + '_ {
+    (l.key_type, l.start, &l.sn, l.fingerprint, &l.place.file, l.place.line, l.place.column)
+}
+
+/// L36: of the accepted licenses with one identity (key type and SN, or the same KEY; without an SN the whole
+/// content), the latest ISSUED counts, then the larger COUNT, then the smaller KEY bytes.
+/// A license that is itself refused displaces nobody.
+fn keep_one_of_each(licenses: &[Arc<License>]) -> Vec<usize> {
+    let mut kept: Vec<usize> = (0..licenses.len()).collect();
+    let mut best: BTreeMap<Identity<'_>, usize> = BTreeMap::new();
+    for (at, license) in licenses.iter().enumerate().filter(|(_, l)| l.refusal.is_none()) {
+        let slot = best.entry(identity(license)).or_insert(at);
+        if precedence(license) > precedence(&licenses[*slot]) {
+            *slot = at;
+        }
+    }
+    for (at, license) in licenses.iter().enumerate().filter(|(_, l)| l.refusal.is_none()) {
+        kept[at] = best[&identity(license)];
+    }
+    kept
+}
+
+type Identity<'a> = (KeyType, Option<&'a str>, Option<[u8; 32]>);
+
+fn identity(l: &License) -> Identity<'_> {
+    (l.key_type, l.sn.as_deref(), if l.sn.is_none() { Some(l.fingerprint.0) } else { None })
+}
+
+fn precedence(l: &License) -> impl Ord + '_ {
+    (l.issued, l.count, Reverse(l.signed.as_ref().map(|s| &*s.key)), Reverse(l.fingerprint))
+}
+
+/// Every license of a server, good and refused.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    features: Vec<FeatureLicenses>,
+    /// Open addressing over the lower-case feature name: index + 1 of the first feature of that name.
+    table: Vec<u32>,
+    boundaries: BTreeMap<NaiveDate, Vec<u32>>,
+}
+
+impl Catalog {
+    /// Groups and sorts what was read. The order of `licenses` does not matter.
+    ///
+    /// # Panics
+    /// With more than 2^31 features, which the limits of the reader exclude.
+    pub fn new(licenses: Vec<Arc<License>>) -> Catalog {
+        let mut groups: BTreeMap<(Name, Name), Vec<Arc<License>>> = BTreeMap::new();
+        for license in licenses {
+            groups.entry((license.feature.clone(), license.vendor.clone())).or_default().push(license);
+        }
+        let features: Vec<_> = groups.into_values().map(FeatureLicenses::new).collect();
+        let mut catalog = Catalog {
+            table: vec![0; (features.len() * 2).next_power_of_two().max(2)],
+            features,
+            boundaries: BTreeMap::new(),
+        };
+        for at in 0..catalog.features.len() {
+            let number =
+                u32::try_from(at).ok().filter(|n| *n < u32::MAX / 2).expect("fewer than 2^31 features");
+            for day in catalog.features[at]
+                .licenses
+                .iter()
+                .filter(|l| l.refusal.is_none())
+                .flat_map(|l| boundaries(l))
+            {
+                let at_day: &mut Vec<u32> = catalog.boundaries.entry(day).or_default();
+                if at_day.last() != Some(&number) {
+                    at_day.push(number);
+                }
+            }
+            let name = catalog.features[at].feature.clone();
+            if at == 0 || catalog.features[at - 1].feature != name {
+                let mut slot = hash(name.as_str()) as usize & (catalog.table.len() - 1);
+                while catalog.table[slot] != 0 {
+                    slot = (slot + 1) & (catalog.table.len() - 1);
+                }
+                catalog.table[slot] = number + 1;
+            }
+        }
+        catalog
+    }
+
+    /// Every feature, sorted by name, then vendor.
+    pub fn features(&self) -> &[FeatureLicenses] {
+        &self.features
+    }
+
+    /// The features of that name, one for each vendor, and the index of the first; compared without case (L3).
+    /// Costs the same whether there are ten features or a hundred thousand.
+    pub fn find(&self, feature: &str) -> (usize, &[FeatureLicenses]) {
+        if feature.len() > NAME_BYTES_MAX {
+            return (0, &[]);
+        }
+        let mut slot = hash(feature) as usize & (self.table.len().max(1) - 1);
+        while let Some(number) = self.table.get(slot).copied().filter(|n| *n != 0) {
+            let first = number as usize - 1;
+            if self.features[first].feature.as_str().eq_ignore_ascii_case(feature) {
+                let same = self.features[first..]
+                    .iter()
+                    .take_while(|f| f.feature == self.features[first].feature)
+                    .count();
+                return (first, &self.features[first..first + same]);
+            }
+            slot = (slot + 1) & (self.table.len() - 1);
+        }
+        (0, &[])
+    }
+
+    /// The index of one vendor's feature.
+    pub fn index_of(&self, vendor: &Name, feature: &Name) -> Option<usize> {
+        let (first, found) = self.find(feature.as_str());
+        found.iter().position(|f| f.vendor == *vendor).map(|at| first + at)
+    }
+
+    /// The features with a date at a boundary after `from`, up to and with `to`.
+    pub fn changing(&self, from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = usize> + '_ {
+        let range = if from < to {
+            Some(self.boundaries.range((core::ops::Bound::Excluded(from), core::ops::Bound::Included(to))))
+        } else {
+            None
+        };
+        range.into_iter().flatten().flat_map(|(_, at)| at.iter().map(|n| *n as usize))
+    }
+
+    /// The names closest to one that is not there, for a message: at most three, by edit distance at most 2.
+    pub fn similar(&self, feature: &str) -> Vec<String> {
+        let wanted = feature.to_ascii_lowercase();
+        let mut near: Vec<(usize, &Name)> =
+            (self.features.iter().take(1000).filter(|f| f.has_good_license()))
+                .filter_map(|f| {
+                    distance(&wanted, &f.feature.as_str().to_ascii_lowercase()).map(|d| (d, &f.feature))
+                })
+                .collect();
+        near.sort();
+        near.dedup();
+        near.into_iter().take(3).map(|(_, name)| String::from(name.as_str())).collect()
+    }
+}
+
+/// FNV-1a over the lower-case name. The names in the table come from licenses, not from clients, so nobody
+/// outside can make them collide.
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Levenshtein distance, `None` above 2.
+fn distance(a: &str, b: &str) -> Option<usize> {
+    if a.len().abs_diff(b.len()) > 2 || a.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let best = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = best;
+        }
+    }
+    row.last().copied().filter(|d| *d <= 2)
+}

@@ -1,0 +1,372 @@
+//! What the licenses of one feature grant on a day: the sum of rules L30 to L38.
+//!
+//! [`evaluate`] is a pure function of licenses and a civil date. It looks at no session and remembers
+//! nothing; the ledger calls it at start, at every reload and at every midnight, and readers call it
+//! again for `explain`. Which licenses belong together is settled in [`catalog`](crate::catalog).
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::FeatureLicenses;
+use crate::license::{Count, KeyType, License, Reason};
+
+/// How many seats a pool has today. Zero is a legal total: expiry touches no session (L39).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Total {
+    /// 0 to 2147483647, both inclusive (L35).
+    Limited(u32),
+    /// No bound.
+    Unlimited,
+}
+
+impl Total {
+    /// Nothing is granted today.
+    pub const ZERO: Total = Total::Limited(0);
+
+    /// The number, `None` when unlimited: as JSON shows it.
+    pub fn limited(self) -> Option<u32> {
+        match self {
+            Total::Limited(n) => Some(n),
+            Total::Unlimited => None,
+        }
+    }
+}
+
+impl core::fmt::Display for Total {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Total::Limited(n) => write!(f, "{n}"),
+            Total::Unlimited => f.write_str("unlimited"),
+        }
+    }
+}
+
+impl From<Count> for Total {
+    fn from(count: Count) -> Total {
+        match count {
+            Count::Limited(n) => Total::Limited(n),
+            Count::Unlimited => Total::Unlimited,
+        }
+    }
+}
+
+/// Whether a license counts today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It counts.
+    InForce,
+    /// It does not count yet, but may without anybody doing anything (L38).
+    Waiting,
+    /// It does not count.
+    NotInForce,
+}
+
+impl State {
+    /// The stable name, as JSON shows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::InForce => "in_force",
+            State::Waiting => "waiting",
+            State::NotInForce => "not_in_force",
+        }
+    }
+}
+
+/// One license's part in the sum: whether it counts, and if not, why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it counts.
+    pub state: State,
+    /// Why not; `None` only for [`State::InForce`].
+    pub reason: Option<Reason>,
+}
+
+impl Standing {
+    const IN_FORCE: Standing = Standing { state: State::InForce, reason: None };
+
+    fn waiting(reason: Reason) -> Standing {
+        Standing { state: State::Waiting, reason: Some(reason) }
+    }
+
+    fn not_in_force(reason: Reason) -> Standing {
+        Standing { state: State::NotInForce, reason: Some(reason) }
+    }
+}
+
+/// What the licenses of one feature grant on one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The day it holds for.
+    pub day: NaiveDate,
+    /// Index of the exclusive in force among the feature's licenses.
+    pub base: Option<usize>,
+    /// Exclusive plus upgrades.
+    pub total: Total,
+    /// One for each license of the feature, in the same order.
+    pub standings: Vec<Standing>,
+}
+
+/// Sums a feature's licenses for a day: the exclusive in force and every upgrade active (L30 to L38).
+///
+/// START and END are both inclusive (L20). The result does not depend on the order in which files were read.
+pub fn evaluate(feature: &FeatureLicenses, day: NaiveDate) -> Evaluation {
+    let base = exclusive_in_force(feature, day);
+    let mut evaluation = Evaluation {
+        day,
+        base,
+        total: Total::ZERO,
+        standings: (0..feature.licenses.len()).map(|at| standing(feature, at, base, day)).collect(),
+    };
+    if let Some(count) = base.and_then(|at| feature.licenses[at].count) {
+        evaluation.total = count.into();
+        add_upgrades(feature, &mut evaluation);
+    }
+    evaluation
+}
+
+/// The first day after `day` on which the result of [`evaluate`] may differ; `None`: never again.
+pub fn next_boundary(feature: &FeatureLicenses, day: NaiveDate) -> Option<NaiveDate> {
+    feature
+        .licenses
+        .iter()
+        .filter(|l| l.refusal.is_none())
+        .flat_map(|l| boundaries(l))
+        .filter(|d| *d > day)
+        .min()
+}
+
+/// The days on which a license begins and has ended.
+pub(crate) fn boundaries(license: &License) -> impl Iterator<Item = NaiveDate> {
+    license.start.into_iter().chain(license.end.and_then(|end| end.succ_opt()))
+}
+
+/// L31: of the exclusives whose dates include the day, the latest ISSUED, then the highest VERSION (none
+/// stated covers every version and is the highest), then the largest COUNT, then the greatest SN.
+fn exclusive_in_force(feature: &FeatureLicenses, day: NaiveDate) -> Option<usize> {
+    let rank = |at: &usize| {
+        let l = &feature.licenses[*at];
+        (l.issued, l.version.is_none(), l.version, l.count, l.sn.clone(), l.fingerprint)
+    };
+    (0..feature.licenses.len())
+        .filter(|at| is_candidate(feature, *at) && includes(&feature.licenses[*at], day))
+        .max_by_key(rank)
+}
+
+/// An exclusive that could be in force on some day.
+fn is_candidate(feature: &FeatureLicenses, at: usize) -> bool {
+    let l = &feature.licenses[at];
+    l.key_type == KeyType::Exclusive && l.count.is_some() && l.refusal.is_none() && !feature.is_duplicate(at)
+}
+
+fn includes(license: &License, day: NaiveDate) -> bool {
+    license.start.is_none_or(|start| start <= day) && license.end.is_none_or(|end| day <= end)
+}
+
+/// Everything about a license's standing but the sum itself (L35).
+fn standing(feature: &FeatureLicenses, at: usize, base: Option<usize>, day: NaiveDate) -> Standing {
+    let license = &feature.licenses[at];
+    if let Some(refusal) = &license.refusal {
+        return Standing::not_in_force(refusal.reason);
+    }
+    if feature.is_duplicate(at) {
+        return Standing::not_in_force(Reason::Duplicate);
+    }
+    if license.key_type == KeyType::Exclusive && license.count.is_none() {
+        return Standing::not_in_force(Reason::NotANetworkLicense);
+    }
+    if license.end.is_some_and(|end| end < day) {
+        return Standing::not_in_force(Reason::Expired);
+    }
+    if license.start.is_some_and(|start| day < start) {
+        return Standing::waiting(Reason::NotStarted);
+    }
+    match license.key_type {
+        KeyType::Exclusive if base == Some(at) => Standing::IN_FORCE,
+        KeyType::Exclusive => Standing::not_in_force(Reason::Superseded),
+        KeyType::Upgrade => upgrade_standing(license, base.map(|at| &*feature.licenses[at])),
+        KeyType::Additive | KeyType::Token | KeyType::Maintenance => {
+            Standing::not_in_force(Reason::NotSupportedYet)
+        }
+    }
+}
+
+/// L34 to L38, for an upgrade whose own dates include the day.
+fn upgrade_standing(upgrade: &License, base: Option<&License>) -> Standing {
+    if upgrade.count == Some(Count::Unlimited) {
+        return Standing::not_in_force(Reason::Unlimited);
+    }
+    let Some(base) = base else { return Standing::waiting(Reason::NoExclusive) };
+    if base.count == Some(Count::Unlimited) {
+        return Standing::not_in_force(Reason::Unlimited);
+    }
+    if base.end.is_some_and(|base_end| upgrade.end.is_none_or(|end| end > base_end)) {
+        return Standing::not_in_force(Reason::OutlivesExclusive);
+    }
+    if base.hal != upgrade.hal {
+        return Standing::not_in_force(Reason::HalMismatch);
+    }
+    Standing::IN_FORCE
+}
+
+/// L30, L35: adds the upgrades in the order START, SN; the one that would overflow does not count.
+fn add_upgrades(feature: &FeatureLicenses, evaluation: &mut Evaluation) {
+    let Total::Limited(mut total) = evaluation.total else { return };
+    let mut active: Vec<usize> = (0..feature.licenses.len())
+        .filter(|at| {
+            feature.licenses[*at].key_type == KeyType::Upgrade
+                && evaluation.standings[*at] == Standing::IN_FORCE
+        })
+        .collect();
+    active.sort_by_key(|at| {
+        (feature.licenses[*at].start, feature.licenses[*at].sn.clone(), feature.licenses[*at].fingerprint)
+    });
+    for at in active {
+        let Some(Count::Limited(count)) = feature.licenses[at].count else { continue };
+        match total.checked_add(count).filter(|sum| *sum <= Count::MAX) {
+            Some(sum) => total = sum,
+            None => evaluation.standings[at] = Standing::not_in_force(Reason::CountOverflow),
+        }
+    }
+    evaluation.total = Total::Limited(total);
+}
+
+/// A change to come: on this day the total or a license's standing will be another (`explain`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// The first day of the new state.
+    pub day: NaiveDate,
+    /// The total on that day.
+    pub total: Total,
+    /// The licenses whose standing changes: index, and the standing from that day on.
+    pub changed: Vec<(usize, Standing)>,
+}
+
+/// Every change to come after `day`, in order, at most `limit` of them, if no file changes.
+pub fn forecast(feature: &FeatureLicenses, day: NaiveDate, limit: usize) -> Vec<Forecast> {
+    let mut found = Vec::new();
+    let mut before = evaluate(feature, day);
+    while let Some(next) = next_boundary(feature, before.day).filter(|_| found.len() < limit) {
+        let after = evaluate(feature, next);
+        let changed: Vec<_> = (after.standings.iter().enumerate())
+            .filter(|(at, standing)| before.standings[*at] != **standing)
+            .map(|(at, standing)| (at, *standing))
+            .collect();
+        if after.total != before.total || !changed.is_empty() {
+            found.push(Forecast { day: next, total: after.total, changed });
+        }
+        before = after;
+    }
+    found
+}
+
+/// The next day on which the total will be above `total`; `None`: not by itself.
+pub fn next_rise(feature: &FeatureLicenses, day: NaiveDate, total: Total) -> Option<NaiveDate> {
+    let mut at = day;
+    while let Some(next) = next_boundary(feature, at) {
+        if evaluate(feature, next).total > total {
+            return Some(next);
+        }
+        at = next;
+    }
+    None
+}
+
+/// One sentence for a person: why this license does not count, with the facts that decide.
+pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) -> Option<String> {
+    let license = &feature.licenses[at];
+    let reason = evaluation.standings[at].reason?;
+    if let Some(refusal) = &license.refusal {
+        return Some(refusal.message.clone());
+    }
+    let base = evaluation.base.map(|at| &feature.licenses[at]);
+    let date = |d: Option<NaiveDate>| d.map_or_else(|| "no END".to_string(), |d| format!("END {d}"));
+    Some(match reason {
+        Reason::NotStarted => format!("begins on {}", license.start?),
+        Reason::Expired => format!("ended with {}", license.end?),
+        Reason::Duplicate => match feature.kept_instead(at) {
+            Some(kept) => {
+                format!("the same license as in {}, which counts (L36)", feature.licenses[kept].place)
+            }
+            None => "counted once already (L36)".to_string(),
+        },
+        Reason::Superseded => match base {
+            Some(base) => format!("the exclusive license in {} is in force instead (L31)", base.place),
+            None => "another exclusive license is in force instead (L31)".to_string(),
+        },
+        Reason::NoExclusive => {
+            "no exclusive license of this feature and vendor is in force; it counts as soon as one is (L38)"
+                .to_string()
+        }
+        Reason::OutlivesExclusive => format!(
+            "an upgrade may not outlive its exclusive license: it has {}, the exclusive in {} has {} (L34)",
+            date(license.end),
+            base?.place,
+            date(base?.end)
+        ),
+        Reason::Unlimited => {
+            "an upgrade adds to a number: neither it nor its exclusive may be UNLIMITED (L35)".to_string()
+        }
+        Reason::CountOverflow => format!("with it the total would exceed {} (L35)", Count::MAX),
+        Reason::HalMismatch => {
+            format!("HAL_SERVERS differs from the exclusive license in {} (L37)", base?.place)
+        }
+        Reason::NotANetworkLicense => {
+            "it has no COUNT, so it is for one machine alone and is not served".to_string()
+        }
+        other => other.as_str().to_string(),
+    })
+}
+
+/// L31: an older exclusive is still valid today or when its successor begins, and the successor lowers the total.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LowerSuccessor {
+    /// The first day of the lower total.
+    pub day: NaiveDate,
+    /// Index of the license that would still be valid.
+    pub older: usize,
+    /// Index of the one in force instead.
+    pub successor: usize,
+    /// What the older one would have given that day.
+    pub total_without: Total,
+    /// What there is.
+    pub total: Total,
+}
+
+/// The warning of L31 for one feature, today and at each change to come; at most one a successor.
+pub fn lower_successors(feature: &FeatureLicenses, today: NaiveDate) -> Vec<LowerSuccessor> {
+    let mut found: Vec<LowerSuccessor> = Vec::new();
+    if (0..feature.licenses.len()).filter(|at| is_candidate(feature, *at)).nth(1).is_none() {
+        return found;
+    }
+    let mut day = Some(today);
+    while let Some(at) = day {
+        let with = evaluate(feature, at);
+        if let Some(successor) = with.base.filter(|s| !found.iter().any(|f| f.successor == *s)) {
+            let rest = feature.without(successor);
+            let without = evaluate(&rest, at);
+            if without.total > with.total
+                && let Some(older) = without.base
+            {
+                // Indices of `rest` skip the one taken out.
+                let older = if older >= successor { older + 1 } else { older };
+                found.push(LowerSuccessor {
+                    day: at,
+                    older,
+                    successor,
+                    total_without: without.total,
+                    total: with.total,
+                });
+            }
+        }
+        day = next_boundary(feature, at);
+    }
+    found.sort_by_key(|f| Reverse(f.day));
+    found.reverse();
+    found
+}

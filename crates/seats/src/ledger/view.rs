@@ -1,0 +1,157 @@
+//! Pictures for readers: what a grant, a session or a feature looks like now. Copies, bounded by what was asked for.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Ledger;
+use crate::change::{BundleId, PoolId, SessionId, Tick};
+use crate::evaluate::Total;
+use crate::license::{License, Name};
+use crate::request::Facts;
+
+/// One session of a grant, as its client is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionGrant {
+    /// Its number.
+    pub session: SessionId,
+    /// Who sells it.
+    pub vendor: Name,
+    /// What it allows.
+    pub feature: Name,
+    /// Seats.
+    pub count: u32,
+    /// The license it was granted under, as long as it is in the directory.
+    pub license: Option<Arc<License>>,
+}
+
+/// A bundle, as its client is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GrantView {
+    /// Its number.
+    pub bundle: BundleId,
+    /// What is left of it.
+    pub sessions: Vec<SessionGrant>,
+}
+
+/// Whether a session's client is there (S20).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presentation {
+    /// Connected.
+    Active,
+    /// Its connection is gone; the lease ends at that tick.
+    Suspect(Tick),
+}
+
+/// One session for a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionView {
+    /// Its number.
+    pub session: SessionId,
+    /// The bundle it is in.
+    pub bundle: BundleId,
+    /// The pool its seats are from.
+    pub pool: PoolId,
+    /// Who sells it.
+    pub vendor: Name,
+    /// What it allows.
+    pub feature: Name,
+    /// Seats.
+    pub count: u32,
+    /// Who has it.
+    pub facts: Arc<Facts>,
+    /// The process.
+    pub pid: u32,
+    /// The instant of the checkout, milliseconds since 1970.
+    pub since_unix_ms: Option<i64>,
+    /// Whether its client is there.
+    pub presence: Presentation,
+}
+
+/// The changing numbers of one pool; everything else about it a reader works out from the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Which.
+    pub pool: PoolId,
+    /// Who sells it.
+    pub vendor: Name,
+    /// What it allows.
+    pub feature: Name,
+    /// What the licenses grant.
+    pub total: Total,
+    /// Seats of its sessions.
+    pub used: u64,
+    /// The part of them whose client is connected.
+    pub active: u64,
+}
+
+impl Ledger {
+    /// What the client of a bundle is told; `None` where it is gone.
+    pub fn grant_view(&self, id: BundleId) -> Option<GrantView> {
+        let bundle = self.state.bundle(id)?;
+        let session = |s: &super::Session| {
+            let pool = self.state.pool(s.pool)?;
+            let feature = self
+                .terms
+                .catalog()
+                .index_of(&pool.vendor, &pool.feature)
+                .map(|at| &self.terms.catalog().features()[at]);
+            let license = feature
+                .and_then(|f| f.licenses.iter().find(|l| l.fingerprint == *s.license && l.refusal.is_none()));
+            Some(SessionGrant {
+                session: SessionId(id.0 + u64::from(s.nth)),
+                vendor: pool.vendor.clone(),
+                feature: pool.feature.clone(),
+                count: s.count,
+                license: license.cloned(),
+            })
+        };
+        Some(GrantView { bundle: id, sessions: bundle.sessions().iter().filter_map(session).collect() })
+    }
+
+    /// Sessions in the order of their grants, after `after` (exclusive), at most `limit`.
+    pub fn sessions_page(&self, after: Option<SessionId>, limit: usize) -> Vec<SessionView> {
+        let from = after.map_or(SessionId(0), |s| SessionId(s.0.saturating_add(1)));
+        // The bundle of `after` may have more sessions.
+        let first =
+            self.state.session(SessionId(from.0.saturating_sub(1))).map_or(from, |((bundle, _), _)| bundle);
+        let mut page = Vec::new();
+        for (id, bundle) in self.state.bundles_between(first, SessionId(u64::MAX)) {
+            for s in bundle.sessions() {
+                let session = SessionId(id.0 + u64::from(s.nth));
+                let Some(pool) = self.state.pool(s.pool).filter(|_| session >= from) else { continue };
+                if page.len() >= limit {
+                    return page;
+                }
+                page.push(SessionView {
+                    session,
+                    bundle: id,
+                    pool: s.pool,
+                    vendor: pool.vendor.clone(),
+                    feature: pool.feature.clone(),
+                    count: s.count,
+                    facts: bundle.facts.clone(),
+                    pid: bundle.pid,
+                    since_unix_ms: self.state.unix_ms_of(bundle.since),
+                    presence: self
+                        .presence
+                        .lease_ends(id)
+                        .map_or(Presentation::Active, Presentation::Suspect),
+                });
+            }
+        }
+        page
+    }
+
+    /// The numbers of every pool, in the order of their numbers.
+    pub fn counters(&self) -> Vec<Counters> {
+        let counters = |(id, pool): (PoolId, &super::Pool)| Counters {
+            pool: id,
+            vendor: pool.vendor.clone(),
+            feature: pool.feature.clone(),
+            total: pool.total,
+            used: pool.used,
+            active: self.presence.active(id),
+        };
+        self.state.pools_after(None).map(counters).collect()
+    }
+}
