@@ -1,0 +1,208 @@
+//! What a server answers, always with the call number of the request.
+
+use crate::layout::{Decode, Encode};
+use crate::message::Extra;
+
+/// 0x8001: the hello is accepted. It never changes, in any version of the protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// The version of the protocol spoken from here on.
+    pub version: u16,
+    /// The server's name.
+    pub server_name: String,
+    /// Its version, for logs.
+    pub server_version: String,
+    /// Drawn at each start of the daemon: if it differs, the server was restarted.
+    pub instance: [u8; 16],
+    /// How often to send something, milliseconds (S12).
+    pub heartbeat_ms: u32,
+    /// How long a session may be silent, milliseconds (S12).
+    pub lease_ms: u32,
+    /// The largest frame length the server takes from here on, inclusive.
+    pub client_frame_bytes_max: u32,
+    /// The most sessions one connection may hold.
+    pub sessions_max: u32,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8002: the seats asked for are taken, and that is on disk (S60).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Granted {
+    /// All sessions of this checkout together; what a resume names.
+    pub bundle: u64,
+    /// One for each item of the checkout, in the same order.
+    pub sessions: Vec<Grant>,
+    /// Whether this is the answer of an earlier checkout with the same request key (S2).
+    pub replayed: bool,
+    /// As in [`Hello`].
+    pub heartbeat_ms: u32,
+    /// As in [`Hello`].
+    pub lease_ms: u32,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8003: the seats are given back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Checkin {
+    /// Which session.
+    pub session: u64,
+    /// Seats given back.
+    pub count: u32,
+    /// Seats the session still has; 0: it has ended.
+    pub remaining: u32,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8004: heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Heartbeat {
+    /// How many sessions this connection holds now.
+    pub sessions: u32,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8005: the bundle belongs to this connection now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Resume {
+    /// Which bundle.
+    pub bundle: u64,
+    /// Its sessions that still have seats, with the seats they have now.
+    pub sessions: Vec<Grant>,
+    /// Its sessions that lost their seats other than by a checkin: when and why (S23).
+    pub ended: Vec<Ended>,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8006: one part of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Report {
+    /// A whole JSON object; lists of the same name in several parts belong together.
+    pub json: String,
+    /// The cursor of the next part; empty: this was the last.
+    pub next: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8007: a checkout would be granted now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Try {
+    /// The numbers, as a JSON object.
+    pub details: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8008: from now on, as asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Watch {
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x8009: the last frame of a connection that its client ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Goodbye {
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x9001: licenses and policy were read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Reload {
+    /// What changed and which problems there are, as a JSON object.
+    pub json: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x9002: the session is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Release {
+    /// Which session.
+    pub session: u64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x9003: the daemon is about to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Shutdown {
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x9004: the host ids of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct HostIds {
+    /// A JSON object.
+    pub json: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xbfff: no, to any request, known or not. With call number 0 it is about the connection, which is
+/// closed after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Refused {
+    /// One of [`codes`](crate::codes); a reader must live with one it does not know.
+    pub code: String,
+    /// One sentence for a person.
+    pub message: String,
+    /// Everything needed to act on it, as a JSON object (S4); empty: nothing to add.
+    pub details: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// One session: seats of one pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Grant {
+    /// Never used again for another; no secret (S10).
+    pub session: u64,
+    /// Who sells it; empty where an unsigned license names nobody.
+    pub vendor: String,
+    /// The feature's name as the license writes it.
+    pub feature: String,
+    /// How many seats it has.
+    pub count: u32,
+    /// MAJOR.MINOR that the license owns; `None`: it names no version.
+    pub version: Option<String>,
+    /// The instant the license ends, Unix seconds, exclusive: the first second after its last day in the
+    /// server's zone. `None`: never.
+    pub license_ends: Option<i64>,
+    /// Whether these seats lie above the license's soft limit (L61).
+    pub soft_limit: bool,
+    /// A sentence for an administrator, such as that maintenance is in its grace time.
+    pub notice: Option<String>,
+    /// What the vendor signed, so that the client can check it (L11); `None`: unsigned, or too long for
+    /// this answer.
+    pub license: Option<SignedLicense>,
+}
+
+/// The vendor's signature and what it covers (L10, L11).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct SignedLicense {
+    /// The canonical form, byte for byte what was signed.
+    pub canonical: Vec<u8>,
+    /// `ed25519:KEYID:BASE64`.
+    pub key: String,
+}
+
+/// A session that lost its seats other than by a checkin (S23, S25).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Ended {
+    /// Which session.
+    pub session: u64,
+    /// Why, one of [`codes`](crate::codes).
+    pub code: String,
+    /// One sentence for a person: who or what took it.
+    pub message: String,
+    /// When, Unix seconds.
+    pub at: i64,
+}

@@ -1,0 +1,66 @@
+//! What a server tells unasked, with call number 0. A client ignores an event it does not know.
+
+use crate::layout::{Decode, Encode};
+use crate::message::Extra;
+
+/// 0xc001: the license of a running session has ended. The session keeps its seats; a new one would get
+/// none (L39).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Expired {
+    /// Which session of this connection.
+    pub session: u64,
+    /// Its feature.
+    pub feature: String,
+    /// The instant the license ended, Unix seconds, exclusive, as in the grant.
+    pub license_ends: i64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xc002: a session of this connection lost its seats other than by its own checkin (S23, S25).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct SessionEnded {
+    /// Which session.
+    pub session: u64,
+    /// Why, one of [`codes`](crate::codes).
+    pub code: String,
+    /// One sentence for a person: who or what took it.
+    pub message: String,
+    /// When, Unix seconds.
+    pub at: i64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xc003: another connection has resumed this bundle; it is no longer this one's (S10).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ResumedElsewhere {
+    /// Which bundle.
+    pub bundle: u64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xc004: the server stops. Sessions are kept: resume when it is back (S64).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Stopping {
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xc005, to connections that asked by [`Watch`](crate::request::Watch): a feature has another total.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct PoolChanged {
+    /// Who sells it; may be empty.
+    pub vendor: String,
+    /// The feature.
+    pub feature: String,
+    /// Seats before; `None`: unlimited.
+    pub old_total: Option<u32>,
+    /// Seats now; `None`: unlimited.
+    pub new_total: Option<u32>,
+    /// What made the difference, one sentence.
+    pub reason: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
