@@ -1,1 +1,4 @@
 //! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
+
+/// Batches on disk before anybody hears of them, and back after a restart.
+pub mod journal;

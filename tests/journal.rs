@@ -1,0 +1,231 @@
+//! The journal over the real file system.
+
+use std::{
+    fs,
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use seatkeeper::journal::{Fold, FoldError, Journal, JournalError, Opened, Options, RealDisk};
+
+/// Remembers every record; kind 2 forgets the oldest. Kind 9 is unknown to it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Memory {
+    records: Vec<Vec<u8>>,
+    sequences: Vec<u64>,
+    last_tick: u64,
+}
+
+impl Fold for Memory {
+    fn apply(&mut self, tick: u64, sequence: u64, kind: u16, bytes: &[u8]) -> Result<(), FoldError> {
+        self.last_tick = tick;
+        self.sequences.push(sequence);
+        match kind {
+            1 => self.records.push(bytes.to_vec()),
+            2 => drop(self.records.remove(0)),
+            other => return Err(FoldError::UnknownKind(other)),
+        }
+        Ok(())
+    }
+
+    fn dump(&self, out: &mut dyn FnMut(u16, &[u8])) {
+        self.records.iter().for_each(|record| out(1, record));
+    }
+}
+
+const SMALL: u64 = 64 << 10;
+
+fn options() -> Options {
+    Options { segment_bytes: SMALL, compact_bytes_min: SMALL, ..Options::default() }
+}
+
+fn open(dir: &Path, fold: &mut Memory) -> Opened<RealDisk> {
+    Journal::open(RealDisk, dir, options(), fold).unwrap()
+}
+
+fn write_batches(dir: &Path, batches: u64) {
+    let mut fold = Memory::default();
+    let mut opened = open(dir, &mut fold);
+    for tick in 0..batches {
+        opened.journal.append(opened.tick + tick, [(1, tick.to_le_bytes()), (1, [7; 8])]).unwrap();
+        opened.journal.commit().unwrap();
+    }
+}
+
+/// Flips a bit of a file in place.
+fn flip(path: &Path, offset: u64) {
+    let byte = fs::read(path).unwrap()[offset as usize] ^ 0x10;
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(&[byte]).unwrap();
+}
+
+fn segment(dir: &Path, number: u64) -> std::path::PathBuf {
+    seatkeeper::journal::segment::segment_path(dir, number)
+}
+
+/// Bytes of one batch of [`write_batches`].
+const BATCH: u64 = 48 + 2 * (6 + 8);
+
+#[test]
+fn what_was_committed_is_there_after_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("journal");
+    write_batches(&dir, 100);
+    let mut fold = Memory::default();
+    let opened = open(&dir, &mut fold);
+    assert_eq!((opened.tick, opened.next_sequence, opened.records), (99, 201, 200));
+    assert_eq!(opened.dropped, None);
+    assert_eq!(fold.sequences, (1..=200).collect::<Vec<_>>());
+    assert_eq!(fold.records[198], 99_u64.to_le_bytes());
+    drop(opened);
+    write_batches(&dir, 1);
+    let mut fold = Memory::default();
+    assert_eq!(open(&dir, &mut fold).next_sequence, 203);
+}
+
+#[test]
+fn what_was_appended_and_not_committed_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let mut opened = open(home.path(), &mut Memory::default());
+    opened.journal.append(1, [(1, b"kept")]).unwrap();
+    opened.journal.commit().unwrap();
+    opened.journal.append(2, [(1, b"gone")]).unwrap();
+    drop(opened);
+    let mut fold = Memory::default();
+    assert_eq!(open(home.path(), &mut fold).tick, 1);
+    assert_eq!(fold.records, [b"kept"]);
+}
+
+#[test]
+fn a_full_segment_is_followed_by_the_next() {
+    let home = tempfile::tempdir().unwrap();
+    let batches = 3 * SMALL / BATCH + 10;
+    write_batches(home.path(), batches);
+    let mut fold = Memory::default();
+    let opened = open(home.path(), &mut fold);
+    assert_eq!(opened.next_sequence, 2 * batches + 1);
+    assert!(segment(home.path(), 4).exists());
+    assert_eq!(fs::metadata(segment(home.path(), 2)).unwrap().len(), SMALL);
+}
+
+#[test]
+fn a_batch_over_the_limit_is_refused_and_the_rest_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let mut opened = open(home.path(), &mut Memory::default());
+    let journal = &mut opened.journal;
+    journal.append(1, [(1, vec![1])]).unwrap();
+    let error = journal.append(1, [(1, vec![2]), (1, vec![3; 1 << 17])]).unwrap_err();
+    assert!(matches!(error, JournalError::BatchTooLarge { .. }), "{error}");
+    journal.commit().unwrap();
+    assert!(matches!(
+        journal.append(0, [(1, vec![4])]),
+        Err(JournalError::TickWentBack { tick: 0, last: 1 })
+    ));
+    drop(opened);
+    let mut fold = Memory::default();
+    open(home.path(), &mut fold);
+    assert_eq!(fold.records, [[1]]);
+}
+
+#[test]
+fn a_journal_cut_off_inside_its_last_batch_is_read_up_to_the_batch_before() {
+    let home = tempfile::tempdir().unwrap();
+    for cut in 1..BATCH {
+        let dir = home.path().join(cut.to_string());
+        write_batches(&dir, 5);
+        let file = fs::OpenOptions::new().write(true).open(segment(&dir, 1)).unwrap();
+        file.set_len(4 * BATCH + cut).unwrap();
+        let mut fold = Memory::default();
+        let opened = open(&dir, &mut fold);
+        assert_eq!(opened.next_sequence, 9, "cut {cut}");
+        let dropped = opened.dropped.expect("reported");
+        assert_eq!((dropped.segment, dropped.offset), (1, 4 * BATCH));
+        assert!(dropped.bytes <= cut && dropped.bytes > 0);
+        drop(opened.journal);
+        let again = open(&dir, &mut Memory::default());
+        assert_eq!((again.next_sequence, again.dropped), (9, None), "reported once");
+    }
+}
+
+#[test]
+fn damage_before_the_last_batch_stops_the_start_and_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path();
+    write_batches(dir, 5);
+    let path = segment(dir, 1);
+    let whole = fs::read(&path).unwrap();
+    for at in [0, 3, 4, 9, 20, 30, 47, 60, BATCH - 1] {
+        fs::write(&path, &whole).unwrap();
+        flip(&path, 2 * BATCH + at);
+        let damaged = fs::read(&path).unwrap();
+        let error = Journal::open(RealDisk, dir, options(), &mut Memory::default()).unwrap_err();
+        let JournalError::Damaged(damage) = &error else { panic!("byte {at}: {error}") };
+        assert_eq!((damage.segment, damage.offset, &damage.path), (1, 2 * BATCH, &path), "byte {at}");
+        assert!(error.to_string().contains("--accept-loss"));
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn accepted_loss_keeps_what_comes_before_and_says_what_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path();
+    write_batches(dir, 2 * SMALL / BATCH);
+    flip(&segment(dir, 2), 3 * BATCH);
+    let accept = Options { accept_loss: true, ..options() };
+    let mut fold = Memory::default();
+    let mut opened = Journal::open(RealDisk, dir, accept, &mut fold).unwrap();
+    let kept = fold.records.len() as u64;
+    let loss = opened.lost.take().expect("reported");
+    assert_eq!((loss.damage.segment, loss.damage.offset, loss.last_kept), (2, 3 * BATCH, kept));
+    assert!(loss.bytes > SMALL / 2, "{loss:?}");
+    assert!(!loss.files.is_empty() && loss.files.iter().all(|file| file.exists()));
+    opened.journal.append(opened.tick, [(1, b"after")]).unwrap();
+    opened.journal.commit().unwrap();
+    drop(opened);
+    let mut again = Memory::default();
+    let opened = open(dir, &mut again);
+    assert_eq!((opened.next_sequence, opened.lost), (kept + 2, None));
+    assert_eq!(again.records.pop().as_deref(), Some(&b"after"[..]));
+    assert_eq!(again.records, fold.records);
+}
+
+#[test]
+fn a_missing_segment_stops_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    write_batches(home.path(), 3 * SMALL / BATCH);
+    for number in [1, 2] {
+        let (path, aside) = (segment(home.path(), number), home.path().join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        let error = Journal::open(RealDisk, home.path(), options(), &mut Memory::default()).unwrap_err();
+        assert!(matches!(&error, JournalError::Damaged(damage) if damage.segment == number), "{error}");
+        fs::rename(&aside, &path).unwrap();
+    }
+}
+
+#[test]
+fn an_unknown_kind_refuses_the_start_also_where_loss_is_accepted() {
+    let home = tempfile::tempdir().unwrap();
+    let mut opened = open(home.path(), &mut Memory::default());
+    opened.journal.append(1, [(1, b"a")]).unwrap();
+    opened.journal.append_with(1, 9, |out| out.push(b'b')).unwrap();
+    opened.journal.commit().unwrap();
+    drop(opened);
+    let accept = Options { accept_loss: true, ..options() };
+    let error = Journal::open(RealDisk, home.path(), accept, &mut Memory::default()).unwrap_err();
+    let JournalError::Refused { sequence, source, .. } = error else { panic!("{error}") };
+    assert_eq!((sequence, source), (2, FoldError::UnknownKind(9)));
+}
+
+#[test]
+fn a_replaced_file_is_seen_every_five_seconds() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("journal");
+    let mut opened = open(&dir, &mut Memory::default());
+    opened.journal.check_path(5_000).unwrap();
+    fs::rename(&dir, home.path().join("moved")).unwrap();
+    opened.journal.check_path(9_999).unwrap();
+    let error = opened.journal.check_path(10_000).unwrap_err();
+    assert!(matches!(error, JournalError::Replaced { .. }), "{error}");
+}
