@@ -1,1 +1,6 @@
 //! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
+
+/// Ticks, the wall clock, time zones, and where a day begins.
+pub mod clock;
+/// Exit codes, as sysexits.h has them.
+pub mod exit;
