@@ -2,5 +2,7 @@
 
 /// Ticks, the wall clock, time zones, and where a day begins.
 pub mod clock;
+/// What the daemon is told: `seatkeeper.toml` and its flags.
+pub mod config;
 /// Exit codes, as sysexits.h has them.
 pub mod exit;

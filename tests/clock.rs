@@ -16,11 +16,6 @@ fn zone(name: &str) -> Zone {
     Zone::named(name).unwrap()
 }
 
-/// The first instant of the day, in UTC.
-fn start(name: &str, year: i32, month: u32, day: u32) -> String {
-    rfc3339(zone(name).start_of_day(date(year, month, day)))
-}
-
 fn hours(name: &str, year: i32, month: u32, day: u32) -> i64 {
     let (zone, day) = (zone(name), date(year, month, day));
     (zone.end_instant(day) - zone.start_of_day(day)) / 3_600_000
