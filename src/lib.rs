@@ -1,4 +1,10 @@
 //! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
 
+/// Ticks, the wall clock, time zones, and where a day begins.
+pub mod clock;
+/// What the daemon is told: `seatkeeper.toml` and its flags.
+pub mod config;
+/// Exit codes, as sysexits.h has them.
+pub mod exit;
 /// Batches on disk before anybody hears of them, and back after a restart.
 pub mod journal;
