@@ -10,6 +10,7 @@ use wire::{Answer, DecodeError, EncodeError, Event, Head, Request, frame};
 
 /// Any message at all.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a handful at a time")]
 enum Any {
     Request(Request),
     Answer(Answer),
