@@ -21,8 +21,8 @@ pub const HEAD_BYTES: usize = 6;
 /// The largest length, inclusive, until the hello is done. It never changes, and it is small so that TLS
 /// (`16 03 01 ..`) and HTTP (`GET `), read as a length, are far above it and can be told from a hello.
 pub const HELLO_FRAME_BYTES_MAX: usize = 4096;
-/// The largest length, inclusive, from a client after its hello, unless the server's hello states another.
-/// Enough for 64 features with every text at its longest.
+/// The largest length, inclusive, from a client after its hello. Enough for 64 features with every text at
+/// its longest. A server may state less in its hello, never more: [`layout`] reads no more.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 64 << 10;
 /// The largest length, inclusive, from a server: a grant of many signed licenses, or a page of a report.
 pub const SERVER_FRAME_BYTES_MAX: usize = 1 << 20;
