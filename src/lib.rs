@@ -4,6 +4,8 @@
 pub mod clock;
 /// What the daemon is told: `seatkeeper.toml` and its flags.
 pub mod config;
+/// The one owner of a ledger: decides, syncs, then answers.
+pub mod engine;
 /// Exit codes, as sysexits.h has them.
 pub mod exit;
 /// Batches on disk before anybody hears of them, and back after a restart.

@@ -258,13 +258,14 @@ impl Ledger {
                 HostIdKind::IpAddress => {
                     facts.address.is_some_and(|a| entry.value.parse() == Ok(a.to_canonical()))
                 }
-                HostIdKind::Custom => facts.share.as_deref() == Some(&*entry.value),
-                // The client library states none of these; they cannot match.
-                HostIdKind::ServerKey | HostIdKind::MachineId | HostIdKind::Ethernet | HostIdKind::Dmi => {
-                    false
-                }
+                // What the server cannot see, the client states.
+                kind => facts
+                    .host_ids
+                    .iter()
+                    .any(|id| id.kind == kind && id.value.eq_ignore_ascii_case(&entry.value)),
             });
-            !block.is_empty() && hits.count() * 100 / block.len() >= usize::from(license.match_rate)
+            let hits = hits.count();
+            !block.is_empty() && hits * 100 / block.len() >= usize::from(license.match_rate)
         })
     }
 

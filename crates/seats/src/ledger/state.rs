@@ -384,6 +384,16 @@ impl State {
         self.by_pool.range((pool, SessionId(0))..=(pool, SessionId(u64::MAX))).map(|(_, id)| *id)
     }
 
+    /// The sessions of a pool granted after one (exclusive), oldest first.
+    pub fn sessions_after(
+        &self,
+        pool: PoolId,
+        after: Option<SessionId>,
+    ) -> impl Iterator<Item = SessionId> + '_ {
+        let from = after.map_or(0, |s| s.0.saturating_add(1));
+        self.by_pool.range((pool, SessionId(from))..=(pool, SessionId(u64::MAX))).map(|(_, id)| *id)
+    }
+
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
         self.by_pool.len()
