@@ -6,3 +6,7 @@ pub mod clock;
 pub mod config;
 /// Exit codes, as sysexits.h has them.
 pub mod exit;
+/// The log.
+pub mod logging;
+/// systemd: what it is told, and the sockets it hands over.
+pub mod notify;
