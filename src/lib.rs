@@ -10,3 +10,7 @@ pub mod engine;
 pub mod exit;
 /// Batches on disk before anybody hears of them, and back after a restart.
 pub mod journal;
+/// The log.
+pub mod logging;
+/// systemd: what it is told, and the sockets it hands over.
+pub mod notify;
