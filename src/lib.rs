@@ -8,3 +8,5 @@ pub mod config;
 pub mod exit;
 /// Batches on disk before anybody hears of them, and back after a restart.
 pub mod journal;
+/// What the server tells about itself, as JSON.
+pub mod report;
