@@ -14,3 +14,5 @@ pub mod journal;
 pub mod logging;
 /// systemd: what it is told, and the sockets it hands over.
 pub mod notify;
+/// What the server tells about itself, as JSON.
+pub mod report;

@@ -1,0 +1,502 @@
+//! What the server tells about itself: one structure of JSON for the protocol, HTTP and `--json` (interfaces.md 4).
+//!
+//! The daemon fills these types and the command line reads them; `docs/status.schema.json` describes them to everybody
+//! else. They hold no rule: how seats add up is S6, who may read what is S84, and both are settled by who fills them in.
+//!
+//! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
+//! - [`Explain`] is the sum of one feature, [`Denial`] the details of a refusal (S4)
+//! - [`Reload`] and [`HostIds`] are the answers to an administrator
+//!
+//! **Absent or null.** An instant that never comes is null. Where the reader may not see something it is left out
+//! (lists, and the optional fields marked so) or null (a field of a thing he may see). A member that a reader does not
+//! know is ignored, so members can be added without another [`SCHEMA`].
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+/// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
+pub const SCHEMA: u32 = 1;
+
+/// An instant as RFC 3339 in UTC with whole seconds, such as `2030-06-30T22:00:00Z`; see
+/// [`clock::rfc3339`](crate::clock::rfc3339).
+pub type Instant = String;
+
+/// Everything, or one part of it: `features`, `sessions`, `licenses` and `problems` alone are this with the other
+/// members left out. When a report comes in parts, each list is the lists of all parts in order, and the other members
+/// are those of the first part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Who answers. Left out in the lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// Every feature that a license names, by vendor and name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<Feature>>,
+    /// Every session, in the order of the grants. Left out where the reader sees counts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<Vec<Session>>,
+    /// Every license of every file, counted or not. In the list `licenses` only: a status has them inside the pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licenses: Option<Vec<License>>,
+    /// What is wrong with the files. Left out where the reader sees counts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problems: Option<Vec<Problem>>,
+}
+
+impl Default for Status {
+    fn default() -> Status {
+        Status {
+            schema: SCHEMA,
+            server: None,
+            features: None,
+            sessions: None,
+            licenses: None,
+            problems: None,
+        }
+    }
+}
+
+/// Who answers. A reader who may see nothing else sees name and version (S84).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// The server's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// When this daemon started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Instant>,
+    /// The IANA name of the zone whose days count (L20).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// The day that grants are decided by; it never goes back (S71).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub today: Option<NaiveDate>,
+    /// The first instant of the next day (L21).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_midnight: Option<Instant>,
+    /// `ok`, `provisional` (it jumped ahead) or `suspect` (it is behind the highest day served, S71).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
+    /// The server's identity key, as SERVERKEY takes it (L12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// A demo vendor's key is trusted: fine for a trial, wrong in production.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub demo_key_trusted: bool,
+    /// Sessions were taken over from before a restart and may still come back (S21).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub recovering: bool,
+}
+
+/// One feature of one vendor, its pools summed (S6).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Who sells it; empty where an unsigned license names nobody.
+    pub vendor: String,
+    /// As the license writes it.
+    pub name: String,
+    /// MAJOR.MINOR of the exclusive in force; null: it names none.
+    pub version: Option<String>,
+    /// Seats granted today; null when unlimited.
+    pub total: Option<u64>,
+    /// The part of `total` that the exclusive grants; null when unlimited.
+    pub base: Option<u64>,
+    /// The part of `total` that upgrades add.
+    pub upgrades: u64,
+    /// There is no bound.
+    pub unlimited: bool,
+    /// active + suspect + borrowed.
+    pub used: u64,
+    /// Seats whose client is connected.
+    pub active: u64,
+    /// Seats whose client is silent or gone (S20).
+    pub suspect: u64,
+    /// Seats lent for offline use.
+    pub borrowed: u64,
+    /// Given back, not yet free (L62).
+    pub held: u64,
+    /// Kept for others and unused.
+    pub reserved: u64,
+    /// max(0, total − used − held − reserved); null when unlimited.
+    pub free: Option<u64>,
+    /// max(0, used + held − total): legal after an expiry (L39).
+    pub over: u64,
+    /// Requests that wait.
+    pub queued: u64,
+    /// Seats above this are granted with a notice (L61); null: no soft limit.
+    pub soft_limit: Option<u64>,
+    /// `HOST`, `USER`, `CUSTOM`, `VIRTUAL` (L60).
+    pub share: Vec<String>,
+    /// The first instant at which the exclusive in force no longer counts; null: it never ends, or there is none.
+    pub ends_at: Option<Instant>,
+    /// The last day of maintenance, included; null: none stated.
+    pub maintenance_ends: Option<NaiveDate>,
+    /// Denied checkouts in the last 24 hours; null where the server does not count them.
+    pub denials_24h: Option<u64>,
+    /// What the sums are made of. Empty where the reader sees counts only.
+    #[serde(default)]
+    pub pools: Vec<Pool>,
+}
+
+/// All seats that can serve one request (L30).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its number on this server; it outlives the licenses in it.
+    pub id: String,
+    /// `EXCLUSIVE` or `ADDITIVE`.
+    pub key_type: String,
+    /// Seats granted today; null when unlimited.
+    pub total: Option<u64>,
+    /// active + suspect + borrowed.
+    pub used: u64,
+    /// The licenses that make it up; those that do not count stand in `licenses`.
+    pub licenses: Vec<License>,
+}
+
+/// One license. Inside a feature or an explanation `feature` and `vendor` are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct License {
+    /// The feature it allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// Who sells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Its serial number; null: it has none, or the reader may not see it.
+    pub sn: Option<String>,
+    /// `EXCLUSIVE`, `UPGRADE`, `ADDITIVE`, `TOKEN` or `MAINTENANCE`.
+    pub key_type: String,
+    /// Seats it grants when it counts; null: unlimited, or a local license without seats.
+    pub count: Option<u64>,
+    /// It grants without bound.
+    #[serde(default)]
+    pub unlimited: bool,
+    /// MAJOR.MINOR it covers; null: it names none.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The first day on which it counts, included; null: from when it was loaded.
+    pub start: Option<NaiveDate>,
+    /// The last day on which it counts, included; null: it never ends.
+    pub end: Option<NaiveDate>,
+    /// `end` as the first instant at which it no longer counts; null: it never ends.
+    #[serde(default)]
+    pub ends_at: Option<Instant>,
+    /// `in_force`, `waiting` or `not_in_force`.
+    pub state: String,
+    /// Why it does not count, a word of rules 1, section 5; null: it counts.
+    pub reason: Option<String>,
+    /// The same as a sentence.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// The file it stands in; null: the reader may not see it.
+    pub file: Option<String>,
+    /// The line it begins at, from 1.
+    #[serde(default)]
+    pub line: Option<u32>,
+}
+
+/// One session: one client's hold on seats of one pool (S10).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its number in base32; no secret, `seatkeeper release` takes it.
+    pub id: String,
+    /// All sessions of the same checkout.
+    pub bundle: String,
+    /// Who sells the feature.
+    #[serde(default)]
+    pub vendor: String,
+    /// What it allows.
+    pub feature: String,
+    /// Where its seats come from.
+    pub pool: String,
+    /// Seats.
+    pub count: u32,
+    /// The client's version, as stated.
+    pub version: Option<String>,
+    /// The day of the client's build, as stated.
+    pub release_date: Option<String>,
+    /// As stated.
+    pub user: String,
+    /// As stated.
+    pub host: String,
+    /// As stated; null: not said.
+    pub pid: Option<u32>,
+    /// Where its connection comes from; null: it has none now.
+    pub address: Option<String>,
+    /// `active`, `suspect` or `borrowed`.
+    pub state: String,
+    /// When it was checked out; null: not known any more.
+    pub since: Option<Instant>,
+    /// When it last gave a sign of life; null: not since the server started.
+    pub last_seen: Option<Instant>,
+    /// Until when its seats are lent; null: they are not.
+    pub borrowed_until: Option<Instant>,
+}
+
+/// Something wrong with a file, and what to do (L5).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Which file; null: it is about no file.
+    pub file: Option<String>,
+    /// From 1; null: the whole file.
+    pub line: Option<u32>,
+    /// From 1, in characters.
+    pub column: Option<u32>,
+    /// Which feature of it.
+    pub feature: Option<String>,
+    /// Which license.
+    pub sn: Option<String>,
+    /// A word of rules 1, section 5.
+    pub reason: String,
+    /// One sentence: what is wrong and what to do.
+    pub message: String,
+}
+
+/// The sum of one feature's pool, license by license, and what comes next (L30).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explain {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Which feature.
+    pub feature: String,
+    /// Who sells it.
+    pub vendor: String,
+    /// The day of the sum.
+    pub today: NaiveDate,
+    /// base + upgrades; null when unlimited.
+    pub total: Option<u64>,
+    /// What the exclusive in force grants; null when unlimited.
+    pub base: Option<u64>,
+    /// What upgrades add.
+    pub upgrades: u64,
+    /// There is no bound.
+    pub unlimited: bool,
+    /// Every license of the feature: those that count first.
+    pub licenses: Vec<License>,
+    /// The days on which something changes, in order; at most as many as the server likes to look ahead.
+    pub changes: Vec<Change>,
+}
+
+/// What changes on one day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The first day on which it is so.
+    pub day: NaiveDate,
+    /// The first instant of that day in the server's zone.
+    pub at: Instant,
+    /// The sum from then on; null when unlimited.
+    pub total: Option<u64>,
+    /// The licenses whose standing differs from the day before.
+    pub licenses: Vec<ChangedLicense>,
+}
+
+/// A license's standing from the day of a [`Change`] on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChangedLicense {
+    /// Which; null: it has no serial number.
+    pub sn: Option<String>,
+    /// As in [`License::state`].
+    pub state: String,
+    /// As in [`License::reason`].
+    pub reason: Option<String>,
+}
+
+/// The details of a refusal: everything needed to act on it (S4). What is not known or may not be seen is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Denial {
+    /// Which item decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// Who sells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Seats asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<u64>,
+    /// The numbers of the pool that decided; left out where there is none.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
+    /// The line of the policy that denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Place>,
+    /// The license that denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// When the next seat is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
+    /// The server was restarted a moment ago and seats of clients that have not come back yet count as used (S21).
+    #[serde(skip_serializing_if = "is_false")]
+    pub recovering: bool,
+    /// Who has seats, oldest first; left out where the reader may not see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holders: Option<Vec<Holder>>,
+    /// With `bad_request`: a word of PROTOCOL.md 12 that says how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// With the fault `field`: which one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// With `already_removed`: which session, in base32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// With `already_removed`: since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Instant>,
+}
+
+/// How the seats of one pool add up (S6).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// Seats granted today; null when unlimited.
+    pub total: Option<u64>,
+    /// active + suspect + borrowed.
+    pub used: u64,
+    /// max(0, total − used − held − reserved); null when unlimited.
+    pub free: Option<u64>,
+    /// Given back, not yet free.
+    #[serde(default)]
+    pub held: u64,
+    /// Kept for others and unused.
+    #[serde(default)]
+    pub reserved: u64,
+    /// The part of `used` whose client is silent or gone.
+    #[serde(default)]
+    pub suspect: u64,
+    /// max(0, used + held − total).
+    #[serde(default)]
+    pub over: u64,
+    /// There is no bound.
+    #[serde(default)]
+    pub unlimited: bool,
+}
+
+/// A line of a file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Which file.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// What stands there, where that helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// When a seat is due: one of these, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Due {
+    /// At that instant.
+    At(Instant),
+    /// In so many seconds, when the lease of a client that is gone ends.
+    InSeconds(u64),
+    /// From the first instant of that day in the server's zone, when the licenses grant more.
+    Day(NaiveDate),
+}
+
+/// One who has seats.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The session, in base32.
+    pub session: String,
+    /// As stated.
+    pub user: String,
+    /// As stated.
+    pub host: String,
+    /// Seats.
+    pub count: u32,
+    /// When they were checked out; null: not known any more.
+    pub since: Option<Instant>,
+}
+
+/// What a reload did: the answer to `seatkeeper reload`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reload {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Files read.
+    pub files: u64,
+    /// Licenses in them, counted or not.
+    pub licenses: u64,
+    /// The features whose total is another now.
+    pub changes: Vec<TotalChange>,
+    /// What is wrong with the files.
+    pub problems: Vec<Problem>,
+}
+
+/// A feature has another total (L22).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TotalChange {
+    /// Who sells it.
+    pub vendor: String,
+    /// Which.
+    pub feature: String,
+    /// Seats before; null when unlimited.
+    pub old_total: Option<u64>,
+    /// Seats now; null when unlimited.
+    pub new_total: Option<u64>,
+    /// What made the difference.
+    pub reason: String,
+}
+
+/// The server's host ids: the answer to `seatkeeper hostid` (L12).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostIds {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What the server found, ready to be sent to a vendor.
+    pub host_ids: Vec<HostId>,
+    /// With `--explain FEATURE`: the blocks of its licenses, compared with the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licenses: Option<Vec<HostMatch>>,
+}
+
+/// One host id, or why there is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostId {
+    /// `SERVERKEY`, `MACHINEID`, `HOSTNAME`, `ETHERNET`, `IPADDRESS`, `USERNAME`, `DMI` or `CUSTOM`.
+    pub kind: String,
+    /// Its value; null: it could not be read.
+    pub value: Option<String>,
+    /// Why it could not be read and what to do, or a word of warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One license's SERVER_HOSTID blocks against this server: one matching block is enough.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostMatch {
+    /// Which license; null: it has no serial number.
+    pub sn: Option<String>,
+    /// Where it stands.
+    pub file: Option<String>,
+    /// The line it begins at, from 1.
+    pub line: Option<u32>,
+    /// Whether this server may serve it. A license without blocks matches every server.
+    pub matches: bool,
+    /// HOSTID_MATCH_RATE: percent of a block's entries that must match.
+    pub match_rate: u32,
+    /// Each block's entries.
+    pub blocks: Vec<Vec<HostEntry>>,
+}
+
+/// One entry of a block.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostEntry {
+    /// As in [`HostId::kind`].
+    pub kind: String,
+    /// What the license names.
+    pub value: String,
+    /// Whether this server has it.
+    pub matches: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
