@@ -1,5 +1,7 @@
 //! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
 
+/// Between the wire and the ledger: the one place that knows both.
+pub mod answer;
 /// Ticks, the wall clock, time zones, and where a day begins.
 pub mod clock;
 /// What the daemon is told: `seatkeeper.toml` and its flags.

@@ -53,6 +53,8 @@ pub enum Ask {
     Picture(Then<Arc<Picture>>),
     /// Sessions after one (exclusive), at most so many.
     Sessions(Option<SessionId>, usize, Then<Vec<SessionView>>),
+    /// Nothing; `then` is called when everything asked before is answered.
+    Turn(Then<()>),
     /// No new checkouts from now on; every connection is told; `then` is called when all is synced (S64).
     Stop(Then<()>),
 }
@@ -117,6 +119,7 @@ impl fmt::Debug for Ask {
             Ask::Catalog(..) => "Catalog",
             Ask::Picture(_) => "Picture",
             Ask::Sessions(..) => "Sessions",
+            Ask::Turn(_) => "Turn",
             Ask::Stop(_) => "Stop",
         })
     }

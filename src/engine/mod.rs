@@ -192,6 +192,7 @@ impl<D: Disk> Engine<D> {
                 let page = self.ledger.sessions_page(after, limit);
                 self.outputs.push(Output::Call(Box::new(move || then(page))));
             }
+            Ask::Turn(then) => self.outputs.push(Output::Call(Box::new(move || then(())))),
             Ask::Stop(then) => {
                 self.is_stopping = true;
                 self.outputs

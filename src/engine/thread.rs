@@ -41,6 +41,21 @@ impl Handle {
         })
     }
 
+    /// Puts an ask into the queue; while it is full, tries again after a moment. For what may be late and
+    /// must not be lost: that a connection is there, or gone.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub async fn ask_soon(&self, mut ask: Ask) -> Result<(), NotTaken> {
+        loop {
+            match self.ask(ask) {
+                Err(NotTaken::Full(again)) => ask = again,
+                taken => return taken,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Puts an ask into the queue and waits for room. Not for connections: for the daemon's own threads.
     ///
     /// # Errors
