@@ -279,8 +279,11 @@ impl Loader {
     fn judge<'f>(&self, files: impl Iterator<Item = (&'f str, &'f [u8])>) -> Vec<Result<Loaded, Problem>> {
         let sources: Vec<Source<'_>> =
             files.map(|(file, bytes)| Source { file: file.into(), bytes }).collect();
-        let judge =
-            Judge { trusted: &self.config.trusted, signatures: self.config.signatures, facts: &self.facts };
+        let judge = Judge {
+            trusted: &self.config.trusted,
+            signatures: self.config.signatures,
+            facts: Some(&self.facts),
+        };
         load(&sources, &judge)
     }
 

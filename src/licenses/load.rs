@@ -23,7 +23,8 @@ const RUN: usize = 1_024;
 pub(super) struct Judge<'j> {
     pub(super) trusted: &'j [TrustedKey],
     pub(super) signatures: Signatures,
-    pub(super) facts: &'j HostFacts,
+    /// `None`: licenses of other hosts are good too, as a vendor needs it.
+    pub(super) facts: Option<&'j HostFacts>,
 }
 
 /// One file's bytes, under the name it has in the directory.
@@ -238,9 +239,9 @@ impl Judge<'_> {
             faults.extend(unsupported);
         }
         if faults.is_empty()
-            && let Some(license) = &license
+            && let (Some(license), Some(facts)) = (&license, self.facts)
         {
-            let matched = self.facts.explain(&server_host_ids, license.match_rate).matched;
+            let matched = facts.explain(&server_host_ids, license.match_rate).matched;
             if !matched {
                 let at = raw.blocks.first().map_or(raw.at, |block| block.at);
                 let message = format!(
@@ -274,7 +275,12 @@ impl Judge<'_> {
     }
 }
 
-fn problem(file: &Arc<str>, lines: &LineIndex<'_>, raw: Option<&RawFeature<'_>>, fault: &Fault) -> Problem {
+pub(super) fn problem(
+    file: &Arc<str>,
+    lines: &LineIndex<'_>,
+    raw: Option<&RawFeature<'_>>,
+    fault: &Fault,
+) -> Problem {
     let (line, column) = lines.line_column(fault.at);
     let feature = raw.and_then(|raw| raw.name.as_ref()).map(|name| xml::shown(&name.value));
     let sn = raw.and_then(|raw| raw.value("SN")).map(xml::shown);

@@ -123,3 +123,32 @@ pub struct LicenseSet {
     /// Every fault, also those of the refused licenses, by file and position.
     pub problems: Vec<Problem>,
 }
+
+/// Reads license files that are in memory, whatever host they are bound to: the vendor's view of them.
+///
+/// `files` are names and contents; nothing is looked up or kept. A file that is not well-formed gives one problem.
+pub fn read_files(files: &[(String, Vec<u8>)], trusted: &[TrustedKey], signatures: Signatures) -> LicenseSet {
+    let sources: Vec<load::Source<'_>> =
+        files.iter().map(|(file, bytes)| load::Source { file: file.as_str().into(), bytes }).collect();
+    let mut set = LicenseSet::default();
+    for loaded in load::load(&sources, &load::Judge { trusted, signatures, facts: None }) {
+        match loaded {
+            Ok(loaded) => {
+                set.licenses.extend(loaded.licenses);
+                set.problems.extend(loaded.problems);
+            }
+            Err(problem) => set.problems.push(problem),
+        }
+    }
+    set
+}
+
+/// A fault of one file as a [`Problem`], for tools that look at a file or two.
+pub(crate) fn locate(
+    file: &str,
+    text: &str,
+    raw: Option<&xml::RawFeature<'_>>,
+    fault: &xml::Fault,
+) -> Problem {
+    load::problem(&file.into(), &position::LineIndex::new(text), raw, fault)
+}

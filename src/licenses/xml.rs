@@ -486,7 +486,7 @@ pub(super) fn value_fault(setting: &RawSetting<'_>) -> Option<Fault> {
 }
 
 /// A value as it is shown in a message: cut, quoted where it is empty, and without control characters.
-pub(super) fn shown(value: &str) -> String {
+pub(crate) fn shown(value: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
     let mut text: String =
         value.chars().take(CHARACTERS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
