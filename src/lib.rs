@@ -24,5 +24,7 @@ pub mod logging;
 pub mod notify;
 /// What the server tells about itself, as JSON.
 pub mod report;
+/// Sockets and connections.
+pub mod server;
 /// The vendor's side: keys, signing, verifying.
 pub mod vendor;

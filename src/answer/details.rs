@@ -19,7 +19,8 @@ pub fn denial_details(denial: &Denial, sees_all: bool, context: &Context) -> Str
 fn details(subject: &Subject, sees_all: bool, context: &Context) -> report::Denial {
     let (now_tick, now_ms) = (context.clock.tick().0, context.clock.unix_ms());
     // What lies in ticks is shown by the distance from now: both run alike while the server does.
-    let instant_of = |tick: u64| now_ms.checked_sub(i64::try_from(now_tick.checked_sub(tick)?).ok()?).map(rfc3339);
+    let instant_of =
+        |tick: u64| now_ms.checked_sub(i64::try_from(now_tick.checked_sub(tick)?).ok()?).map(rfc3339);
     let holder = |h: &seats::denial::Holder| report::Holder {
         session: h.session.to_string(),
         user: h.user.to_string(),
@@ -42,7 +43,8 @@ fn details(subject: &Subject, sees_all: bool, context: &Context) -> report::Deni
             Due::LeaseEnds(ms) => report::Due::InSeconds(ms.div_ceil(1000)),
         }),
         recovering: subject.recovering,
-        holders: (sees_all && !subject.holders.is_empty()).then(|| subject.holders.iter().map(holder).collect()),
+        holders: (sees_all && !subject.holders.is_empty())
+            .then(|| subject.holders.iter().map(holder).collect()),
         ..Default::default()
     }
 }
@@ -73,11 +75,16 @@ pub(super) fn would_grant(pools: &[(Name, Name, Numbers)]) -> String {
     struct WouldGrant<'a> {
         features: Vec<Feature<'a>>,
     }
-    let feature = |(vendor, feature, n): &'_ (Name, Name, Numbers)| (vendor.clone(), feature.clone(), numbers(n));
+    let feature =
+        |(vendor, feature, n): &'_ (Name, Name, Numbers)| (vendor.clone(), feature.clone(), numbers(n));
     let owned: Vec<_> = pools.iter().map(feature).collect();
     let features = owned
         .iter()
-        .map(|(vendor, feature, n)| Feature { vendor: vendor.as_str(), feature: feature.as_str(), numbers: n.clone() })
+        .map(|(vendor, feature, n)| Feature {
+            vendor: vendor.as_str(),
+            feature: feature.as_str(),
+            numbers: n.clone(),
+        })
         .collect();
     to_json(&WouldGrant { features })
 }

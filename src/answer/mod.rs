@@ -91,7 +91,9 @@ fn half(digest: &[u8]) -> [u8; 16] {
 /// # Errors
 /// A field is out of bounds (docs/PROTOCOL.md, section 5).
 pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadField> {
-    let request::Checkout { request_key, secret, items, facts, share, reservation_token, wait_seconds, .. } = message;
+    let request::Checkout {
+        request_key, secret, items, facts, share, reservation_token, wait_seconds, ..
+    } = message;
     let key = checkout_key(&peer.install_id, &request_key);
     let checkout = common(key, secret_hash(&secret), items, facts, share, peer)?;
     not_served_yet(reservation_token.as_deref(), wait_seconds)?;
@@ -195,7 +197,10 @@ pub fn release(message: request::Release, by: &str) -> Result<Request, BadField>
         return Err(bad("bar_seconds", "this server cannot bar a user yet: release without it"));
     }
     if message.reason.len() > TEXT_BYTES_MAX || message.reason.chars().any(char::is_control) {
-        return Err(bad("reason", format!("a reason has at most {TEXT_BYTES_MAX} bytes and no control characters")));
+        return Err(bad(
+            "reason",
+            format!("a reason has at most {TEXT_BYTES_MAX} bytes and no control characters"),
+        ));
     }
     Ok(Request::Release(SessionId(message.session), by.to_owned(), message.reason))
 }
@@ -219,7 +224,11 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             }
         }
         Answer::Resumed(view) => {
-            let mut message = answer::Resume { bundle: view.bundle.0, sessions: grants(view, context), ..Default::default() };
+            let mut message = answer::Resume {
+                bundle: view.bundle.0,
+                sessions: grants(view, context),
+                ..Default::default()
+            };
             if frame::append(buffer, call, &message).is_err() {
                 message.sessions.iter_mut().for_each(|s| s.license = None);
                 put(buffer, call, &message);
@@ -233,7 +242,9 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             let (session, count, remaining) = (session.0, *given, *remaining);
             put(buffer, call, &answer::Checkin { session, count, remaining, extras: Vec::new() });
         }
-        Answer::Released(session) => put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() }),
+        Answer::Released(session) => {
+            put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() })
+        }
         Answer::Watching => put(buffer, call, &answer::Watch::default()),
         Answer::Denied(denial) => append_denial(buffer, call, denial, peer, context),
     }
@@ -246,7 +257,8 @@ fn append_denial(buffer: &mut Vec<u8>, call: u32, denial: &Denial, peer: &Peer, 
 
 /// Appends a refusal.
 pub fn append_refusal(buffer: &mut Vec<u8>, call: u32, code: Code, message: &str, details: String) {
-    let refused = answer::Refused { code: code.as_str().into(), message: message.into(), details, extras: Vec::new() };
+    let refused =
+        answer::Refused { code: code.as_str().into(), message: message.into(), details, extras: Vec::new() };
     put(buffer, call, &refused);
 }
 

@@ -189,7 +189,11 @@ impl<D: Disk> Engine<D> {
                 self.outputs.push(Output::Call(Box::new(move || then(picture))));
             }
             Ask::Sessions(after, limit, then) => {
-                let page = self.ledger.sessions_page(after, limit);
+                let mut page = self.ledger.sessions_page(after, limit);
+                for view in &mut page {
+                    let outbox = view.connection.and_then(|id| self.connections.get(&id));
+                    view.heard = outbox.map(|o| o.heard()).or(view.heard);
+                }
                 self.outputs.push(Output::Call(Box::new(move || then(page))));
             }
             Ask::Turn(then) => self.outputs.push(Output::Call(Box::new(move || then(())))),
@@ -461,6 +465,8 @@ impl<D: Disk> Engine<D> {
             connections: self.connections.len(),
             denials: self.denials,
             is_complete: self.ledger.is_complete(),
+            is_recovering: self.ledger.presence().is_recovering(now.tick),
+            by_feature: std::sync::OnceLock::new(),
         });
         self.picture = Some(picture.clone());
         picture

@@ -3,7 +3,7 @@
 //! Everything about a pool that does not change with every checkout (its licenses, their standing, what comes
 //! next) a reader works out from the catalog by itself, off the engine's thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
@@ -33,4 +33,39 @@ pub struct Picture {
     pub denials: u64,
     /// Whether every pool is up to date with the day and the licenses.
     pub is_complete: bool,
+    /// Whether sessions from before the start may still come back (S21).
+    pub is_recovering: bool,
+    /// Made by the first reader that needs it.
+    pub(super) by_feature: OnceLock<ByFeature>,
+}
+
+/// Where in a picture the numbers of a feature are.
+#[derive(Debug)]
+pub struct ByFeature {
+    /// For each feature of the catalog the index of its counters; `None`: it has no pool.
+    counters: Vec<Option<u32>>,
+    /// Counters of pools whose feature is in no file any more: their sessions go on (L39).
+    pub without_license: Vec<usize>,
+}
+
+impl Picture {
+    /// The index of all counters by feature: made once for a picture, off the engine's thread.
+    pub fn by_feature(&self) -> &ByFeature {
+        self.by_feature.get_or_init(|| {
+            let mut counters = vec![None; self.catalog.features().len()];
+            let mut without_license = Vec::new();
+            for (at, c) in self.counters.iter().enumerate() {
+                match self.catalog.index_of(&c.vendor, &c.feature) {
+                    Some(feature) => counters[feature] = u32::try_from(at).ok(),
+                    None => without_license.push(at),
+                }
+            }
+            ByFeature { counters, without_license }
+        })
+    }
+
+    /// The counters of the feature at an index of the catalog.
+    pub fn counters_of(&self, feature: usize) -> Option<&Counters> {
+        self.by_feature().counters.get(feature).copied().flatten().map(|at| &self.counters[at as usize])
+    }
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tracing::debug;
 use wire::frame::{self, HELLO_FRAME_BYTES_MAX, Kind};
-use wire::message::{Message, MAGIC, Request as Message_, pick_version};
+use wire::message::{MAGIC, Message, Request as Message_, pick_version};
 use wire::{answer as told, request as asked};
 
 use super::outbox::ConnectionOutbox;
@@ -51,11 +51,16 @@ pub struct Origin {
 type Frames<S> = FramedRead<ReadHalf<S>, LengthDelimitedCodec>;
 
 /// Serves one connection until it ends. Its sessions outlive it (S10).
-pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, origin: Origin, server: Arc<Server>) {
+pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
+    stream: S,
+    origin: Origin,
+    server: Arc<Server>,
+) {
     let Some(_place) = server.places.take(origin.address, &server.limits, server.connections_max) else {
         let (_, mut writer) = tokio::io::split(stream);
         let text = "the server has as many connections as it takes: try again later (S82)";
-        last_words(&mut writer, |buffer| answer::append_refusal(buffer, 0, Code::Busy, text, String::new())).await;
+        last_words(&mut writer, |buffer| answer::append_refusal(buffer, 0, Code::Busy, text, String::new()))
+            .await;
         return;
     };
     let (reader, mut writer) = tokio::io::split(stream);
@@ -75,9 +80,15 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, origin
         Ok((peer, call)) => {
             frames.decoder_mut().set_max_frame_length(server.limits.frame_bytes as usize);
             let id = ConnectionId(server.next_connection.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-            let outbox = Arc::new(ConnectionOutbox::new(id, peer, server.context.clone(), server.limits.unread_bytes as usize));
+            let outbox = Arc::new(ConnectionOutbox::new(
+                id,
+                peer,
+                server.context.clone(),
+                server.limits.unread_bytes as usize,
+            ));
             outbox.add(|buffer| answer::put(buffer, call, &hello_answer(&server)));
-            let connection = Connection { server: server.clone(), outbox: outbox.clone(), origin, pace: Pace::new() };
+            let connection =
+                Connection { server: server.clone(), outbox: outbox.clone(), origin, pace: Pace::new() };
             if server.engine.ask_soon(Ask::Open(outbox.clone())).await.is_ok() {
                 let end = connection.run(&mut frames, &mut writer).await;
                 debug!(connection = id.0, %end, "connection ended");
@@ -89,7 +100,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, origin
 }
 
 fn codec(length_max: usize) -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder().little_endian().length_field_type::<u32>().max_frame_length(length_max).new_codec()
+    LengthDelimitedCodec::builder()
+        .little_endian()
+        .length_field_type::<u32>()
+        .max_frame_length(length_max)
+        .new_codec()
 }
 
 fn hello_answer(server: &Server) -> told::Hello {
@@ -120,7 +135,8 @@ fn fault_json(fault: &str) -> String {
 /// The first frame: who is there, and the call number of its hello; or the refusal that ends the connection.
 fn greet(first: io::Result<BytesMut>, origin: &Origin, server: &Server) -> Result<(Peer, u32), Refusal> {
     let payload = first.map_err(|error| bad_length(&error))?;
-    let (head, body) = frame::split(&payload).map_err(|e| refuse(0, Code::BadRequest, e.to_string(), e.as_str()))?;
+    let (head, body) =
+        frame::split(&payload).map_err(|e| refuse(0, Code::BadRequest, e.to_string(), e.as_str()))?;
     if head.number != asked::Hello::NUMBER || head.call == 0 {
         return Err(refuse(head.call, Code::BadRequest, "a connection begins with a hello", ""));
     }
@@ -133,7 +149,12 @@ fn greet(first: io::Result<BytesMut>, origin: &Origin, server: &Server) -> Resul
         return Err(refuse(head.call, Code::BadRequest, "this is not a Seatkeeper client", ""));
     }
     if let Err(code) = pick_version(hello.lowest, hello.highest) {
-        let text = format!("client speaks versions {} to {}, server {}", hello.lowest, hello.highest, wire::message::VERSION_HIGHEST);
+        let text = format!(
+            "client speaks versions {} to {}, server {}",
+            hello.lowest,
+            hello.highest,
+            wire::message::VERSION_HIGHEST
+        );
         let code = Code::ALL.iter().copied().find(|c| c.as_str() == code).unwrap_or(Code::BadRequest);
         return Err(refuse(head.call, code, text, ""));
     }
@@ -199,7 +220,11 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<S: AsyncRead + AsyncWrite>(mut self, frames: &mut Frames<S>, writer: &mut WriteHalf<S>) -> End {
+    async fn run<S: AsyncRead + AsyncWrite>(
+        mut self,
+        frames: &mut Frames<S>,
+        writer: &mut WriteHalf<S>,
+    ) -> End {
         let mut sending = Vec::new();
         let idle_time = self.server.limits.idle_time;
         let idle = tokio::time::sleep(idle_time);
@@ -275,7 +300,11 @@ impl Connection {
     }
 
     /// Takes a frame and those that are there already.
-    async fn take_ready<S: AsyncRead>(&mut self, first: Option<io::Result<BytesMut>>, frames: &mut Frames<S>) -> Next {
+    async fn take_ready<S: AsyncRead>(
+        &mut self,
+        first: Option<io::Result<BytesMut>>,
+        frames: &mut Frames<S>,
+    ) -> Next {
         let mut frame = first;
         for _ in 0..FRAMES_AT_ONCE {
             let payload = match frame {
@@ -321,7 +350,10 @@ impl Connection {
             }
         }
         if !self.pace.allows(self.server.limits.requests_per_second) {
-            let text = format!("more than {} requests in a second on one connection (S82)", self.server.limits.requests_per_second);
+            let text = format!(
+                "more than {} requests in a second on one connection (S82)",
+                self.server.limits.requests_per_second
+            );
             self.outbox.add(refuse(call, Code::RateLimited, text, ""));
             return Next::GoOn;
         }
@@ -348,7 +380,9 @@ impl Connection {
             }
             Message_::Heartbeat(_) => {
                 let sessions = self.outbox.sessions();
-                self.outbox.add(|buffer| answer::put(buffer, call, &told::Heartbeat { sessions, extras: Vec::new() }));
+                self.outbox.add(|buffer| {
+                    answer::put(buffer, call, &told::Heartbeat { sessions, extras: Vec::new() })
+                });
                 return Next::GoOn;
             }
             Message_::Goodbye(_) => return self.goodbye(call).await,
@@ -358,9 +392,14 @@ impl Connection {
             }
             Message_::Reload(_) => {
                 let (outbox, by) = (self.outbox.clone(), peer.admin.clone().unwrap_or_default());
-                self.server.admin.reload(&by, Box::new(move |json| {
-                    outbox.add_and_wake(|buffer| answer::put(buffer, call, &told::Reload { json, extras: Vec::new() }));
-                }));
+                self.server.admin.reload(
+                    &by,
+                    Box::new(move |json| {
+                        outbox.add_and_wake(|buffer| {
+                            answer::put(buffer, call, &told::Reload { json, extras: Vec::new() })
+                        });
+                    }),
+                );
                 return Next::GoOn;
             }
             Message_::Shutdown(_) => {
@@ -370,7 +409,8 @@ impl Connection {
             }
             Message_::HostIds(message) => {
                 let json = self.server.admin.host_ids(message.explain.as_deref());
-                self.outbox.add(|buffer| answer::put(buffer, call, &told::HostIds { json, extras: Vec::new() }));
+                self.outbox
+                    .add(|buffer| answer::put(buffer, call, &told::HostIds { json, extras: Vec::new() }));
                 return Next::GoOn;
             }
             Message_::Checkout(message) => answer::checkout(message, peer),
@@ -386,7 +426,8 @@ impl Connection {
         match request {
             Err(BadField { field, message }) => {
                 let details = serde_json::json!({ "fault": "field", "field": field }).to_string();
-                self.outbox.add(|buffer| answer::append_refusal(buffer, call, Code::BadRequest, &message, details));
+                self.outbox
+                    .add(|buffer| answer::append_refusal(buffer, call, Code::BadRequest, &message, details));
             }
             Ok(request) => self.ask(call, request),
         }
@@ -403,7 +444,12 @@ impl Connection {
                 self.outbox.add(refuse(call, Code::Busy, text, ""));
             }
             Err(NotTaken::Stopped) => {
-                self.outbox.add(refuse(call, Code::ShuttingDown, "the server is stopping: sessions are kept", ""));
+                self.outbox.add(refuse(
+                    call,
+                    Code::ShuttingDown,
+                    "the server is stopping: sessions are kept",
+                    "",
+                ));
             }
         }
     }
@@ -411,7 +457,9 @@ impl Connection {
     /// The answer to a goodbye comes after those to all earlier requests: it goes round by the engine.
     async fn goodbye(&self, call: u32) -> Next {
         let (done, is_done) = tokio::sync::oneshot::channel();
-        let turn = Ask::Turn(Box::new(move |()| drop(done.send(()))));
+        let turn = Ask::Turn(Box::new(move |()| {
+            let _ = done.send(());
+        }));
         if self.server.engine.ask_soon(turn).await.is_ok() {
             let _ = is_done.await;
         }
@@ -426,7 +474,11 @@ impl Connection {
             let Ok(_turn) = server.reports.acquire().await else { return };
             let part = reports::part(&server, &origin, message).await;
             outbox.add_and_wake(|buffer| match part {
-                Ok(part) => answer::put(buffer, call, &told::Report { json: part.json, next: part.next, extras: Vec::new() }),
+                Ok(part) => answer::put(
+                    buffer,
+                    call,
+                    &told::Report { json: part.json, next: part.next, extras: Vec::new() },
+                ),
                 Err((code, text)) => answer::append_refusal(buffer, call, code, &text, String::new()),
             });
         });

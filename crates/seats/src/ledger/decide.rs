@@ -91,7 +91,8 @@ impl Ledger {
             self.check_terms(item, license, &request.facts)?;
             let pool = self.terms.pool(at).ok_or_else(|| self.not_in_force(item, at, now))?;
             if taken.contains(&pool) {
-                let text = format!("{} is named twice: name it once, with the sum of the counts", item.feature);
+                let text =
+                    format!("{} is named twice: name it once, with the sum of the counts", item.feature);
                 return Err(self.about(item, Some(at), Denial::new(Code::BadRequest, text)));
             }
             let wanted = u64::from(item.count);

@@ -87,6 +87,11 @@ impl Presence {
         Some(self.lost.get(&id).copied().unwrap_or(self.started.saturating_add(self.lease_ms)))
     }
 
+    /// When the client of a lost bundle was last heard.
+    pub fn lost_heard(&self, id: BundleId) -> Option<Tick> {
+        self.lost.get(&id).map(|deadline| deadline.saturating_sub(self.lease_ms))
+    }
+
     /// Whether sessions from before the start may still come back unheard (S21).
     pub fn is_recovering(&self, tick: Tick) -> bool {
         self.swept < self.first_new && tick < self.started.saturating_add(self.lease_ms)

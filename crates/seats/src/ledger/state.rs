@@ -335,6 +335,11 @@ impl State {
         self.bundles.range(from..to.max(from)).map(|(id, b)| (*id, &**b))
     }
 
+    /// The last bundle whose number is at most that.
+    pub fn last_bundle_up_to(&self, id: BundleId) -> Option<BundleId> {
+        self.bundles.range(..=id).next_back().map(|(id, _)| *id)
+    }
+
     /// The live bundle of a request key.
     pub fn bundle_of_key(&self, key: &[u8; 16]) -> Option<BundleId> {
         let range = (half(key), SessionId(0))..=(half(key), SessionId(u64::MAX));
