@@ -1,12 +1,9 @@
 //! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
+// Each module says in its own first line what it is for. A second doc comment here would move its links into this scope,
+// where they lead nowhere.
 
-/// Ticks, the wall clock, time zones, and where a day begins.
 pub mod clock;
-/// What the daemon is told: `seatkeeper.toml` and its flags.
 pub mod config;
-/// Exit codes, as sysexits.h has them.
 pub mod exit;
-/// The log.
 pub mod logging;
-/// systemd: what it is told, and the sockets it hands over.
 pub mod notify;
