@@ -13,4 +13,5 @@ pub mod logging;
 pub mod notify;
 pub mod report;
 pub mod server;
+pub mod state;
 pub mod vendor;
