@@ -203,7 +203,8 @@ impl Ledger {
         denial
     }
 
-    /// The license's own terms: release facts (rules 3, 6.4 a and e), platform, zone, client host ids (L13).
+    /// The license's own terms in the order of S3: client host ids (L13), platform, zone, release facts
+    /// (rules 3, 6.4 a and e).
     fn check_terms(&self, item: &Item, license: &License, facts: &Facts) -> Result<(), Box<Denial>> {
         let deny = |code, text: String| {
             let mut denial = self.about(item, None, Denial::new(code, text));
@@ -213,8 +214,12 @@ impl Ledger {
             }
             Err(denial)
         };
-        if let Err((code, text)) = check_release(item, license, facts) {
-            return deny(code, text);
+        if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
+            let text = format!(
+                "the license of {} is bound to other clients than {}@{}",
+                item.feature, facts.user, facts.host
+            );
+            return deny(Code::ClientHostMismatch, text);
         }
         let platform = facts.platform.to_ascii_lowercase();
         let os = platform.split('-').next().unwrap_or("");
@@ -238,12 +243,8 @@ impl Ledger {
             );
             return deny(Code::TimeZone, text);
         }
-        if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
-            let text = format!(
-                "the license of {} is bound to other clients than {}@{}",
-                item.feature, facts.user, facts.host
-            );
-            return deny(Code::ClientHostMismatch, text);
+        if let Err((code, text)) = check_release(item, license, facts) {
+            return deny(code, text);
         }
         Ok(())
     }

@@ -1,0 +1,62 @@
+//! Which denial a request gets, and what it says (S2 to S4, S10, S24), where a table says it better than a story.
+
+mod driver;
+
+use driver::{LEASE_MS, Server, date, exclusive, facts, request};
+use seats::denial::{Code, Denial};
+use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, TimeZones};
+use seats::request::Facts;
+
+fn server(licenses: Vec<License>) -> Server {
+    let mut server = Server::new(date("2030-01-01"), LEASE_MS);
+    server.load(licenses);
+    server.sweep(100);
+    server
+}
+
+fn checkout(server: &mut Server, key: u64, facts: Facts, items: &[(&str, u32)]) -> Result<(), Box<Denial>> {
+    let connection = server.connect();
+    server.checkout(&request(key, facts, items), connection).1.map(|_| ())
+}
+
+/// S3: dates, host ids, platform, time zone, the release, seats: the first test that fails names the code.
+#[test]
+fn the_first_test_that_fails_names_the_code() {
+    let mut zones = TimeZones(0);
+    assert!(zones.insert(0));
+    let host = HostIdEntry { kind: HostIdKind::Hostname, value: "ws7".into() };
+    let strict = License {
+        end: Some(date("2030-01-31")),
+        client_host_ids: vec![vec![host]],
+        platforms: vec!["linux".into()],
+        time_zones: Some(zones),
+        version: Some(LicenseVersion { major: 1, minor: 0 }),
+        ..exclusive("cad", 1)
+    };
+    let mut server = server(vec![strict]);
+    checkout(
+        &mut server,
+        1,
+        Facts { release_version: Some("1.0".into()), ..facts("eve", "ws7") },
+        &[("cad", 1)],
+    )
+    .expect("the only seat is free");
+    let wrong =
+        [Code::ClientHostMismatch, Code::Platform, Code::TimeZone, Code::VersionNotLicensed, Code::NoSeats];
+    for (mended, code) in wrong.into_iter().enumerate() {
+        let stated = Facts {
+            platform: if mended > 1 { "linux-x86_64" } else { "macos-aarch64" }.into(),
+            offset_minutes: if mended > 2 { 59 } else { 60 },
+            release_version: Some(if mended > 3 { "1.0.9" } else { "1.1" }.into()),
+            ..facts("ann", if mended > 0 { "ws7" } else { "ws8" })
+        };
+        let denial =
+            checkout(&mut server, 2, stated, &[("cad", 1)]).expect_err("something is wrong each time");
+        assert_eq!(denial.code, code, "{mended} faults mended: {}", denial.message);
+    }
+    server.begin_day(date("2030-02-01"));
+    let denial = checkout(&mut server, 2, facts("ann", "ws8"), &[("cad", 1)]).expect_err("it is over");
+    assert_eq!(denial.code, Code::Expired, "the dates come before everything else about a license");
+    let denial = checkout(&mut server, 2, facts("ann", "ws8"), &[("cad", 0)]).expect_err("no count");
+    assert_eq!(denial.code, Code::BadRequest, "and being well-formed before the dates");
+}
