@@ -60,3 +60,20 @@ fn the_first_test_that_fails_names_the_code() {
     let denial = checkout(&mut server, 2, facts("ann", "ws8"), &[("cad", 0)]).expect_err("no count");
     assert_eq!(denial.code, Code::BadRequest, "and being well-formed before the dates");
 }
+
+/// L36: a duplicate never counts, so its START is no promise.
+#[test]
+fn a_duplicate_is_no_license_to_come() {
+    let sold = |issued, start: Option<&str>, end: Option<&str>| License {
+        sn: Some("one".into()),
+        issued: Some(date(issued)),
+        start: start.map(date),
+        end: end.map(date),
+        ..exclusive("cad", 10)
+    };
+    let corrected = sold("2029-06-01", None, Some("2029-12-31"));
+    let mistaken = sold("2029-01-01", Some("2030-06-01"), None);
+    let mut server = server(vec![corrected, mistaken]);
+    let denial = checkout(&mut server, 1, facts("ann", "ws7"), &[("cad", 1)]).expect_err("it is over");
+    assert_eq!(denial.code, Code::Expired, "{}", denial.message);
+}

@@ -165,10 +165,14 @@ impl Ledger {
     fn not_in_force(&self, item: &Item, at: usize, now: Now) -> Box<Denial> {
         let feature = &self.terms.catalog().features()[at];
         let exclusives = || {
-            feature
-                .licenses
-                .iter()
-                .filter(|l| l.key_type == KeyType::Exclusive && l.refusal.is_none() && l.count.is_some())
+            (feature.licenses.iter().enumerate())
+                .filter(|(at, l)| {
+                    l.key_type == KeyType::Exclusive
+                        && l.refusal.is_none()
+                        && l.count.is_some()
+                        && !feature.is_duplicate(*at)
+                })
+                .map(|(_, l)| l)
         };
         let coming = exclusives().filter(|l| l.start.is_some_and(|s| s > now.day)).min_by_key(|l| l.start);
         let ended = exclusives().filter(|l| l.end.is_some_and(|e| e < now.day)).max_by_key(|l| l.end);
