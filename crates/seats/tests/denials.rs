@@ -3,6 +3,7 @@
 mod driver;
 
 use driver::{LEASE_MS, Server, date, exclusive, facts, request};
+use seats::change::PoolId;
 use seats::denial::{Code, Denial};
 use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, TimeZones};
 use seats::request::Facts;
@@ -76,4 +77,26 @@ fn a_duplicate_is_no_license_to_come() {
     let mut server = server(vec![corrected, mistaken]);
     let denial = checkout(&mut server, 1, facts("ann", "ws7"), &[("cad", 1)]).expect_err("it is over");
     assert_eq!(denial.code, Code::Expired, "{}", denial.message);
+}
+
+/// S2: remembered for the session's life plus an hour, however quiet the server is.
+#[test]
+fn a_request_key_is_spent_for_an_hour_and_no_longer() {
+    let mut server = server(vec![exclusive("cad", 10)]);
+    let connection = server.connect();
+    let request = request(1, facts("ann", "ws7"), &[("cad", 1)]);
+    server.checkout(&request, connection).1.expect("a seat is free");
+    server
+        .checkin(server.ledger.state().sessions_of(pool(&server)).next().expect("it"), None, connection)
+        .expect("its own");
+    server.pass(3_599_999, &|_| true);
+    let denial = server.checkout(&request, connection).1.expect_err("given back");
+    assert_eq!(denial.code, Code::AlreadyRemoved);
+    server.pass(1, &|_| true);
+    server.checkout(&request, connection).1.expect("the hour is over");
+    server.restart().expect("the same ledger");
+}
+
+fn pool(server: &Server) -> PoolId {
+    server.pool("ACME", "cad").expect("it is served")
 }

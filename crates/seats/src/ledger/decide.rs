@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{ConnectionId, Ledger, Now};
+use super::{ConnectionId, Gone, KEY_KEPT_MS, Ledger, Now};
 use crate::catalog::FeatureLicenses;
 use crate::change::{
     BundleId, Cause, Change, CheckedIn, Ended, Granted, GrantedSession, PoolId, Release, SessionId,
@@ -49,7 +49,8 @@ impl Ledger {
         if let Some(bundle) = self.state.bundle_of_key(&request.key) {
             return self.replay(bundle, request);
         }
-        if let Some((bundle, _)) = self.state.gone_of_key(&request.key) {
+        let is_kept = |gone: &Gone| now.tick < gone.at.saturating_add(KEY_KEPT_MS);
+        if let Some((bundle, _)) = self.state.gone_of_key(&request.key).filter(|(_, gone)| is_kept(gone)) {
             return Err(self.already_removed(bundle));
         }
         let first = self.state.next_session();
