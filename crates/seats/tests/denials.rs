@@ -2,9 +2,9 @@
 
 mod driver;
 
-use driver::{LEASE_MS, Server, date, exclusive, facts, request};
+use driver::{LEASE_MS, Server, date, exclusive, facts, request, upgrade};
 use seats::change::PoolId;
-use seats::denial::{Code, Denial};
+use seats::denial::{Code, Denial, Due};
 use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, TimeZones};
 use seats::request::Facts;
 
@@ -99,4 +99,42 @@ fn a_request_key_is_spent_for_an_hour_and_no_longer() {
 
 fn pool(server: &Server) -> PoolId {
     server.pool("ACME", "cad").expect("it is served")
+}
+
+/// S4, L39: with five in use of two, neither the first lease nor the first upgrade frees a seat.
+#[test]
+fn the_next_seat_is_due_when_one_is_free_and_not_before() {
+    let coming = |count, sn, start| License { start: Some(date(start)), ..upgrade("cad", count, sn) };
+    let licenses =
+        || vec![exclusive("cad", 2), coming(3, "up1", "2030-05-01"), coming(1, "up2", "2030-06-01")];
+    let mut server = server(vec![exclusive("cad", 5), exclusive("cam", 1)]);
+    let take = |server: &mut Server, key, feature, count| {
+        let connection = server.connect();
+        server.checkout(&request(key, facts("ann", "ws7"), &[(feature, count)]), connection).1.expect("free");
+        connection
+    };
+    let due = |server: &mut Server, count| {
+        let denial = checkout(server, 9, facts("ben", "ws8"), &[("cad", count)]).expect_err("it is full");
+        denial.subject.expect("about cad").due
+    };
+    let (three, two) = (take(&mut server, 1, "cad", 3), take(&mut server, 2, "cad", 2));
+    let other = take(&mut server, 3, "cam", 1);
+    server.load(licenses());
+    assert_eq!(due(&mut server, 1), Some(Due::Day(date("2030-06-01"))), "five plus one is above five in use");
+    server.disconnect(three);
+    server.pass(10_000, &|id| id == two || id == other);
+    assert_eq!(
+        due(&mut server, 1),
+        Some(Due::Day(date("2030-06-01"))),
+        "two of two stay in use after that lease"
+    );
+    server.disconnect(two);
+    assert_eq!(due(&mut server, 1), Some(Due::LeaseEnds(LEASE_MS)), "the second lease frees one");
+    server.load(vec![exclusive("cad", 6)]);
+    server.disconnect(other);
+    assert_eq!(
+        due(&mut server, 2),
+        Some(Due::LeaseEnds(LEASE_MS - 10_000)),
+        "one is free: the first lease adds to it"
+    );
 }

@@ -292,7 +292,7 @@ impl Ledger {
         let mut denial = self.about(item, Some(at), Denial::new(Code::NoSeats, text));
         if let Some(subject) = &mut denial.subject {
             subject.wanted = wanted;
-            subject.due = self.next_due(at, pool, numbers.total, now);
+            subject.due = self.next_due(at, pool, now);
             subject.recovering = self.presence.is_recovering(now.tick) && numbers.suspect > 0;
             subject.holders = self.holders(pool);
             subject.place = self.terms.base(at).map(|l| l.place.clone());
@@ -300,16 +300,22 @@ impl Ledger {
         denial
     }
 
-    /// When a seat may come free: a lease that runs out, or an upgrade that begins; the nearer first.
-    fn next_due(&self, at: usize, pool: PoolId, total: Total, now: Now) -> Option<Due> {
-        let in_pool = |id: &BundleId| {
-            self.state.bundle(*id).is_some_and(|b| b.sessions().iter().any(|s| s.pool == pool))
-        };
-        let lost = self.presence.lost_in_order().take(LOST_LOOKED_AT).find(|(_, id)| in_pool(id));
-        if let Some((deadline, _)) = lost {
-            return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+    /// When one more seat than now may be free: leases that run out, else an upgrade that begins.
+    fn next_due(&self, at: usize, pool: PoolId, now: Now) -> Option<Due> {
+        // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
+        let numbers = self.numbers(pool);
+        let mut missing = numbers.over() + 1;
+        for (deadline, id) in self.presence.lost_in_order().take(LOST_LOOKED_AT) {
+            let Some(bundle) = self.state.bundle(id) else { continue };
+            let seats = bundle.sessions().iter().filter(|s| s.pool == pool).map(|s| u64::from(s.count));
+            missing = missing.saturating_sub(seats.sum());
+            if missing == 0 {
+                return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+            }
         }
-        next_rise(&self.terms.catalog().features()[at], now.day, total).map(Due::Day)
+        let used = u32::try_from(numbers.used).unwrap_or(u32::MAX);
+        let enough = numbers.total.max(Total::Limited(used));
+        next_rise(&self.terms.catalog().features()[at], now.day, enough).map(Due::Day)
     }
 
     fn holders(&self, pool: PoolId) -> Vec<Holder> {
