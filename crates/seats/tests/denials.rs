@@ -3,7 +3,7 @@
 mod driver;
 
 use driver::{LEASE_MS, Server, date, exclusive, facts, request, upgrade};
-use seats::change::PoolId;
+use seats::change::{PoolId, SessionId};
 use seats::denial::{Code, Denial, Due};
 use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, TimeZones};
 use seats::request::Facts;
@@ -137,4 +137,24 @@ fn the_next_seat_is_due_when_one_is_free_and_not_before() {
         Some(Due::LeaseEnds(LEASE_MS - 10_000)),
         "one is free: the first lease adds to it"
     );
+}
+
+/// S10: a bundle is resumed by its own number. What was never granted, or is no bundle, is unknown and not "removed".
+#[test]
+fn only_what_was_granted_and_is_gone_is_already_removed() {
+    let mut server = server(vec![exclusive("cad", 10)]);
+    let connection = server.connect();
+    let two = request(1, facts("ann", "ws7"), &[("cad", 1), ("cad", 2)]);
+    server.checkout(&two, connection).1.expect("free");
+    server.checkin(SessionId(1), None, connection).expect("its own");
+    let resume = |server: &mut Server, id| {
+        server.resume(SessionId(id), &two.secret, &two.facts, connection).map_err(|denial| denial.code)
+    };
+    assert_eq!(resume(&mut server, 0), Err(Code::UnknownSession), "numbers begin at 1");
+    assert_eq!(resume(&mut server, 1), Ok(None), "the bundle keeps its number");
+    assert_eq!(resume(&mut server, 2), Err(Code::UnknownSession), "alive, under another number");
+    assert_eq!(resume(&mut server, 3), Err(Code::UnknownSession), "never granted");
+    server.checkin(SessionId(2), None, connection).expect("its own");
+    assert_eq!(resume(&mut server, 1), Err(Code::AlreadyRemoved));
+    assert_eq!(resume(&mut server, 2), Err(Code::AlreadyRemoved));
 }

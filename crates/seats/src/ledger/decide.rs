@@ -360,11 +360,9 @@ impl Ledger {
     pub fn decide_resume(&self, id: BundleId, secret: &[u8; 16], facts: &Facts) -> Result<(), Box<Denial>> {
         facts.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
         let Some(bundle) = self.state.bundle(id) else {
-            return Err(if self.state.was_granted(id) {
-                self.already_removed(id)
-            } else {
-                unknown_session(id)
-            });
+            // A session in the middle of a bundle is no bundle, but it is not gone either.
+            let is_gone = self.state.was_granted(id) && self.state.session(id).is_none();
+            return Err(if is_gone { self.already_removed(id) } else { unknown_session(id) });
         };
         // Both sides are hashes of 128 random bits: an early exit of the comparison tells nothing of use.
         if bundle.secret != *secret {

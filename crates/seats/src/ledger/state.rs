@@ -360,7 +360,7 @@ impl State {
 
     /// Whether a session of that number was ever granted.
     pub fn was_granted(&self, id: SessionId) -> bool {
-        id.0 < self.next_session
+        (1..self.next_session).contains(&id.0)
     }
 
     /// A pool by its number.
