@@ -3,9 +3,9 @@
 mod driver;
 
 use driver::{LEASE_MS, Server, date, exclusive, facts, request, upgrade};
-use seats::change::{PoolId, SessionId};
+use seats::change::SessionId;
 use seats::denial::{Code, Denial, Due};
-use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, TimeZones};
+use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, Reason, TimeZones};
 use seats::request::Facts;
 
 fn server(licenses: Vec<License>) -> Server {
@@ -86,19 +86,13 @@ fn a_request_key_is_spent_for_an_hour_and_no_longer() {
     let connection = server.connect();
     let request = request(1, facts("ann", "ws7"), &[("cad", 1)]);
     server.checkout(&request, connection).1.expect("a seat is free");
-    server
-        .checkin(server.ledger.state().sessions_of(pool(&server)).next().expect("it"), None, connection)
-        .expect("its own");
+    server.checkin(SessionId(1), None, connection).expect("its own");
     server.pass(3_599_999, &|_| true);
     let denial = server.checkout(&request, connection).1.expect_err("given back");
     assert_eq!(denial.code, Code::AlreadyRemoved);
     server.pass(1, &|_| true);
     server.checkout(&request, connection).1.expect("the hour is over");
     server.restart().expect("the same ledger");
-}
-
-fn pool(server: &Server) -> PoolId {
-    server.pool("ACME", "cad").expect("it is served")
 }
 
 /// S4, L39: with five in use of two, neither the first lease nor the first upgrade frees a seat.
@@ -157,4 +151,22 @@ fn only_what_was_granted_and_is_gone_is_already_removed() {
     server.checkin(SessionId(2), None, connection).expect("its own");
     assert_eq!(resume(&mut server, 1), Err(Code::AlreadyRemoved));
     assert_eq!(resume(&mut server, 2), Err(Code::AlreadyRemoved));
+}
+
+/// S4: the sentence speaks of the vendor that was asked for.
+#[test]
+fn another_vendors_refused_license_is_not_the_reason() {
+    let of = |vendor, refusal| License { vendor: driver::name(vendor), refusal, ..exclusive("cad", 1) };
+    let mut server = server(vec![of("ACME", None), of("BETA", driver::refused(Reason::BadSignature))]);
+    let connection = server.connect();
+    let mut ask = |vendor: &str| {
+        let mut request = request(1, facts("ann", "ws7"), &[("cad", 1)]);
+        request.items[0].vendor = Some(vendor.into());
+        let denial = server.checkout(&request, connection).1.expect_err("not served");
+        assert_eq!(denial.code, Code::UnknownFeature);
+        denial.message
+    };
+    assert!(ask("BETA").contains("no license of cad was accepted"), "{}", ask("BETA"));
+    assert!(ask("GAMMA").contains("there is one by ACME"), "{}", ask("GAMMA"));
+    assert!(!ask("GAMMA").contains("BETA"), "a refused license is no offer: {}", ask("GAMMA"));
 }

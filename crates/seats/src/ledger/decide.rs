@@ -138,13 +138,17 @@ impl Ledger {
     }
 
     fn unknown_feature(&self, item: &Item, same_name: &[FeatureLicenses]) -> Box<Denial> {
-        let text = if same_name.iter().any(|f| !f.has_good_license()) {
+        let is_meant = |f: &FeatureLicenses| {
+            item.vendor.as_deref().is_none_or(|vendor| f.vendor.as_str().eq_ignore_ascii_case(vendor))
+        };
+        let others: Vec<&str> =
+            same_name.iter().filter(|f| f.has_good_license()).map(|f| f.vendor.as_str()).collect();
+        let text = if same_name.iter().any(is_meant) {
             format!(
                 "no license of {} was accepted by this server: ask its administrator to look at `seatkeeper licenses`",
                 item.feature
             )
-        } else if let (Some(vendor), false) = (&item.vendor, same_name.is_empty()) {
-            let others: Vec<&str> = same_name.iter().map(|f| f.vendor.as_str()).collect();
+        } else if let (Some(vendor), false) = (&item.vendor, others.is_empty()) {
             format!(
                 "no license of {} by {vendor} is on this server; there is one by {}",
                 item.feature,
