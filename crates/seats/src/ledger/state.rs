@@ -335,6 +335,11 @@ impl State {
         self.bundles.range(from..to.max(from)).map(|(id, b)| (*id, &**b))
     }
 
+    /// The first bundle that may have sessions numbered `from` or above.
+    pub fn bundle_reaching(&self, from: SessionId) -> BundleId {
+        self.bundles.range(..=from).next_back().map_or(from, |(id, _)| *id)
+    }
+
     /// The live bundle of a request key.
     pub fn bundle_of_key(&self, key: &[u8; 16]) -> Option<BundleId> {
         let range = (half(key), SessionId(0))..=(half(key), SessionId(u64::MAX));
