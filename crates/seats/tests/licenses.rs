@@ -7,7 +7,7 @@ use std::sync::Arc;
 use driver::{date, exclusive, sealed};
 use seats::catalog::{Catalog, FeatureLicenses};
 use seats::evaluate::lower_successors;
-use seats::license::License;
+use seats::license::{License, TimeZones};
 
 /// The one feature of these licenses.
 fn feature(licenses: Vec<License>) -> FeatureLicenses {
@@ -34,5 +34,40 @@ fn a_successor_in_two_files_is_still_warned_of() {
         let sn = |at: usize| feature.licenses[at].sn.as_deref();
         assert_eq!((sn(found[0].older), sn(found[0].successor)), (Some("old"), Some("new")));
         assert_eq!((found[0].total_without.limited(), found[0].total.limited()), (Some(10), Some(4)));
+    }
+}
+
+/// Rules 1, section 2: floored to whole hours; +14, which is the farthest there is, counts as 13.
+#[test]
+fn a_clients_zone_is_floored_to_whole_hours() {
+    let mut all = TimeZones(0);
+    assert!((-12..=13).all(|hour| all.insert(hour)));
+    assert!(!all.insert(-13) && !all.insert(14), "hours that are none");
+    let table = [
+        (0, 0),
+        (59, 0),
+        (60, 1),
+        (-1, -1),
+        (-60, -1),
+        (-61, -2),
+        (330, 5),
+        (345, 5),
+        (-210, -4),
+        (-720, -12),
+        (779, 12),
+        (780, 13),
+        (825, 13),
+        (840, 13),
+        (899, 13),
+    ];
+    for (minutes, hour) in table {
+        let mut only = TimeZones(0);
+        only.insert(hour);
+        assert!(only.contains(minutes) && all.contains(minutes), "{minutes} minutes are hour {hour}");
+        let others = TimeZones(all.0 & !only.0);
+        assert!(!others.contains(minutes), "{minutes} minutes are hour {hour} and no other");
+    }
+    for nowhere in [-721, 900, 1500, i16::MIN, i16::MAX] {
+        assert!(!all.contains(nowhere), "{nowhere} minutes is no place on earth");
     }
 }
