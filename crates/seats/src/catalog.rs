@@ -68,7 +68,9 @@ impl FeatureLicenses {
 }
 
 fn content_order(l: &License) -> impl Ord + '_ {
-    (l.key_type, l.start, &l.sn, l.fingerprint, &l.place.file, l.place.line, l.place.column)
+    // The spelling of the name is no part of the fingerprint (L10), and shown; only then the place.
+    let content = (l.key_type, l.start, &l.sn, l.fingerprint, l.feature.as_str());
+    (content, &l.place.file, l.place.line, l.place.column)
 }
 
 /// L36: of the accepted licenses with one identity (key type and SN, or the same KEY; without an SN the whole

@@ -71,3 +71,16 @@ fn a_clients_zone_is_floored_to_whole_hours() {
         assert!(!all.contains(nowhere), "{nowhere} minutes is no place on earth");
     }
 }
+
+/// L6: also the spelling under which a feature is shown does not follow the names of the files.
+#[test]
+fn renaming_files_does_not_change_how_a_feature_is_spelled() {
+    let spelled = |feature, file: &str| {
+        let mut license = exclusive(feature, 1);
+        license.place.file = file.into();
+        license
+    };
+    let one = feature(vec![spelled("CAD", "a.xml"), spelled("cad", "b.xml")]);
+    let other = feature(vec![spelled("CAD", "b.xml"), spelled("cad", "a.xml")]);
+    assert_eq!(one.feature.as_str(), other.feature.as_str());
+}
