@@ -170,3 +170,23 @@ fn another_vendors_refused_license_is_not_the_reason() {
     assert!(ask("GAMMA").contains("there is one by ACME"), "{}", ask("GAMMA"));
     assert!(!ask("GAMMA").contains("BETA"), "a refused license is no offer: {}", ask("GAMMA"));
 }
+
+/// S21: only a server that took sessions over from a restart is recovering.
+#[test]
+fn a_server_that_took_nothing_over_is_not_recovering() {
+    let mut server = server(vec![exclusive("cad", 1)]);
+    let recovering = |server: &mut Server| {
+        let denial = checkout(server, 9, facts("ben", "ws8"), &[("cad", 1)]).expect_err("it is full");
+        denial.subject.expect("about cad").recovering
+    };
+    let on = server.connect();
+    server.checkout(&request(1, facts("ann", "ws7"), &[("cad", 1)]), on).1.expect("free");
+    server.disconnect(on);
+    assert_eq!(server.ledger.next_deadline(), Some(LEASE_MS), "of the lost session, and none of a restart");
+    assert!(!recovering(&mut server), "a lost session is no restart");
+    server.restart().expect("the same ledger");
+    assert!(recovering(&mut server));
+    server.pass(LEASE_MS, &|_| true);
+    assert_eq!(server.ledger.next_deadline(), None);
+    checkout(&mut server, 10, facts("ben", "ws8"), &[("cad", 1)]).expect("nobody came back");
+}
