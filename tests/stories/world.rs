@@ -243,10 +243,8 @@ impl World {
         let options = options(rest)?;
         let bundles = self.client(who)?.bundles.clone();
         let connection = self.server.connect();
-        let client = self.client(who)?;
-        let old = client.connection.replace(connection);
-        client.is_silent = false;
         let mut answer = Vec::new();
+        let mut is_back = false;
         for (bundle, request) in bundles {
             let mut facts = (*request.facts).clone();
             let (mut secret, mut id) = (request.secret, bundle);
@@ -259,6 +257,7 @@ impl World {
             }
             match self.server.resume(id, &secret, &facts, connection) {
                 Ok(lost) => {
+                    is_back = true;
                     answer.push(format!("resumed: {}", self.content(id)));
                     if lost.is_some() {
                         answer.push("  its old connection is told: resumed_elsewhere".into());
@@ -267,8 +266,16 @@ impl World {
                 Err(denial) => answer.extend(denied(&denial)),
             }
         }
-        if let Some(old) = old {
-            self.server.disconnect(old);
+        // Whoever is refused, as somebody else or not, leaves the old connection as it is.
+        let client = self.client(who)?;
+        let unneeded = if is_back {
+            client.is_silent = false;
+            client.connection.replace(connection)
+        } else {
+            Some(connection)
+        };
+        if let Some(unneeded) = unneeded {
+            self.server.disconnect(unneeded);
         }
         Ok(answer)
     }
