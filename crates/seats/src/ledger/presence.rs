@@ -5,7 +5,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::change::{BundleId, PoolId, SessionId, Tick};
+use crate::change::{BundleId, PoolId, Tick};
 use crate::ledger::state::Bundle;
 
 /// A connection's number: assigned by the server, never reused while it runs.

@@ -185,6 +185,16 @@ impl Server {
     /// Lets time pass, waking at each deadline as the engine does. Connections for which `is_beating` says so
     /// are heard all the time. Returns the sessions whose lease ended, and when.
     pub fn pass(&mut self, ms: u64, is_beating: &dyn Fn(ConnectionId) -> bool) -> Vec<(Tick, SessionId)> {
+        self.pass_in_slices(ms, usize::MAX, is_beating)
+    }
+
+    /// The same, ending about `limit` sessions a batch.
+    pub fn pass_in_slices(
+        &mut self,
+        ms: u64,
+        limit: usize,
+        is_beating: &dyn Fn(ConnectionId) -> bool,
+    ) -> Vec<(Tick, SessionId)> {
         let target = self.now.tick + ms;
         let mut ended = Vec::new();
         loop {
@@ -196,7 +206,7 @@ impl Server {
                     *at = tick;
                 }
             }
-            ended.extend(self.end_leases(usize::MAX));
+            ended.extend(self.end_leases(limit));
             if tick == target && self.ledger.next_deadline().is_none_or(|d| d > target) {
                 return ended;
             }
@@ -217,9 +227,19 @@ impl Server {
         ended
     }
 
-    /// Stops and starts: the snapshot and the replay of everything must both give this very state. Every
-    /// connection is gone; the licenses are read again and not yet swept.
+    /// Stops and starts. Every connection is gone; the licenses are read again and not yet swept.
     pub fn restart(&mut self) -> Result<(), String> {
+        let state = self.read_from_disk()?;
+        let catalog = self.ledger.catalog().clone();
+        self.ledger = Ledger::new(state, self.now.tick, self.lease_ms, NameRules::default());
+        self.ledger.replace_catalog(catalog, self.now.day);
+        self.heard.clear();
+        Ok(())
+    }
+
+    /// The state as a start would find it: the snapshot and the replay of everything must both give this
+    /// very one.
+    pub fn read_from_disk(&self) -> Result<State, String> {
         let before = dump(self.ledger.state());
         let tick = self.journal.last().map_or(0, |(tick, _)| *tick);
         let snapshot = read_back(before.iter().map(|change| (tick, change)))?;
@@ -235,11 +255,7 @@ impl Server {
                 ));
             }
         }
-        let catalog = self.ledger.catalog().clone();
-        self.ledger = Ledger::new(snapshot, self.now.tick, self.lease_ms, NameRules::default());
-        self.ledger.replace_catalog(catalog, self.now.day);
-        self.heard.clear();
-        Ok(())
+        Ok(snapshot)
     }
 
     pub fn pool(&self, vendor: &str, feature: &str) -> Option<PoolId> {
