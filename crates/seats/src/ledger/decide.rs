@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{ConnectionId, Ledger, Now};
+use super::{ConnectionId, Gone, KEY_KEPT_MS, Ledger, Now};
 use crate::catalog::FeatureLicenses;
 use crate::change::{
     BundleId, Cause, Change, CheckedIn, Ended, Granted, GrantedSession, PoolId, Release, SessionId,
@@ -49,7 +49,8 @@ impl Ledger {
         if let Some(bundle) = self.state.bundle_of_key(&request.key) {
             return self.replay(bundle, request);
         }
-        if let Some((bundle, _)) = self.state.gone_of_key(&request.key) {
+        let is_kept = |gone: &Gone| now.tick < gone.at.saturating_add(KEY_KEPT_MS);
+        if let Some((bundle, _)) = self.state.gone_of_key(&request.key).filter(|(_, gone)| is_kept(gone)) {
             return Err(self.already_removed(bundle));
         }
         let first = self.state.next_session();
@@ -141,13 +142,17 @@ impl Ledger {
     }
 
     fn unknown_feature(&self, item: &Item, same_name: &[FeatureLicenses]) -> Box<Denial> {
-        let text = if same_name.iter().any(|f| !f.has_good_license()) {
+        let is_meant = |f: &FeatureLicenses| {
+            item.vendor.as_deref().is_none_or(|vendor| f.vendor.as_str().eq_ignore_ascii_case(vendor))
+        };
+        let others: Vec<&str> =
+            same_name.iter().filter(|f| f.has_good_license()).map(|f| f.vendor.as_str()).collect();
+        let text = if same_name.iter().any(is_meant) {
             format!(
                 "no license of {} was accepted by this server: ask its administrator to look at `seatkeeper licenses`",
                 item.feature
             )
-        } else if let (Some(vendor), false) = (&item.vendor, same_name.is_empty()) {
-            let others: Vec<&str> = same_name.iter().map(|f| f.vendor.as_str()).collect();
+        } else if let (Some(vendor), false) = (&item.vendor, others.is_empty()) {
             format!(
                 "no license of {} by {vendor} is on this server; there is one by {}",
                 item.feature,
@@ -169,10 +174,14 @@ impl Ledger {
     fn not_in_force(&self, item: &Item, at: usize, now: Now) -> Box<Denial> {
         let feature = &self.terms.catalog().features()[at];
         let exclusives = || {
-            feature
-                .licenses
-                .iter()
-                .filter(|l| l.key_type == KeyType::Exclusive && l.refusal.is_none() && l.count.is_some())
+            (feature.licenses.iter().enumerate())
+                .filter(|(at, l)| {
+                    l.key_type == KeyType::Exclusive
+                        && l.refusal.is_none()
+                        && l.count.is_some()
+                        && !feature.is_duplicate(*at)
+                })
+                .map(|(_, l)| l)
         };
         let coming = exclusives().filter(|l| l.start.is_some_and(|s| s > now.day)).min_by_key(|l| l.start);
         let ended = exclusives().filter(|l| l.end.is_some_and(|e| e < now.day)).max_by_key(|l| l.end);
@@ -207,7 +216,8 @@ impl Ledger {
         denial
     }
 
-    /// The license's own terms: release facts (rules 3, 6.4 a and e), platform, zone, client host ids (L13).
+    /// The license's own terms in the order of S3: client host ids (L13), platform, zone, release facts
+    /// (rules 3, 6.4 a and e).
     fn check_terms(&self, item: &Item, license: &License, facts: &Facts) -> Result<(), Box<Denial>> {
         let deny = |code, text: String| {
             let mut denial = self.about(item, None, Denial::new(code, text));
@@ -217,8 +227,12 @@ impl Ledger {
             }
             Err(denial)
         };
-        if let Err((code, text)) = check_release(item, license, facts) {
-            return deny(code, text);
+        if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
+            let text = format!(
+                "the license of {} is bound to other clients than {}@{}",
+                item.feature, facts.user, facts.host
+            );
+            return deny(Code::ClientHostMismatch, text);
         }
         let platform = facts.platform.to_ascii_lowercase();
         let os = platform.split('-').next().unwrap_or("");
@@ -242,12 +256,8 @@ impl Ledger {
             );
             return deny(Code::TimeZone, text);
         }
-        if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
-            let text = format!(
-                "the license of {} is bound to other clients than {}@{}",
-                item.feature, facts.user, facts.host
-            );
-            return deny(Code::ClientHostMismatch, text);
+        if let Err((code, text)) = check_release(item, license, facts) {
+            return deny(code, text);
         }
         Ok(())
     }
@@ -291,7 +301,7 @@ impl Ledger {
         let mut denial = self.about(item, Some(at), Denial::new(Code::NoSeats, text));
         if let Some(subject) = &mut denial.subject {
             subject.wanted = wanted;
-            subject.due = self.next_due(at, pool, numbers.total, now);
+            subject.due = self.next_due(at, pool, now);
             subject.recovering = self.presence.is_recovering(now.tick) && numbers.suspect > 0;
             subject.holders = self.holders(pool);
             subject.place = self.terms.base(at).map(|l| l.place.clone());
@@ -299,16 +309,22 @@ impl Ledger {
         denial
     }
 
-    /// When a seat may come free: a lease that runs out, or an upgrade that begins; the nearer first.
-    fn next_due(&self, at: usize, pool: PoolId, total: Total, now: Now) -> Option<Due> {
-        let in_pool = |id: &BundleId| {
-            self.state.bundle(*id).is_some_and(|b| b.sessions().iter().any(|s| s.pool == pool))
-        };
-        let lost = self.presence.lost_in_order().take(LOST_LOOKED_AT).find(|(_, id)| in_pool(id));
-        if let Some((deadline, _)) = lost {
-            return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+    /// When one more seat than now may be free: leases that run out, else an upgrade that begins.
+    fn next_due(&self, at: usize, pool: PoolId, now: Now) -> Option<Due> {
+        // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
+        let numbers = self.numbers(pool);
+        let mut missing = numbers.over() + 1;
+        for (deadline, id) in self.presence.lost_in_order().take(LOST_LOOKED_AT) {
+            let Some(bundle) = self.state.bundle(id) else { continue };
+            let seats = bundle.sessions().iter().filter(|s| s.pool == pool).map(|s| u64::from(s.count));
+            missing = missing.saturating_sub(seats.sum());
+            if missing == 0 {
+                return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+            }
         }
-        next_rise(&self.terms.catalog().features()[at], now.day, total).map(Due::Day)
+        let used = u32::try_from(numbers.used).unwrap_or(u32::MAX);
+        let enough = numbers.total.max(Total::Limited(used));
+        next_rise(&self.terms.catalog().features()[at], now.day, enough).map(Due::Day)
     }
 
     fn holders(&self, pool: PoolId) -> Vec<Holder> {
@@ -353,11 +369,9 @@ impl Ledger {
     pub fn decide_resume(&self, id: BundleId, secret: &[u8; 16], facts: &Facts) -> Result<(), Box<Denial>> {
         facts.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
         let Some(bundle) = self.state.bundle(id) else {
-            return Err(if self.state.was_granted(id) {
-                self.already_removed(id)
-            } else {
-                unknown_session(id)
-            });
+            // A session in the middle of a bundle is no bundle, but it is not gone either.
+            let is_gone = self.state.was_granted(id) && self.state.session(id).is_none();
+            return Err(if is_gone { self.already_removed(id) } else { unknown_session(id) });
         };
         // Both sides are hashes of 128 random bits: an early exit of the comparison tells nothing of use.
         if bundle.secret != *secret {
