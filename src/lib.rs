@@ -1,12 +1,17 @@
 //! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
 
-/// Ticks, the wall clock, time zones, and where a day begins.
+pub mod answer;
+pub mod cli;
 pub mod clock;
-/// What the daemon is told: `seatkeeper.toml` and its flags.
 pub mod config;
-/// Exit codes, as sysexits.h has them.
+pub mod engine;
 pub mod exit;
-/// Batches on disk before anybody hears of them, and back after a restart.
+pub mod hostid;
 pub mod journal;
-/// What the server tells about itself, as JSON.
+pub mod licenses;
+pub mod logging;
+pub mod notify;
 pub mod report;
+pub mod server;
+pub mod state;
+pub mod vendor;

@@ -435,3 +435,45 @@ fn the_repositorys_file_trusts_the_demo_vendor_and_keeps_its_state_here() {
     assert_eq!(config.trusted_vendors, [root.join("licenses/vendor-demo/demo-2026.pub")]);
     assert_eq!(config.state, root.join("state"));
 }
+
+#[test]
+fn the_operations_manual_states_every_default_as_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = std::fs::read_to_string(root.join("docs/OPERATIONS.md")).unwrap();
+    let file = std::fs::read_to_string(root.join("seatkeeper.toml")).unwrap();
+    // seatkeeper.toml is held to the code by the test above.
+    for line in file.lines() {
+        let Some((key, value)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) else {
+            continue;
+        };
+        let row = if key.starts_with(' ') {
+            format!("| `{}` |", key.trim())
+        } else {
+            format!("| `{key}` | `{value}` |")
+        };
+        assert!(manual.contains(&row), "docs/OPERATIONS.md has no row {row}");
+    }
+    use seatkeeper::config::limits;
+    for bounds in [
+        limits::CONNECTIONS,
+        limits::CONNECTIONS_PER_ADDRESS,
+        limits::SESSIONS_PER_CONNECTION,
+        limits::REQUESTS_PER_SECOND,
+        limits::QUEUE_LENGTH,
+        limits::FRAME_BYTES,
+        limits::UNREAD_BYTES,
+    ] {
+        let row =
+            format!("| `{}` | `{}` | {} to {} |", bounds.key, bounds.default, bounds.least, bounds.most);
+        assert!(manual.contains(&row), "docs/OPERATIONS.md has no row {row}");
+    }
+    use seatkeeper::exit;
+    for code in
+        [exit::OK, exit::USAGE, exit::UNAVAILABLE, exit::INTERNAL, exit::DISK, exit::TEMPORARY, exit::CONFIG]
+    {
+        assert!(
+            manual.contains(&format!("\n| {code} | ")),
+            "docs/OPERATIONS.md has no row for exit code {code}"
+        );
+    }
+}

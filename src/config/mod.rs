@@ -9,14 +9,10 @@
 //!
 //! A key of the file is documented at the field of [`Config`] it fills, for people in docs/OPERATIONS.md.
 
-/// Durations as people write them: `30s`.
 pub mod duration;
-/// What is wrong with the configuration, and where.
 pub mod error;
 mod file;
-/// The command line of `seatkeeperd`.
 pub mod flags;
-/// How much of everything: each limit with its range.
 pub mod limits;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -37,6 +37,8 @@ pub struct Options {
     pub threads: bool,
     /// Start despite damage, with what comes before it (S62).
     pub accept_loss: bool,
+    /// Whether there has been a journal here before; then an empty directory is damage.
+    pub must_exist: bool,
     /// A compaction is due when closed segments hold at least so many bytes…
     pub compact_bytes_min: u64,
     /// …and at least so many times the bytes of the snapshot.
@@ -49,6 +51,7 @@ impl Default for Options {
             segment_bytes: SEGMENT_BYTES,
             threads: true,
             accept_loss: false,
+            must_exist: false,
             compact_bytes_min: SEGMENT_BYTES / 2,
             compact_ratio: 1,
         }
@@ -133,7 +136,11 @@ impl<D: Disk> Journal<D> {
         options: Options,
         fold: &mut dyn Fold,
     ) -> Result<Opened<D>, JournalError> {
-        let scan = replay::scan(&disk, dir, None, fold)?;
+        let mut scan = replay::scan(&disk, dir, None, fold)?;
+        if scan.highest == 0 && options.must_exist {
+            let what = "the journal is empty although the state was in use".to_owned();
+            scan.end = End::Damaged(Damage { path: dir.to_owned(), segment: 0, offset: 0, what });
+        }
         let damage = match &scan.end {
             End::Damaged(damage) if !options.accept_loss => {
                 return Err(JournalError::Damaged(damage.clone()));

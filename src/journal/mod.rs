@@ -6,6 +6,7 @@
 //! back by snapshots. It reads no clock and knows no ledger, no license and no session.
 //!
 //! - [`disk`] — what the journal asks of a disk, and the real one
+//! - [`memory`] — a disk in memory that tears, fails and fills up, for tests
 //! - [`batch`] — the bytes of a batch, in and out
 //! - [`segment`] — names of files, preallocation, reading a file batch by batch
 //! - [`replay`] — the snapshot, then the segments; what is a torn end and what is damage
@@ -20,6 +21,7 @@ pub mod compact;
 pub mod disk;
 pub mod error;
 pub mod log;
+pub mod memory;
 pub mod replay;
 pub mod segment;
 pub mod snapshot;
@@ -28,6 +30,7 @@ pub use self::compact::{Compacted, Compaction, Compactor};
 pub use self::disk::{Disk, DiskFile, RealDisk};
 pub use self::error::{Damage, FoldError, JournalError};
 pub use self::log::{Committed, Journal, Opened, Options};
+pub use self::memory::MemoryDisk;
 pub use self::replay::{Dropped, Loss};
 
 /// What replay feeds and what a snapshot is made from: in the daemon, a ledger.

@@ -180,13 +180,16 @@ impl<'a, F: DiskFile> FrameReader<'a, F> {
         if self.end - self.start >= wanted {
             return Ok(());
         }
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        let held = self.end - self.start;
         let room = wanted.max(READ_BYTES);
         if self.buffer.len() < room {
-            self.buffer.resize(room, 0);
+            let mut larger = vec![0; room];
+            larger[..held].copy_from_slice(&self.buffer[self.start..self.end]);
+            self.buffer = larger;
+        } else {
+            self.buffer.copy_within(self.start..self.end, 0);
         }
+        (self.start, self.end) = (0, held);
         while self.end < wanted {
             let at = self.offset + self.end as u64;
             let read = self.file.read_at(&mut self.buffer[self.end..], at)?;

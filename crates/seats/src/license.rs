@@ -262,6 +262,129 @@ pub struct Carried {
     pub texts: [Option<Box<str>>; 4],
     /// MAINTENANCE_END; `Some(NaiveDate::MAX)` is UNLIMITED.
     pub maintenance_end: Option<NaiveDate>,
+    /// The other settings of rules 3, 6.1; `None` where the license states none of them.
+    pub maintenance: Option<Box<Maintenance>>,
+    /// Settings under which a license is not served yet; `None` where it states none of them.
+    pub unserved: Option<Box<Unserved>>,
+}
+
+/// Maintenance and version ceilings, beside MAINTENANCE_END (rules 3, 6.1).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// MAINTENANCE_START: from this day, included, maintenance is in force.
+    pub start: Option<NaiveDate>,
+    /// MAINTENANCE_PERIOD, instead of an end.
+    pub period: Option<Period>,
+    /// MAINTENANCE_START_TRIGGER.
+    pub trigger: StartTrigger,
+    /// MAINTENANCE_START_BY: the latest possible start, included.
+    pub start_by: Option<NaiveDate>,
+    /// MAINTENANCE_UPDATES.
+    pub updates: Updates,
+    /// MAINTENANCE_PATCHES.
+    pub patches: Patches,
+    /// MAINTENANCE_GRACE_DAYS, 0 to 90.
+    pub grace_days: u8,
+    /// MAX_VERSION: 1 to 4 numbers, compared at this precision.
+    pub max_version: Option<Vec<u32>>,
+    /// FALLBACK_VERSION: 1 to 4 numbers.
+    pub fallback_version: Option<Vec<u32>>,
+    /// MAINTENANCE_CONTACT: where to renew, at most 200 characters.
+    pub contact: Option<Box<str>>,
+}
+
+/// An ISO 8601 period of whole days: years and months together, then weeks and days (rules 3, 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Period {
+    /// Years times 12 plus months.
+    pub months: u32,
+    /// Weeks times 7 plus days.
+    pub days: u32,
+}
+
+/// MAINTENANCE_START_TRIGGER: what starts a period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StartTrigger {
+    /// MAINTENANCE_START, else ISSUED.
+    #[default]
+    Issue,
+    /// The first granted checkout.
+    FirstCheckout,
+}
+
+/// MAINTENANCE_UPDATES: the highest kind of update included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Updates {
+    /// Patches of the owned version only.
+    None,
+    /// Newer minor versions too.
+    Minor,
+    /// Every newer version.
+    #[default]
+    Major,
+}
+
+/// MAINTENANCE_PATCHES: which date of a patch counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Patches {
+    /// That of its MAJOR.MINOR line.
+    #[default]
+    Line,
+    /// Its own.
+    Date,
+}
+
+/// Settings that are read and checked, and under which nothing is granted yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unserved {
+    /// HOLD, seconds (L62).
+    pub hold_seconds: Option<u32>,
+    /// MIN_CHECKOUT, seconds (L62).
+    pub min_checkout_seconds: Option<u32>,
+    /// USERBASED (L63).
+    pub user_based: Option<Based>,
+    /// HOSTBASED (L63).
+    pub host_based: Option<Based>,
+    /// REPLACES (L52).
+    pub replaces: Option<Replaces>,
+    /// RENEWS: the SN of the license whose maintenance this renews (rules 3, 6.9).
+    pub renews: Option<Box<str>>,
+    /// TOKEN_DEPENDENCY (L51), in the order of the file.
+    pub token_dependencies: Vec<TokenDependency>,
+}
+
+/// USERBASED and HOSTBASED: how many seats need a reservation (L63).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Based {
+    /// That many, 1 to COUNT.
+    Seats(u32),
+    /// Every seat of the pool, upgrades included.
+    All,
+}
+
+/// REPLACES: which earlier licenses this one stands in for (L52).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Replaces {
+    /// `FEATURE=name`.
+    Feature(Name),
+    /// `SN=…`.
+    Sn(Box<str>),
+    /// `KEY=…`.
+    Key(Box<str>),
+}
+
+/// One TOKEN_DEPENDENCY: what one token takes (L51).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDependency {
+    /// FEATURE.
+    pub feature: Name,
+    /// VERSION.
+    pub version: LicenseVersion,
+    /// COUNT, 1 to [`Count::MAX`].
+    pub count: u32,
 }
 
 /// Where a license stands: its file and the position of its FEATURE element.

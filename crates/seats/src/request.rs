@@ -9,6 +9,8 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::license::{Count, HostIdKind};
+
 /// The most bytes of one text field of a request (S1).
 pub const TEXT_BYTES_MAX: usize = 256;
 /// The most features of one checkout. A design suite asks for about ten; sixty-four keeps one request cheap.
@@ -43,6 +45,17 @@ pub struct Facts {
     pub release_date: Option<Box<str>>,
     /// The day the first build of its MAJOR.MINOR was.
     pub line_date: Option<Box<str>>,
+    /// What it states about its machine beside user, host and address (L13).
+    pub host_ids: Vec<StatedHostId>,
+}
+
+/// One host id as a client states it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StatedHostId {
+    /// ETHERNET, MACHINEID and so on.
+    pub kind: HostIdKind,
+    /// Compared without case.
+    pub value: Box<str>,
 }
 
 /// One feature of a checkout.
@@ -125,8 +138,8 @@ impl Checkout {
             ));
         }
         for item in &self.items {
-            if item.count == 0 || item.count > crate::license::Count::MAX {
-                return Err(format!("count {} is not 1 to {}", item.count, crate::license::Count::MAX));
+            if item.count == 0 || item.count > Count::MAX {
+                return Err(format!("count {} is not 1 to {}", item.count, Count::MAX));
             }
             check_text("feature", &item.feature)?;
             check_text("vendor", item.vendor.as_deref().unwrap_or(""))?;
@@ -149,6 +162,7 @@ impl Facts {
             ("release date", &self.release_date),
             ("line date", &self.line_date),
         ];
+        self.host_ids.iter().try_for_each(|id| check_text(id.kind.as_str(), &id.value))?;
         optional.iter().try_for_each(|(name, text)| check_text(name, text.as_deref().unwrap_or("")))
     }
 }

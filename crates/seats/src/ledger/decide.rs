@@ -76,7 +76,7 @@ impl Ledger {
         Ok(pools.into_iter().map(|pool| (pool, self.numbers(pool))).collect())
     }
 
-    /// S3 for each item; seats that an earlier item of the same request takes are taken.
+    /// S3 for each item, in the order they were named; the first that fails decides.
     fn find_seats(
         &self,
         request: &Checkout,
@@ -84,18 +84,22 @@ impl Ledger {
         take: &mut dyn FnMut(PoolId, &License, &Item),
     ) -> Result<(), Box<Denial>> {
         request.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
-        let mut taken: Vec<(PoolId, u64)> = Vec::new();
+        let mut taken: Vec<PoolId> = Vec::new();
         for item in &request.items {
             let at = self.find_feature(item)?;
             let license = self.terms.base(at).ok_or_else(|| self.not_in_force(item, at, now))?;
             self.check_terms(item, license, &request.facts)?;
             let pool = self.terms.pool(at).ok_or_else(|| self.not_in_force(item, at, now))?;
-            let before = taken.iter().filter(|(p, _)| *p == pool).map(|(_, n)| n).sum::<u64>();
-            let wanted = before + u64::from(item.count);
+            if taken.contains(&pool) {
+                let text =
+                    format!("{} is named twice: name it once, with the sum of the counts", item.feature);
+                return Err(self.about(item, Some(at), Denial::new(Code::BadRequest, text)));
+            }
+            let wanted = u64::from(item.count);
             if self.numbers(pool).free().is_some_and(|free| free < wanted) {
                 return Err(self.no_seats(item, at, pool, wanted, now));
             }
-            taken.push((pool, u64::from(item.count)));
+            taken.push(pool);
             take(pool, license, item);
         }
         Ok(())
@@ -258,13 +262,14 @@ impl Ledger {
                 HostIdKind::IpAddress => {
                     facts.address.is_some_and(|a| entry.value.parse() == Ok(a.to_canonical()))
                 }
-                HostIdKind::Custom => facts.share.as_deref() == Some(&*entry.value),
-                // The client library states none of these; they cannot match.
-                HostIdKind::ServerKey | HostIdKind::MachineId | HostIdKind::Ethernet | HostIdKind::Dmi => {
-                    false
-                }
+                // What the server cannot see, the client states.
+                kind => facts
+                    .host_ids
+                    .iter()
+                    .any(|id| id.kind == kind && id.value.eq_ignore_ascii_case(&entry.value)),
             });
-            !block.is_empty() && hits.count() * 100 / block.len() >= usize::from(license.match_rate)
+            let hits = hits.count();
+            !block.is_empty() && hits * 100 / block.len() >= usize::from(license.match_rate)
         })
     }
 
@@ -360,7 +365,7 @@ impl Ledger {
         }
         self.names.same_program(&bundle.facts, facts).map_err(|field| {
             let text = format!("the {field} is not the one that {id} was granted to: check out anew");
-            Box::new(Denial::new(Code::UnknownSession, text))
+            Box::new(Denial::new(Code::BadRequest, text))
         })
     }
 

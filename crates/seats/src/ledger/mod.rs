@@ -90,7 +90,8 @@ impl Ledger {
     /// Tells presence that seats of a session are given back; returns the bundle they were in.
     fn seats_back(&mut self, id: SessionId, count: Option<u32>) -> Option<BundleId> {
         let ((bundle, _), session) = self.state.session(id)?;
-        self.presence.less(bundle, session.pool, count.unwrap_or(session.count));
+        let given = count.unwrap_or(session.count);
+        self.presence.less(bundle, session.pool, given, given >= session.count);
         Some(bundle)
     }
 

@@ -16,6 +16,8 @@ pub struct ConnectionId(pub u64);
 struct Connection {
     deadline: Tick,
     bundles: BTreeSet<BundleId>,
+    /// Sessions of these bundles.
+    sessions: u32,
 }
 
 /// See the module.
@@ -67,6 +69,11 @@ impl Presence {
         self.connections.get(&id).into_iter().flat_map(|c| c.bundles.iter().copied())
     }
 
+    /// How many sessions a connection holds.
+    pub fn sessions_on(&self, id: ConnectionId) -> u32 {
+        self.connections.get(&id).map_or(0, |c| c.sessions)
+    }
+
     /// Seats of a pool whose client is connected.
     pub fn active(&self, pool: PoolId) -> u64 {
         self.active.get(&pool).copied().unwrap_or(0)
@@ -78,6 +85,11 @@ impl Presence {
             return None;
         }
         Some(self.lost.get(&id).copied().unwrap_or(self.started.saturating_add(self.lease_ms)))
+    }
+
+    /// When the client of a lost bundle was last heard.
+    pub fn lost_heard(&self, id: BundleId) -> Option<Tick> {
+        self.lost.get(&id).map(|deadline| deadline.saturating_sub(self.lease_ms))
     }
 
     /// Whether sessions from before the start may still come back unheard (S21).
@@ -94,10 +106,12 @@ impl Presence {
         tick: Tick,
     ) -> Option<ConnectionId> {
         let before = self.on.insert(id, to);
+        let sessions = u32::try_from(bundle.sessions().len()).unwrap_or(u32::MAX);
         match before {
             Some(old) => {
                 if let Some(c) = self.connections.get_mut(&old) {
                     c.bundles.remove(&id);
+                    c.sessions = c.sessions.saturating_sub(sessions);
                 }
             }
             None => {
@@ -114,16 +128,19 @@ impl Presence {
         let (deadlines, connections) = (&mut self.deadlines, &mut self.connections);
         let connection = connections.entry(to).or_insert_with(|| {
             deadlines.insert((deadline, to));
-            Connection { deadline, bundles: BTreeSet::new() }
+            Connection { deadline, bundles: BTreeSet::new(), sessions: 0 }
         });
         connection.bundles.insert(id);
+        connection.sessions = connection.sessions.saturating_add(sessions);
         before.filter(|old| *old != to)
     }
 
-    /// Seats of a bundle are given back.
-    pub(super) fn less(&mut self, id: BundleId, pool: PoolId, count: u32) {
-        if self.on.contains_key(&id) {
-            self.no_longer_active(pool, count);
+    /// Seats of a bundle are given back; `ends`: with them a session.
+    pub(super) fn less(&mut self, id: BundleId, pool: PoolId, count: u32, ends: bool) {
+        let Some(connection) = self.on.get(&id).copied() else { return };
+        self.no_longer_active(pool, count);
+        if let Some(c) = self.connections.get_mut(&connection).filter(|_| ends) {
+            c.sessions = c.sessions.saturating_sub(1);
         }
     }
 

@@ -335,6 +335,11 @@ impl State {
         self.bundles.range(from..to.max(from)).map(|(id, b)| (*id, &**b))
     }
 
+    /// The last bundle whose number is at most that.
+    pub fn last_bundle_up_to(&self, id: BundleId) -> Option<BundleId> {
+        self.bundles.range(..=id).next_back().map(|(id, _)| *id)
+    }
+
     /// The live bundle of a request key.
     pub fn bundle_of_key(&self, key: &[u8; 16]) -> Option<BundleId> {
         let range = (half(key), SessionId(0))..=(half(key), SessionId(u64::MAX));
@@ -382,6 +387,16 @@ impl State {
     /// The sessions of a pool, oldest first.
     pub fn sessions_of(&self, pool: PoolId) -> impl Iterator<Item = SessionId> + '_ {
         self.by_pool.range((pool, SessionId(0))..=(pool, SessionId(u64::MAX))).map(|(_, id)| *id)
+    }
+
+    /// The sessions of a pool granted after one (exclusive), oldest first.
+    pub fn sessions_after(
+        &self,
+        pool: PoolId,
+        after: Option<SessionId>,
+    ) -> impl Iterator<Item = SessionId> + '_ {
+        let from = after.map_or(0, |s| s.0.saturating_add(1));
+        self.by_pool.range((pool, SessionId(from))..=(pool, SessionId(u64::MAX))).map(|(_, id)| *id)
     }
 
     /// How many sessions there are.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::Ledger;
+use super::{ConnectionId, Ledger};
 use crate::change::{BundleId, PoolId, SessionId, Tick};
 use crate::evaluate::Total;
 use crate::license::{License, Name};
@@ -65,6 +65,10 @@ pub struct SessionView {
     pub since_unix_ms: Option<i64>,
     /// Whether its client is there.
     pub presence: Presentation,
+    /// The connection it is on.
+    pub connection: Option<ConnectionId>,
+    /// When its client was last heard, if that is known here: for one that is connected, its connection knows.
+    pub heard: Option<Tick>,
 }
 
 /// The changing numbers of one pool; everything else about it a reader works out from the catalog.
@@ -112,8 +116,7 @@ impl Ledger {
     pub fn sessions_page(&self, after: Option<SessionId>, limit: usize) -> Vec<SessionView> {
         let from = after.map_or(SessionId(0), |s| SessionId(s.0.saturating_add(1)));
         // The bundle of `after` may have more sessions.
-        let first =
-            self.state.session(SessionId(from.0.saturating_sub(1))).map_or(from, |((bundle, _), _)| bundle);
+        let first = self.state.last_bundle_up_to(from).unwrap_or(from);
         let mut page = Vec::new();
         for (id, bundle) in self.state.bundles_between(first, SessionId(u64::MAX)) {
             for s in bundle.sessions() {
@@ -136,6 +139,8 @@ impl Ledger {
                         .presence
                         .lease_ends(id)
                         .map_or(Presentation::Active, Presentation::Suspect),
+                    connection: self.presence.connection_of(id),
+                    heard: self.presence.lost_heard(id),
                 });
             }
         }

@@ -1,0 +1,332 @@
+//! Between the wire and the ledger: the one place that knows both.
+//!
+//! In: a decoded message becomes an engine's [`Request`], or is refused because a field is out of bounds (S1).
+//! Out: an [`Answer`] or [`Event`] becomes frames at the end of a connection's buffer. Nothing here decides
+//! about seats, and nothing here reads or writes a socket.
+
+mod details;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use seats::change::SessionId;
+use seats::denial::{Code, Denial};
+use seats::ledger::{GrantView, SessionGrant};
+use seats::license::HostIdKind;
+use seats::request::{Checkout, Facts, Item, StatedHostId, TEXT_BYTES_MAX};
+use sha2::{Digest, Sha256};
+use wire::message::HOST_IDS_MAX;
+use wire::{answer, event, frame, request};
+
+use crate::clock::Clock;
+use crate::engine::ask::{Answer, Event, Request};
+
+pub use details::denial_details;
+
+/// How far from GMT a client can be, in minutes, both inclusive.
+const OFFSET_MINUTES_MAX: i16 = 1_440;
+
+/// Who is on the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address; `None` on the Unix socket.
+    pub address: Option<IpAddr>,
+    /// On the Unix socket: who, as the kernel says, for the audit line (S80).
+    pub admin: Option<String>,
+    /// Whether it may see users, hosts, serial numbers and files (S84).
+    pub sees_all: bool,
+    /// Stated in its hello.
+    pub install_id: [u8; 16],
+}
+
+/// What every answer needs to know of the server.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// For the instants of days and ticks.
+    pub clock: Clock,
+    /// How often clients are to send something, milliseconds.
+    pub heartbeat_ms: u32,
+    /// How long a session may be silent, milliseconds.
+    pub lease_ms: u32,
+}
+
+/// A field of a request that is out of bounds: its name, and what is allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadField {
+    /// As docs/PROTOCOL.md calls it.
+    pub field: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+fn bad(field: &'static str, message: impl Into<String>) -> BadField {
+    BadField { field, message: message.into() }
+}
+
+/// S2: what names a checkout for a retry, 128 bits of SHA-256 over install id and request key.
+fn checkout_key(install_id: &[u8; 16], request_key: &[u8; 16]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(b"seatkeeper-checkout-v1\0");
+    hash.update(install_id);
+    hash.update(request_key);
+    half(&hash.finalize())
+}
+
+/// S2: the server keeps only a hash of the secret.
+fn secret_hash(secret: &request::Secret) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(b"seatkeeper-secret-v1\0");
+    hash.update(secret.0);
+    half(&hash.finalize())
+}
+
+fn half(digest: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    half
+}
+
+/// Turns a checkout of the wire into one of the ledger.
+///
+/// # Errors
+/// A field is out of bounds (docs/PROTOCOL.md, section 5).
+pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadField> {
+    let request::Checkout {
+        request_key, secret, items, facts, share, reservation_token, wait_seconds, ..
+    } = message;
+    let key = checkout_key(&peer.install_id, &request_key);
+    let checkout = common(key, secret_hash(&secret), items, facts, share, peer)?;
+    not_served_yet(reservation_token.as_deref(), wait_seconds)?;
+    Ok(Request::Checkout(checkout))
+}
+
+/// As [`checkout`], for a request that takes nothing.
+///
+/// # Errors
+/// A field is out of bounds.
+pub fn try_out(message: request::Try, peer: &Peer) -> Result<Request, BadField> {
+    let request::Try { items, facts, share, reservation_token, wait_seconds, .. } = message;
+    not_served_yet(reservation_token.as_deref(), wait_seconds)?;
+    Ok(Request::Try(common([0; 16], [0; 16], items, facts, share, peer)?))
+}
+
+fn common(
+    key: [u8; 16],
+    secret: [u8; 16],
+    items: Vec<request::Item>,
+    facts: request::Facts,
+    share: Option<String>,
+    peer: &Peer,
+) -> Result<Checkout, BadField> {
+    let pid = facts.pid;
+    let facts = Arc::new(self::facts(facts, share, peer)?);
+    let item = |i: request::Item| Item {
+        vendor: i.vendor.map(String::into_boxed_str),
+        feature: i.feature.into_boxed_str(),
+        count: i.count,
+    };
+    let checkout = Checkout { key, secret, items: items.into_iter().map(item).collect(), facts, pid };
+    checkout.check_form().map_err(|message| bad("items", message))?;
+    Ok(checkout)
+}
+
+/// Fields that later versions act on: refused rather than ignored.
+fn not_served_yet(token: Option<&str>, wait_seconds: Option<u32>) -> Result<(), BadField> {
+    if token.is_some() {
+        return Err(bad("reservation_token", "this server has no bookings yet: leave the token out"));
+    }
+    if wait_seconds.unwrap_or(0) > 0 {
+        return Err(bad("wait_seconds", "this server has no queue yet: do not wait"));
+    }
+    Ok(())
+}
+
+fn facts(facts: request::Facts, share: Option<String>, peer: &Peer) -> Result<Facts, BadField> {
+    if !(-OFFSET_MINUTES_MAX..=OFFSET_MINUTES_MAX).contains(&facts.offset_minutes) {
+        let text = format!("{} minutes from GMT is not within a day", facts.offset_minutes);
+        return Err(bad("offset_minutes", text));
+    }
+    if facts.host_ids.len() > HOST_IDS_MAX {
+        return Err(bad("host_ids", format!("at most {HOST_IDS_MAX} host ids are taken")));
+    }
+    let stated = |id: request::HostId| {
+        let kind = HostIdKind::ALL.into_iter().find(|k| k.as_str() == id.kind)?;
+        Some(StatedHostId { kind, value: id.value.into_boxed_str() })
+    };
+    let optional = |text: Option<String>| text.map(String::into_boxed_str);
+    let facts = Facts {
+        install_id: peer.install_id,
+        user: facts.user.into_boxed_str(),
+        host: facts.host.into_boxed_str(),
+        address: peer.address,
+        platform: facts.platform.into_boxed_str(),
+        offset_minutes: facts.offset_minutes,
+        display: optional(facts.display),
+        project: optional(facts.project),
+        share: optional(share),
+        release_version: optional(facts.release_version),
+        release_date: optional(facts.release_date),
+        line_date: optional(facts.line_date),
+        // A kind this server does not know can match no license: it is left out.
+        host_ids: facts.host_ids.into_iter().filter_map(stated).collect(),
+    };
+    facts.check_form().map_err(|message| bad("facts", message))?;
+    Ok(facts)
+}
+
+/// Turns a resume of the wire into one of the ledger.
+///
+/// # Errors
+/// A field is out of bounds.
+pub fn resume(message: request::Resume, peer: &Peer) -> Result<Request, BadField> {
+    let facts = facts(message.facts, None, peer)?;
+    Ok(Request::Resume(SessionId(message.bundle), secret_hash(&message.secret), facts))
+}
+
+/// Turns a checkin of the wire into one of the ledger; a count of 0 is all.
+pub fn checkin(message: &request::Checkin) -> Request {
+    Request::Checkin(SessionId(message.session), (message.count > 0).then_some(message.count))
+}
+
+/// An administrator takes a session away.
+///
+/// # Errors
+/// The reason is too long, or barring is asked for, which is not served yet.
+pub fn release(message: request::Release, by: &str) -> Result<Request, BadField> {
+    if message.bar_seconds.unwrap_or(0) > 0 {
+        return Err(bad("bar_seconds", "this server cannot bar a user yet: release without it"));
+    }
+    if message.reason.len() > TEXT_BYTES_MAX || message.reason.chars().any(char::is_control) {
+        return Err(bad(
+            "reason",
+            format!("a reason has at most {TEXT_BYTES_MAX} bytes and no control characters"),
+        ));
+    }
+    Ok(Request::Release(SessionId(message.session), by.to_owned(), message.reason))
+}
+
+/// Appends the frame of an answer to a connection's buffer.
+pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Peer, context: &Context) {
+    match answer {
+        Answer::Granted(view, replayed) => {
+            let mut message = answer::Granted {
+                bundle: view.bundle.0,
+                sessions: grants(view, context),
+                replayed: *replayed,
+                heartbeat_ms: context.heartbeat_ms,
+                lease_ms: context.lease_ms,
+                extras: Vec::new(),
+            };
+            if frame::append(buffer, call, &message).is_err() {
+                // Sixty-four licenses with texts of 8 KiB: the client can ask for them one by one.
+                message.sessions.iter_mut().for_each(|s| s.license = None);
+                put(buffer, call, &message);
+            }
+        }
+        Answer::Resumed(view) => {
+            let mut message = answer::Resume {
+                bundle: view.bundle.0,
+                sessions: grants(view, context),
+                ..Default::default()
+            };
+            if frame::append(buffer, call, &message).is_err() {
+                message.sessions.iter_mut().for_each(|s| s.license = None);
+                put(buffer, call, &message);
+            }
+        }
+        Answer::WouldGrant(pools) => {
+            let details = details::would_grant(pools);
+            put(buffer, call, &answer::Try { details, extras: Vec::new() });
+        }
+        Answer::CheckedIn(session, given, remaining) => {
+            let (session, count, remaining) = (session.0, *given, *remaining);
+            put(buffer, call, &answer::Checkin { session, count, remaining, extras: Vec::new() });
+        }
+        Answer::Released(session) => {
+            put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() })
+        }
+        Answer::Watching => put(buffer, call, &answer::Watch::default()),
+        Answer::Denied(denial) => append_denial(buffer, call, denial, peer, context),
+    }
+}
+
+fn append_denial(buffer: &mut Vec<u8>, call: u32, denial: &Denial, peer: &Peer, context: &Context) {
+    let details = denial_details(denial, peer.sees_all, context);
+    append_refusal(buffer, call, denial.code, &denial.message, details);
+}
+
+/// Appends a refusal.
+pub fn append_refusal(buffer: &mut Vec<u8>, call: u32, code: Code, message: &str, details: String) {
+    let refused =
+        answer::Refused { code: code.as_str().into(), message: message.into(), details, extras: Vec::new() };
+    put(buffer, call, &refused);
+}
+
+/// Appends a message whose size is bounded far below the limit of a frame.
+pub fn put<M: wire::message::Message>(buffer: &mut Vec<u8>, call: u32, message: &M) {
+    if let Err(error) = frame::append(buffer, call, message) {
+        // Every text in it is bounded, so this is a bug; the client gets an answer all the same.
+        tracing::error!(%error, number = M::NUMBER, "an answer is too long for a frame");
+        let refused = answer::Refused {
+            code: Code::Internal.as_str().into(),
+            message: "the answer is too long for a frame; please report this".into(),
+            ..Default::default()
+        };
+        let _ = frame::append(buffer, call, &refused);
+    }
+}
+
+fn grants(view: &GrantView, context: &Context) -> Vec<answer::Grant> {
+    view.sessions.iter().map(|s| grant(s, context)).collect()
+}
+
+fn grant(session: &SessionGrant, context: &Context) -> answer::Grant {
+    let license = session.license.as_deref();
+    let ends = license.and_then(|l| l.end).map(|end| context.clock.zone().end_instant(end).div_euclid(1000));
+    answer::Grant {
+        session: session.session.0,
+        vendor: session.vendor.as_str().into(),
+        feature: session.feature.as_str().into(),
+        count: session.count,
+        version: license.and_then(|l| l.version).map(|v| v.to_string()),
+        license_ends: ends,
+        soft_limit: false,
+        notice: None,
+        license: license.and_then(|l| l.signed.as_ref()).map(|signed| answer::SignedLicense {
+            canonical: signed.canonical.to_vec(),
+            key: signed.key.to_string(),
+        }),
+    }
+}
+
+/// Appends the frame of an event to a connection's buffer.
+pub fn append_event(buffer: &mut Vec<u8>, event: &Event, context: &Context) {
+    match event {
+        Event::Expired(session, feature, end) => {
+            let license_ends = context.clock.zone().end_instant(*end).div_euclid(1000);
+            let (session, feature) = (session.0, feature.as_str().into());
+            put(buffer, 0, &event::Expired { session, feature, license_ends, extras: Vec::new() });
+        }
+        Event::Ended(session, code, message, unix_ms) => {
+            let (session, at) = (session.0, unix_ms.div_euclid(1000));
+            let (code, message) = ((*code).into(), message.clone());
+            put(buffer, 0, &event::SessionEnded { session, code, message, at, extras: Vec::new() });
+        }
+        Event::ResumedElsewhere(bundle) => {
+            put(buffer, 0, &event::ResumedElsewhere { bundle: bundle.0, extras: Vec::new() });
+        }
+        Event::PoolChanged(vendor, feature, before, after, why) => put(
+            buffer,
+            0,
+            &event::PoolChanged {
+                vendor: vendor.as_str().into(),
+                feature: feature.as_str().into(),
+                old_total: before.limited(),
+                new_total: after.limited(),
+                reason: why.clone(),
+                extras: Vec::new(),
+            },
+        ),
+        Event::Stopping => put(buffer, 0, &event::Stopping::default()),
+    }
+}

@@ -1,0 +1,126 @@
+//! What the engine is asked, and what it tells: plain values and callbacks, no bytes and no sockets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use seats::catalog::Catalog;
+use seats::change::{BundleId, SessionId, Tick};
+use seats::denial::{Denial, Numbers};
+use seats::evaluate::Total;
+use seats::ledger::{ConnectionId, GrantView, SessionView};
+use seats::license::Name;
+use seats::request::{Checkout, Facts};
+
+use super::picture::Picture;
+
+/// Where a connection's outputs go. The engine calls it after the sync that makes them true (S60), from its
+/// own thread: none of these may block.
+pub trait Outbox: Send + Sync + fmt::Debug {
+    /// Which connection.
+    fn id(&self) -> ConnectionId;
+    /// When it was last heard. Heartbeats write it without passing through the engine (S12).
+    fn heard(&self) -> Tick;
+    /// Adds the answer to a call.
+    fn answer(&self, call: u32, answer: &Answer);
+    /// Adds an event.
+    fn event(&self, event: &Event);
+    /// Outputs were added: wake whoever writes them. Called once for each batch, with the number of sessions
+    /// the connection holds after it.
+    fn flush(&self, sessions: u32);
+}
+
+/// A callback for one result that leaves the engine after the sync.
+pub type Then<T> = Box<dyn FnOnce(T) + Send>;
+
+/// One thing for the engine to do.
+pub enum Ask {
+    /// A connection said hello; events for it go there.
+    Open(Arc<dyn Outbox>),
+    /// A connection is gone.
+    Close(ConnectionId),
+    /// A request of a connection.
+    Request {
+        /// Whose.
+        from: Arc<dyn Outbox>,
+        /// The number its answer carries.
+        call: u32,
+        /// What.
+        request: Request,
+    },
+    /// A new set of licenses; `then` is called when every pool is up to date with it.
+    Catalog(Arc<Catalog>, Then<()>),
+    /// A picture of all counters.
+    Picture(Then<Arc<Picture>>),
+    /// Sessions after one (exclusive), at most so many.
+    Sessions(Option<SessionId>, usize, Then<Vec<SessionView>>),
+    /// Nothing; `then` is called when everything asked before is answered.
+    Turn(Then<()>),
+    /// No new checkouts from now on; every connection is told; `then` is called when all is synced (S64).
+    Stop(Then<()>),
+}
+
+/// What a connection can ask for.
+#[derive(Debug)]
+pub enum Request {
+    /// S1.
+    Checkout(Checkout),
+    /// S5: as a checkout, and takes nothing.
+    Try(Checkout),
+    /// S24: some seats, or all.
+    Checkin(SessionId, Option<u32>),
+    /// S10.
+    Resume(BundleId, [u8; 16], Facts),
+    /// S25: an administrator takes a session away. By whom, and the reason given.
+    Release(SessionId, String, String),
+    /// Whether this connection is told of new totals (L22).
+    Watch(bool),
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// Seats taken; `true`: by an earlier checkout with the same request key (S2).
+    Granted(GrantView, bool),
+    /// A checkout would be granted: each feature with its numbers.
+    WouldGrant(Vec<(Name, Name, Numbers)>),
+    /// Seats given back, and seats left.
+    CheckedIn(SessionId, u32, u32),
+    /// The bundle is on this connection.
+    Resumed(GrantView),
+    /// The session is gone.
+    Released(SessionId),
+    /// As asked.
+    Watching,
+    /// No, with the reasons; the instant of a tick in the denial, for those who count in seconds.
+    Denied(Box<Denial>),
+}
+
+/// Something a connection is told unasked.
+#[derive(Debug)]
+pub enum Event {
+    /// The license of a session ended; the session stays (L39). With the license's last day.
+    Expired(SessionId, Name, chrono::NaiveDate),
+    /// A session ended without its client's doing: its code, a sentence, and when (Unix milliseconds).
+    Ended(SessionId, &'static str, String, i64),
+    /// A bundle was resumed by another connection (S10).
+    ResumedElsewhere(BundleId),
+    /// A pool has another total (L22): vendor, feature, before, after, why.
+    PoolChanged(Name, Name, Total, Total, String),
+    /// The daemon stops; sessions are kept (S64).
+    Stopping,
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ask::Open(_) => "Open",
+            Ask::Close(_) => "Close",
+            Ask::Request { .. } => "Request",
+            Ask::Catalog(..) => "Catalog",
+            Ask::Picture(_) => "Picture",
+            Ask::Sessions(..) => "Sessions",
+            Ask::Turn(_) => "Turn",
+            Ask::Stop(_) => "Stop",
+        })
+    }
+}

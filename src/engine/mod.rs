@@ -1,0 +1,528 @@
+//! The only owner of a ledger: decides, writes, syncs, and only then answers (S60).
+//!
+//! [`Engine::step`] is plain synchronous code run by one thread of its own ([`thread`]): bring the day up to
+//! date, decide and apply each ask, one write and one sync for all, then release every output. What queues up
+//! during the sync is the next batch, so a disk that is ten times slower makes batches ten times larger and not
+//! clients ten times slower. The simulation calls `step` directly.
+//!
+//! Not here: rules (`crates/seats`), bytes of the wire (`src/answer.rs`), the clock (`src/clock.rs`: a step is
+//! told the time), files of licenses (`src/licenses`).
+
+pub mod ask;
+pub mod picture;
+pub mod record;
+pub mod thread;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use seats::change::{Cause, Change, ClockRead, DayServed, PoolId, SessionId};
+use seats::denial::{Code, Denial};
+use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger, Now, PoolChange};
+use seats::request::Checkout;
+use tracing::{debug, error, info, warn};
+
+use self::ask::{Answer, Ask, Event, Outbox, Request, Then};
+use self::picture::{PICTURE_MS, Picture};
+use self::record::StateFold;
+use crate::clock::Reading;
+use crate::journal::{Compactor, Disk, Journal, JournalError};
+
+/// How many features a step looks at after a reload or a midnight before it serves the next batch: about a
+/// millisecond of work, so nobody waits longer for it.
+const SWEEP_FEATURES: usize = 1_000;
+/// How many sessions a step ends, or tells of an expiry, before it serves the next batch.
+const SESSIONS_A_STEP: usize = 1_000;
+/// A batch is written when it holds so many bytes, though asks are left: far below what the journal takes.
+const BATCH_BYTES: usize = 4 << 20;
+/// How far the wall clock may stray from the ticks before another reading of it is journaled.
+const DRIFT_MS: i64 = 1_000;
+
+/// See the module.
+pub struct Engine<D: Disk> {
+    ledger: Ledger,
+    journal: Journal<D>,
+    compactor: Compactor<StateFold>,
+    connections: HashMap<ConnectionId, Arc<dyn Outbox>>,
+    watching: HashSet<ConnectionId>,
+    /// What leaves after the next sync.
+    outputs: Vec<Output>,
+    /// Called when the catalog taken last is in every pool.
+    catalog_taken: Vec<Then<()>>,
+    /// Pools whose sessions are still to be told that the license has ended.
+    expired: VecDeque<(PoolId, Option<SessionId>, NaiveDate)>,
+    picture: Option<Arc<Picture>>,
+    denials: u64,
+    is_stopping: bool,
+    day: NaiveDate,
+    last_mark: Option<ClockRead>,
+    sessions_max: usize,
+}
+
+enum Output {
+    Answer(Arc<dyn Outbox>, u32, Answer),
+    Event(Arc<dyn Outbox>, Event),
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+impl<D: Disk> std::fmt::Debug for Engine<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("day", &self.day)
+            .field("connections", &self.connections.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D: Disk> Engine<D> {
+    /// An engine over a ledger and the journal it was read from. It grants nothing until it gets a catalog.
+    /// `sessions_max`: how many sessions one connection may hold (S82).
+    pub fn new(ledger: Ledger, journal: Journal<D>, sessions_max: u32) -> Engine<D> {
+        let day = ledger.state().day().unwrap_or(NaiveDate::MIN);
+        Engine {
+            ledger,
+            journal,
+            compactor: Compactor::new(StateFold::default),
+            connections: HashMap::new(),
+            watching: HashSet::new(),
+            outputs: Vec::new(),
+            catalog_taken: Vec::new(),
+            expired: VecDeque::new(),
+            picture: None,
+            denials: 0,
+            is_stopping: false,
+            day,
+            last_mark: None,
+            sessions_max: sessions_max as usize,
+        }
+    }
+
+    /// The ledger, for tests and the simulation.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Whether there is work that waits for nobody: pools to bring up to date, sessions to tell.
+    pub fn has_background_work(&self) -> bool {
+        !self.ledger.is_complete() || !self.expired.is_empty()
+    }
+
+    /// The tick at which something falls due by itself.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.ledger.next_deadline()
+    }
+
+    /// One step: everything in `asks`, decided in order, synced, answered. `asks` is empty afterwards.
+    ///
+    /// # Errors
+    /// The journal could not be written or synced. The process must stop: what was decided in this step was
+    /// told to nobody and may or may not be on disk (S60).
+    pub fn step(&mut self, asks: &mut Vec<Ask>, reading: Reading) -> Result<(), JournalError> {
+        let tick = reading.tick.0;
+        self.keep_time(reading)?;
+        let now = Now { tick, day: self.day };
+        for ask in asks.drain(..) {
+            self.take(ask, now, reading)?;
+            if self.journal.pending_bytes() > BATCH_BYTES {
+                self.release()?;
+            }
+        }
+        self.end_leases(now, reading)?;
+        self.sweep(now)?;
+        self.tell_expired(now);
+        self.release()?;
+        self.journal.check_path(tick)?;
+        if let Some(Err(error)) = self.compactor.poll(&mut self.journal) {
+            error!(%error, "the journal could not be shortened; it grows until this is mended");
+        }
+        Ok(())
+    }
+
+    /// The day first: no request is ever decided with another day's totals (L21), and it never goes back (S71).
+    fn keep_time(&mut self, reading: Reading) -> Result<(), JournalError> {
+        let (tick, unix_ms) = (reading.tick.0, reading.unix_ms);
+        let is_new_day = reading.today > self.day;
+        let strays = |mark: ClockRead| {
+            let predicted =
+                i64::try_from(tick - mark.tick.min(tick)).unwrap_or(i64::MAX).saturating_add(mark.unix_ms);
+            (predicted - unix_ms).abs() > DRIFT_MS
+        };
+        if is_new_day || self.last_mark.is_none_or(strays) {
+            let mark = ClockRead { tick, unix_ms };
+            self.accept(tick, &Change::ClockRead(mark))?;
+            self.last_mark = Some(mark);
+        }
+        if is_new_day {
+            info!(day = %reading.today, "a new day");
+            self.day = reading.today;
+            self.accept(tick, &Change::DayServed(DayServed { day: reading.today }))?;
+            self.ledger.begin_day(reading.today);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, ask: Ask, now: Now, reading: Reading) -> Result<(), JournalError> {
+        match ask {
+            Ask::Open(outbox) => {
+                self.connections.insert(outbox.id(), outbox);
+            }
+            Ask::Close(id) => {
+                let heard = self.connections.remove(&id).map_or(now.tick, |outbox| outbox.heard());
+                self.watching.remove(&id);
+                self.ledger.disconnect(id, heard);
+            }
+            Ask::Request { from, call, request } => {
+                let answer = self.request(&from, request, now, reading)?;
+                if let Answer::Denied(denial) = &answer {
+                    self.denials += 1;
+                    debug!(code = %denial.code, message = denial.message, "denied");
+                }
+                self.outputs.push(Output::Answer(from, call, answer));
+            }
+            Ask::Catalog(catalog, then) => {
+                self.ledger.replace_catalog(catalog, self.day);
+                self.catalog_taken.push(then);
+            }
+            Ask::Picture(then) => {
+                let picture = self.picture(now, reading);
+                self.outputs.push(Output::Call(Box::new(move || then(picture))));
+            }
+            Ask::Sessions(after, limit, then) => {
+                let mut page = self.ledger.sessions_page(after, limit);
+                for view in &mut page {
+                    let outbox = view.connection.and_then(|id| self.connections.get(&id));
+                    view.heard = outbox.map(|o| o.heard()).or(view.heard);
+                }
+                self.outputs.push(Output::Call(Box::new(move || then(page))));
+            }
+            Ask::Turn(then) => self.outputs.push(Output::Call(Box::new(move || then(())))),
+            Ask::Stop(then) => {
+                self.is_stopping = true;
+                self.outputs
+                    .extend(self.connections.values().map(|c| Output::Event(c.clone(), Event::Stopping)));
+                self.outputs.push(Output::Call(Box::new(move || then(()))));
+            }
+        }
+        Ok(())
+    }
+
+    fn request(
+        &mut self,
+        from: &Arc<dyn Outbox>,
+        request: Request,
+        now: Now,
+        reading: Reading,
+    ) -> Result<Answer, JournalError> {
+        Ok(match request {
+            Request::Checkout(checkout) => self.checkout(from, &checkout, now)?,
+            Request::Try(checkout) => {
+                self.refresh(&checkout, now)?;
+                match self.ledger.decide_try(&checkout, now) {
+                    Ok(pools) => Answer::WouldGrant(
+                        pools
+                            .into_iter()
+                            .filter_map(|(pool, numbers)| {
+                                let pool = self.ledger.state().pool(pool)?;
+                                Some((pool.vendor.clone(), pool.feature.clone(), numbers))
+                            })
+                            .collect(),
+                    ),
+                    Err(denial) => Answer::Denied(denial),
+                }
+            }
+            Request::Checkin(session, count) => {
+                match self.ledger.decide_checkin(session, count, from.id(), now) {
+                    Ok(outcome) => {
+                        self.accept(now.tick, &outcome.change)?;
+                        debug!(%session, given = outcome.given, remaining = outcome.remaining, "checked in");
+                        Answer::CheckedIn(session, outcome.given, outcome.remaining)
+                    }
+                    Err(denial) => Answer::Denied(denial),
+                }
+            }
+            Request::Resume(bundle, secret, facts) => {
+                match self.ledger.decide_resume(bundle, &secret, &facts) {
+                    Ok(()) => {
+                        self.attach(bundle, from, now);
+                        debug!(%bundle, "resumed");
+                        self.grant(bundle).map_or_else(gone, Answer::Resumed)
+                    }
+                    Err(denial) => Answer::Denied(denial),
+                }
+            }
+            Request::Release(session, by, reason) => {
+                match self.ledger.decide_release(session, &by, &reason, now) {
+                    Ok(change) => {
+                        let holder = self.holder_of(session);
+                        self.accept(now.tick, &change)?;
+                        info!(%session, by, reason, "removed by an administrator");
+                        if let (Some(outbox), Change::Ended(ended)) = (holder, &change) {
+                            let event = ended_event(
+                                session,
+                                &ended.cause,
+                                self.ledger.presence().lease_ms(),
+                                reading.unix_ms,
+                            );
+                            self.outputs.push(Output::Event(outbox, event));
+                        }
+                        Answer::Released(session)
+                    }
+                    Err(denial) => Answer::Denied(denial),
+                }
+            }
+            Request::Watch(on) => {
+                if on {
+                    self.watching.insert(from.id());
+                } else {
+                    self.watching.remove(&from.id());
+                }
+                Answer::Watching
+            }
+        })
+    }
+
+    fn checkout(
+        &mut self,
+        from: &Arc<dyn Outbox>,
+        checkout: &Checkout,
+        now: Now,
+    ) -> Result<Answer, JournalError> {
+        self.refresh(checkout, now)?;
+        let has_room = self.ledger.presence().sessions_on(from.id()) as usize + checkout.items.len()
+            <= self.sessions_max;
+        let (bundle, is_replay) = match self.ledger.decide_checkout(checkout, now) {
+            Err(denial) => return Ok(Answer::Denied(denial)),
+            Ok(CheckoutOutcome::Replay(bundle)) => (bundle, true),
+            Ok(CheckoutOutcome::Grant(_)) if self.is_stopping => {
+                return Ok(deny(
+                    Code::ShuttingDown,
+                    "the server is stopping: sessions are kept, new ones wait for its start",
+                ));
+            }
+            Ok(CheckoutOutcome::Grant(_)) if !has_room => {
+                let text =
+                    format!("a connection may hold {} sessions: use another one (S82)", self.sessions_max);
+                return Ok(deny(Code::RateLimited, text));
+            }
+            Ok(CheckoutOutcome::Grant(granted)) => {
+                if let Some(cause) = self.journal.is_low() {
+                    let text = format!(
+                        "the server cannot set aside more room for its journal ({cause}): no new checkouts until that is mended"
+                    );
+                    warn!(%cause, "no room for the journal: checkouts are refused, checkins go on");
+                    return Ok(deny(Code::Internal, text));
+                }
+                let change = Change::Granted(granted);
+                self.accept(now.tick, &change)?;
+                let Change::Granted(granted) = change else { unreachable!("built two lines above") };
+                debug!(bundle = %granted.bundle, user = %granted.facts.user, host = %granted.facts.host, "checked out");
+                (granted.bundle, false)
+            }
+        };
+        self.attach(bundle, from, now);
+        Ok(self.grant(bundle).map_or_else(gone, |view| Answer::Granted(view, is_replay)))
+    }
+
+    fn grant(&self, bundle: SessionId) -> Option<seats::ledger::GrantView> {
+        self.ledger.grant_view(bundle)
+    }
+
+    /// The pools of the features a request names, brought to the day and the licenses of now.
+    fn refresh(&mut self, checkout: &Checkout, now: Now) -> Result<(), JournalError> {
+        if self.ledger.is_complete() {
+            return Ok(());
+        }
+        for item in &checkout.items {
+            while let Some(change) = self.ledger.refresh(&item.feature, now.day) {
+                self.pool_changed(change, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a bundle on a connection; the one that loses it is told (S10).
+    fn attach(&mut self, bundle: SessionId, to: &Arc<dyn Outbox>, now: Now) {
+        if let Some(loser) = self.ledger.attach(bundle, to.id(), now.tick)
+            && let Some(outbox) = self.connections.get(&loser)
+        {
+            self.outputs.push(Output::Event(outbox.clone(), Event::ResumedElsewhere(bundle)));
+        }
+    }
+
+    fn holder_of(&self, session: SessionId) -> Option<Arc<dyn Outbox>> {
+        let ((bundle, _), _) = self.ledger.state().session(session)?;
+        self.connections.get(&self.ledger.presence().connection_of(bundle)?).cloned()
+    }
+
+    /// Journals a total, and tells those who want to know (L22).
+    fn pool_changed(&mut self, change: PoolChange, now: Now) -> Result<(), JournalError> {
+        let PoolChange { set, before, why, has_expired } = change;
+        if before == set.total {
+            info!(feature = %set.feature, vendor = %set.vendor, total = %before, "licenses changed: {why}");
+        } else {
+            info!(feature = %set.feature, vendor = %set.vendor, "{} {before} → {}: {why}", set.feature, set.total);
+        }
+        if before != set.total {
+            for outbox in self.watching.iter().filter_map(|id| self.connections.get(id)) {
+                let event = Event::PoolChanged(
+                    set.vendor.clone(),
+                    set.feature.clone(),
+                    before,
+                    set.total,
+                    why.clone(),
+                );
+                self.outputs.push(Output::Event(outbox.clone(), event));
+            }
+        }
+        if has_expired {
+            let ended =
+                self.ledger.state().pool(set.pool).and_then(|p| p.sources.first()).and_then(|s| s.end);
+            self.expired.extend(ended.map(|end| (set.pool, None, end)));
+        }
+        self.accept(now.tick, &Change::PoolSet(set))
+    }
+
+    /// L39: the sessions of a pool whose license has ended are told; they keep their seats.
+    fn tell_expired(&mut self, _now: Now) {
+        let mut left = SESSIONS_A_STEP;
+        while let Some((pool, after, end)) = self.expired.pop_front() {
+            let Some(feature) = self.ledger.state().pool(pool).map(|p| p.feature.clone()) else { continue };
+            let mut last = None;
+            for session in self.ledger.state().sessions_after(pool, after).take(left) {
+                last = Some(session);
+                left -= 1;
+                if let Some(outbox) = self.holder_of(session) {
+                    self.outputs.push(Output::Event(outbox, Event::Expired(session, feature.clone(), end)));
+                }
+            }
+            if left == 0 {
+                self.expired.push_front((pool, last.or(after), end));
+                return;
+            }
+        }
+    }
+
+    /// Sessions silent for a lease end; a client that is still connected is told why.
+    fn end_leases(&mut self, now: Now, reading: Reading) -> Result<(), JournalError> {
+        if self.ledger.next_deadline().is_none_or(|deadline| deadline > now.tick) {
+            return Ok(());
+        }
+        let connections = &self.connections;
+        let mut heard = |id: ConnectionId| connections.get(&id).map(|outbox| outbox.heard());
+        let ended = self.ledger.leases_ended(now.tick, SESSIONS_A_STEP, &mut heard);
+        for (connection, change) in ended {
+            self.accept(now.tick, &change)?;
+            let Change::Ended(ended) = &change else { continue };
+            info!(session = %ended.session, cause = ended.cause.as_str(), "session ended");
+            if let Some(outbox) = connection.and_then(|id| self.connections.get(&id)) {
+                let event = ended_event(
+                    ended.session,
+                    &ended.cause,
+                    self.ledger.presence().lease_ms(),
+                    reading.unix_ms,
+                );
+                self.outputs.push(Output::Event(outbox.clone(), event));
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the next pools up to date after a reload or a midnight.
+    fn sweep(&mut self, now: Now) -> Result<(), JournalError> {
+        let mut budget = SWEEP_FEATURES;
+        while budget > 0 && !self.ledger.is_complete() {
+            let (change, left) = self.ledger.sweep(budget, now.day);
+            budget = left;
+            if let Some(change) = change {
+                self.pool_changed(change, now)?;
+            }
+        }
+        if self.ledger.is_complete() {
+            for then in self.catalog_taken.drain(..) {
+                self.outputs.push(Output::Call(Box::new(move || then(()))));
+            }
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self, now: Now, reading: Reading) -> Arc<Picture> {
+        let is_fresh = |p: &Arc<Picture>| {
+            now.tick.saturating_sub(p.tick) < PICTURE_MS
+                && p.day == now.day
+                && Arc::ptr_eq(&p.catalog, self.ledger.catalog())
+        };
+        if let Some(picture) = self.picture.as_ref().filter(|p| is_fresh(p)) {
+            return picture.clone();
+        }
+        let picture = Arc::new(Picture {
+            catalog: self.ledger.catalog().clone(),
+            day: now.day,
+            tick: now.tick,
+            unix_ms: reading.unix_ms,
+            counters: self.ledger.counters(),
+            sessions: self.ledger.state().session_count(),
+            connections: self.connections.len(),
+            denials: self.denials,
+            is_complete: self.ledger.is_complete(),
+            is_recovering: self.ledger.presence().is_recovering(now.tick),
+            by_feature: std::sync::OnceLock::new(),
+        });
+        self.picture = Some(picture.clone());
+        picture
+    }
+
+    /// Applies a change and adds it to the batch.
+    fn accept(&mut self, tick: u64, change: &Change) -> Result<(), JournalError> {
+        self.journal.append_with(tick, record::kind(change), |out| record::encode(change, out))?;
+        self.ledger.apply(tick, change);
+        Ok(())
+    }
+
+    /// One write, one sync, and then everything that waited for it leaves (S60).
+    fn release(&mut self) -> Result<(), JournalError> {
+        self.journal.commit()?;
+        let mut touched: Vec<Arc<dyn Outbox>> = Vec::new();
+        let mut touch = |outbox: Arc<dyn Outbox>| {
+            if touched.last().is_none_or(|last| last.id() != outbox.id()) {
+                touched.push(outbox);
+            }
+        };
+        for output in self.outputs.drain(..) {
+            match output {
+                Output::Answer(outbox, call, answer) => {
+                    outbox.answer(call, &answer);
+                    touch(outbox);
+                }
+                Output::Event(outbox, event) => {
+                    outbox.event(&event);
+                    touch(outbox);
+                }
+                Output::Call(call) => call(),
+            }
+        }
+        let presence = self.ledger.presence();
+        touched.iter().for_each(|outbox| outbox.flush(presence.sessions_on(outbox.id())));
+        Ok(())
+    }
+}
+
+fn deny(code: Code, text: impl Into<String>) -> Answer {
+    Answer::Denied(Box::new(Denial::new(code, text)))
+}
+
+/// Cannot happen: the bundle was there a moment ago and this thread alone takes them away.
+fn gone() -> Answer {
+    deny(Code::Internal, "the session disappeared while it was being granted; please report this")
+}
+
+/// What a client is told when its session ended without its doing (S23).
+fn ended_event(session: SessionId, cause: &Cause, lease_ms: u64, unix_ms: i64) -> Event {
+    let text = match cause {
+        Cause::LeaseEnded => format!("nothing was heard from this client for {} s", lease_ms / 1000),
+        Cause::Released(release) if release.reason.is_empty() => format!("removed by {}", release.by),
+        Cause::Released(release) => format!("removed by {}: {}", release.by, release.reason),
+        Cause::CheckedIn => "given back".into(),
+    };
+    Event::Ended(session, Code::AlreadyRemoved.as_str(), text, unix_ms)
+}

@@ -1,0 +1,160 @@
+//! Sockets and connections: accepting, limits, reading frames, writing what the engine gives (S82 to S84).
+//!
+//! - [`listener`]: accepts connections and keeps to the limits
+//! - [`connection`]: one connection from hello to its end, generic over the stream
+//! - [`outbox`]: where the engine puts a connection's answers and events
+//! - [`reports`]: the JSON of status and lists, made off the engine's thread
+//!
+//! Not here: what a message means (`src/answer`) and what is decided (`src/engine`).
+
+pub mod connection;
+pub mod listener;
+pub mod outbox;
+pub mod reports;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::Context;
+use crate::config::{Limits, Readers};
+use crate::engine::thread::Handle;
+use crate::server::reports::Facts;
+
+/// How many reports are made at once: monitoring never takes both cores from the clients.
+const REPORTS_AT_ONCE: usize = 2;
+
+/// What every connection shares.
+pub struct Server {
+    /// The way to the engine.
+    pub engine: Handle,
+    /// For answers.
+    pub context: Context,
+    /// See [`Limits`].
+    pub limits: Limits,
+    /// What reports tell beside the ledger: licenses, problems, the server itself.
+    pub facts: Arc<dyn Facts>,
+    /// What administrators can do beside sessions.
+    pub admin: Arc<dyn Admin>,
+    /// Drawn at this start.
+    pub instance: [u8; 16],
+    /// The server's name, as the hello states it.
+    pub name: String,
+    /// Cancelled when connections are to flush and end.
+    pub closing: CancellationToken,
+    /// Connections in all are bounded by this, which is never above the descriptors there are (S82).
+    pub connections_max: usize,
+    reports: Semaphore,
+    next_connection: AtomicU64,
+    places: Places,
+}
+
+/// What an administrator can ask for beside sessions; the daemon does it.
+pub trait Admin: Send + Sync {
+    /// Reads licenses again; `then` gets the JSON of what came of it.
+    fn reload(&self, by: &str, then: Box<dyn FnOnce(String) + Send>);
+    /// Stops the daemon, as SIGTERM does.
+    fn shut_down(&self, by: &str);
+    /// The server's host ids as JSON, and those of a feature's licenses compared with them.
+    fn host_ids(&self, explain: Option<&str>) -> String;
+}
+
+impl Server {
+    /// See the fields.
+    #[allow(clippy::too_many_arguments, reason = "one struct literal in the daemon, and one in each test")]
+    pub fn new(
+        engine: Handle,
+        context: Context,
+        limits: Limits,
+        facts: Arc<dyn Facts>,
+        admin: Arc<dyn Admin>,
+        instance: [u8; 16],
+        name: String,
+        connections_max: usize,
+    ) -> Server {
+        Server {
+            engine,
+            context,
+            limits,
+            facts,
+            admin,
+            instance,
+            name,
+            closing: CancellationToken::new(),
+            connections_max,
+            reports: Semaphore::new(REPORTS_AT_ONCE),
+            next_connection: AtomicU64::new(1),
+            places: Places::default(),
+        }
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.places.all.load(Ordering::Relaxed)
+    }
+
+    /// Told whenever a connection has ended: what the listener waits for when there is no room.
+    pub fn freed(&self) -> &Notify {
+        &self.places.freed
+    }
+}
+
+/// Counts connections, in all and by address.
+#[derive(Default)]
+struct Places {
+    all: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, u32>>,
+    freed: Notify,
+}
+
+/// One connection's place; gives it back when dropped.
+struct Place<'a> {
+    places: &'a Places,
+    address: Option<IpAddr>,
+}
+
+impl Places {
+    /// A place for one more connection; `None` when there is none (S82). The Unix socket has no address and
+    /// no limit of its own: an administrator must get in when clients have taken everything.
+    fn take(&self, address: Option<IpAddr>, limits: &Limits, connections_max: usize) -> Option<Place<'_>> {
+        let before = self.all.fetch_add(1, Ordering::Relaxed);
+        let mut place = Place { places: self, address: None };
+        let Some(address) = address else { return Some(place) };
+        if before >= connections_max {
+            return None;
+        }
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_insert(0);
+        if *count >= limits.connections_per_address {
+            return None;
+        }
+        *count += 1;
+        place.address = Some(address);
+        Some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.places.all.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            let mut by_address = self.places.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = by_address.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    by_address.remove(&address);
+                }
+            }
+        }
+        self.places.freed.notify_waiters();
+    }
+}
+
+/// Whether readers at this setting see users, hosts, serial numbers and files (S84).
+pub fn sees_all(readers: Readers) -> bool {
+    matches!(readers, Readers::All)
+}

@@ -1,0 +1,110 @@
+//! Where the engine puts what a connection is told: one buffer, one wake and one write for each batch.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use seats::ledger::ConnectionId;
+use tokio::sync::Notify;
+
+use crate::answer::{self, Context, Peer};
+use crate::engine::ask::{Answer, Event, Outbox};
+
+/// One connection's outgoing buffer, and what the engine and the connection know of each other.
+#[derive(Debug)]
+pub struct ConnectionOutbox {
+    id: ConnectionId,
+    peer: Peer,
+    context: Context,
+    unread_max: usize,
+    buffer: Mutex<Vec<u8>>,
+    is_over: AtomicBool,
+    wake: Notify,
+    heard: AtomicU64,
+    sessions: AtomicU32,
+}
+
+impl ConnectionOutbox {
+    /// An empty one. `unread_max`: bytes that may wait here before the connection is given up (S82).
+    pub fn new(id: ConnectionId, peer: Peer, context: Context, unread_max: usize) -> ConnectionOutbox {
+        let heard = AtomicU64::new(context.clock.tick().0);
+        ConnectionOutbox {
+            id,
+            peer,
+            context,
+            unread_max,
+            buffer: Mutex::new(Vec::new()),
+            is_over: AtomicBool::new(false),
+            wake: Notify::new(),
+            heard,
+            sessions: AtomicU32::new(0),
+        }
+    }
+
+    /// Who is there.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// A sign of life (S12).
+    pub fn hear(&self) {
+        self.heard.store(self.context.clock.tick().0, Ordering::Relaxed);
+    }
+
+    /// How many sessions the connection holds, after the last batch that touched it.
+    pub fn sessions(&self) -> u32 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Adds frames that do not come from the engine: answers to heartbeats, refusals, reports.
+    pub fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&mut buffer);
+        if buffer.len() > self.unread_max {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// As [`ConnectionOutbox::add`], from another task than the connection's own.
+    pub fn add_and_wake(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.add(write);
+        self.wake.notify_one();
+    }
+
+    /// What is to be written now; `into` is empty beforehand and keeps its room.
+    pub fn take(&self, into: &mut Vec<u8>) {
+        std::mem::swap(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+
+    /// Whether more lies unread than may: the connection is lost, never an event (interfaces.md 7).
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Completes when something was added by others.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Outbox for ConnectionOutbox {
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn answer(&self, call: u32, answer: &Answer) {
+        self.add(|buffer| answer::append_answer(buffer, call, answer, &self.peer, &self.context));
+    }
+
+    fn event(&self, event: &Event) {
+        self.add(|buffer| answer::append_event(buffer, event, &self.context));
+    }
+
+    fn flush(&self, sessions: u32) {
+        self.sessions.store(sessions, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+}

@@ -1,0 +1,538 @@
+//! Reports: status, lists and explanations as JSON, in parts, off the engine's thread (interfaces.md 4, S84).
+//!
+//! The engine gives counters and pages of sessions; what the licenses say and what comes next is worked out
+//! here from the same pure functions that the ledger uses. A part is bounded in items and in bytes.
+
+use std::sync::Arc;
+
+use seats::catalog::FeatureLicenses;
+use seats::change::SessionId;
+use seats::denial::{Code, Numbers};
+use seats::evaluate::{Evaluation, Standing, State, Total, evaluate, explain, forecast};
+use seats::ledger::{Counters, Presentation, SessionView};
+use seats::license::{Count, License};
+use tokio::sync::oneshot;
+use wire::request;
+
+use super::Server;
+use super::connection::Origin;
+use crate::clock::{Zone, rfc3339};
+use crate::engine::ask::Ask;
+use crate::engine::picture::Picture;
+use crate::report;
+
+/// The most items in one part, and what is sent where the reader names no number.
+const ITEMS_MAX: usize = 500;
+/// A part ends when it has so many bytes: with the largest item on top it stays below a frame of 1 MiB.
+const PART_BYTES: usize = 512 << 10;
+/// The most licenses listed for one feature in one part.
+const LICENSES_OF_A_FEATURE_MAX: usize = 1_000;
+/// How many days of change an explanation looks ahead.
+const CHANGES_MAX: usize = 20;
+/// How often a picture is asked for until every pool is up to date, 50 ms apart: long enough for a reload of
+/// a hundred thousand features.
+const TRIES: usize = 40;
+
+/// What reports tell beside the ledger.
+pub trait Facts: Send + Sync {
+    /// Name, version, start, zone, key; the day and the clock are filled in here.
+    fn server(&self) -> report::Server;
+    /// What is wrong with the files.
+    fn problems(&self) -> Arc<Vec<report::Problem>>;
+}
+
+/// One part of a report.
+#[derive(Debug)]
+pub struct Part {
+    /// A whole JSON object.
+    pub json: String,
+    /// Where the next part begins; empty: this was the last.
+    pub next: String,
+}
+
+type Refusal = (Code, String);
+
+/// Makes one part.
+///
+/// # Errors
+/// A code and a sentence: an unknown list, a list the reader may not see, a cursor that leads nowhere.
+pub async fn part(server: &Server, origin: &Origin, message: request::Report) -> Result<Part, Refusal> {
+    let limit = match message.limit as usize {
+        0 => ITEMS_MAX,
+        n => n.min(ITEMS_MAX),
+    };
+    let reader = Reader { server, origin, limit, message: &message };
+    match message.what.as_str() {
+        "status" => reader.status().await,
+        "features" => reader.features().await,
+        "sessions" => reader.sessions().await,
+        "licenses" => reader.licenses().await,
+        "problems" => reader.problems(),
+        "explain" => reader.explain().await,
+        other => Err((Code::BadRequest, format!("there is no report \"{other}\""))),
+    }
+}
+
+struct Reader<'a> {
+    server: &'a Server,
+    origin: &'a Origin,
+    limit: usize,
+    message: &'a request::Report,
+}
+
+impl Reader<'_> {
+    fn zone(&self) -> &Zone {
+        self.server.context.clock.zone()
+    }
+
+    /// A picture in which every pool is up to date.
+    async fn picture(&self) -> Result<Arc<Picture>, Refusal> {
+        let mut tries = 0;
+        loop {
+            let (give, take) = oneshot::channel();
+            let ask = Ask::Picture(Box::new(move |picture| drop(give.send(picture))));
+            self.server.engine.ask_soon(ask).await.map_err(|_| stopping())?;
+            let picture = take.await.map_err(|_| stopping())?;
+            tries += 1;
+            if picture.is_complete || tries == TRIES {
+                return Ok(picture);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn page_of_sessions(&self, after: Option<SessionId>) -> Result<Vec<SessionView>, Refusal> {
+        let (give, take) = oneshot::channel();
+        let ask = Ask::Sessions(after, self.limit, Box::new(move |page| drop(give.send(page))));
+        self.server.engine.ask_soon(ask).await.map_err(|_| stopping())?;
+        take.await.map_err(|_| stopping())
+    }
+
+    fn may_see_all(&self) -> Result<(), Refusal> {
+        if self.origin.sees_all {
+            return Ok(());
+        }
+        let text =
+            format!("{} are for the administrator here (S84): ask over the admin socket", self.message.what);
+        Err((Code::NotPermitted, text))
+    }
+
+    fn wants(&self, vendor: &str, feature: &str) -> bool {
+        let same =
+            |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|w| w.eq_ignore_ascii_case(is));
+        same(&self.message.feature, feature) && same(&self.message.vendor, vendor)
+    }
+
+    /// Server, features, sessions, problems: one after the other, by a cursor that says which.
+    async fn status(&self) -> Result<Part, Refusal> {
+        let mut status = report::Status::default();
+        let cursor = self.message.cursor.as_str();
+        if !self.origin.sees_counts {
+            let all = self.server.facts.server();
+            status.server =
+                Some(report::Server { name: all.name, version: all.version, ..Default::default() });
+            return json(&status, String::new());
+        }
+        let (list, at) = cursor.split_at_checked(1).unwrap_or(("f", "0"));
+        let next = match list {
+            "f" => {
+                let picture = self.picture().await?;
+                if at == "0" {
+                    status.server = Some(self.server_facts(&picture));
+                }
+                let (features, next) = self.feature_page(&picture, number(at)?)?;
+                status.features = Some(features);
+                match next {
+                    Some(next) => format!("f{next}"),
+                    None if self.origin.sees_all => "s0".into(),
+                    None => String::new(),
+                }
+            }
+            "s" if self.origin.sees_all => {
+                let (sessions, next) = self.session_page(number(at)?).await?;
+                status.sessions = Some(sessions);
+                next.map_or_else(|| "p0".into(), |next| format!("s{next}"))
+            }
+            "p" if self.origin.sees_all => {
+                let (problems, next) = self.problem_page(number(at)?);
+                status.problems = Some(problems);
+                next.map_or_else(String::new, |next| format!("p{next}"))
+            }
+            _ => return Err(bad_cursor()),
+        };
+        json(&status, next)
+    }
+
+    fn server_facts(&self, picture: &Picture) -> report::Server {
+        let end_of_day = self.zone().end_instant(picture.day);
+        report::Server {
+            today: Some(picture.day),
+            next_midnight: Some(rfc3339(end_of_day)),
+            clock: Some("ok".into()),
+            recovering: picture.is_recovering,
+            ..self.server.facts.server()
+        }
+    }
+
+    async fn features(&self) -> Result<Part, Refusal> {
+        if !self.origin.sees_counts {
+            return Err((Code::NotPermitted, "features are for the administrator here (S84)".into()));
+        }
+        let picture = self.picture().await?;
+        let (features, next) = self.feature_page(&picture, number(&self.message.cursor)?)?;
+        let status = report::Status { features: Some(features), ..Default::default() };
+        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+    }
+
+    /// Features from an index on: those of the catalog first, then pools that no file names any more.
+    fn feature_page(
+        &self,
+        picture: &Picture,
+        from: u64,
+    ) -> Result<(Vec<report::Feature>, Option<usize>), Refusal> {
+        let (listed, rest) = (picture.catalog.features(), &picture.by_feature().without_license);
+        let mut page = Page::new(self.limit);
+        for at in usize::try_from(from).map_err(|_| bad_cursor())?..listed.len() + rest.len() {
+            let feature = match listed.get(at) {
+                Some(f) if !self.wants(f.vendor.as_str(), f.feature.as_str()) || !f.has_good_license() => {
+                    continue;
+                }
+                Some(f) => self.feature(f, picture.counters_of(at), picture),
+                None => {
+                    let c = &picture.counters[rest[at - listed.len()]];
+                    if !self.wants(c.vendor.as_str(), c.feature.as_str()) {
+                        continue;
+                    }
+                    without_license(c)
+                }
+            };
+            if !page.add(feature) {
+                return Ok((page.items, Some(at)));
+            }
+        }
+        Ok((page.items, None))
+    }
+
+    fn feature(
+        &self,
+        feature: &FeatureLicenses,
+        counters: Option<&Counters>,
+        picture: &Picture,
+    ) -> report::Feature {
+        let evaluation = evaluate(feature, picture.day);
+        let base = evaluation.base.map(|at| &feature.licenses[at]);
+        let numbers = numbers(counters);
+        let (base_count, upgrades) = parts(feature, &evaluation);
+        let in_force =
+            (0..feature.licenses.len()).filter(|at| evaluation.standings[*at].state == State::InForce);
+        let listed =
+            in_force.take(LICENSES_OF_A_FEATURE_MAX).map(|at| self.license(feature, &evaluation, at));
+        let pool = counters.filter(|_| self.origin.sees_all).map(|c| report::Pool {
+            id: c.pool.0.to_string(),
+            key_type: "EXCLUSIVE".into(),
+            total: c.total.limited().map(u64::from),
+            used: c.used,
+            licenses: listed.collect(),
+        });
+        report::Feature {
+            vendor: feature.vendor.as_str().into(),
+            name: feature.feature.as_str().into(),
+            version: base.and_then(|l| l.version).map(|v| v.to_string()),
+            base: base_count,
+            upgrades,
+            soft_limit: base.and_then(|l| l.carried.soft_limit).map(u64::from),
+            share: base.map(|l| share(l)).unwrap_or_default(),
+            ends_at: base.and_then(|l| l.end).map(|end| rfc3339(self.zone().end_instant(end))),
+            maintenance_ends: None,
+            pools: pool.into_iter().collect(),
+            ..counts(&numbers)
+        }
+    }
+
+    fn license(&self, feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) -> report::License {
+        let license = &feature.licenses[at];
+        let Standing { state, reason } = evaluation.standings[at];
+        let seen = self.origin.sees_all;
+        report::License {
+            feature: None,
+            vendor: None,
+            sn: license.sn.as_ref().filter(|_| seen).map(|sn| sn.to_string()),
+            key_type: license.key_type.as_str().into(),
+            count: match license.count {
+                Some(Count::Limited(n)) => Some(u64::from(n)),
+                _ => None,
+            },
+            unlimited: license.count == Some(Count::Unlimited),
+            version: license.version.map(|v| v.to_string()),
+            start: license.start,
+            end: license.end,
+            ends_at: license.end.map(|end| rfc3339(self.zone().end_instant(end))),
+            state: state.as_str().into(),
+            reason: reason.map(|r| r.as_str().into()),
+            // The sentence may name files.
+            message: explain(feature, evaluation, at).filter(|_| seen),
+            file: seen.then(|| license.place.file.to_string()),
+            line: seen.then_some(license.place.line),
+        }
+    }
+
+    async fn sessions(&self) -> Result<Part, Refusal> {
+        self.may_see_all()?;
+        let (sessions, next) = self.session_page(number(&self.message.cursor)?).await?;
+        let status = report::Status { sessions: Some(sessions), ..Default::default() };
+        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+    }
+
+    /// Sessions after a number; the number to go on after, if there may be more.
+    async fn session_page(&self, after: u64) -> Result<(Vec<report::Session>, Option<u64>), Refusal> {
+        let views = self.page_of_sessions((after > 0).then_some(SessionId(after))).await?;
+        let is_full = views.len() >= self.limit;
+        let mut page = Page::new(self.limit);
+        let mut last = after;
+        for view in &views {
+            if self.wants(view.vendor.as_str(), view.feature.as_str()) && !page.add(self.session(view)) {
+                return Ok((page.items, Some(last)));
+            }
+            last = view.session.0;
+        }
+        Ok((page.items, is_full.then_some(last)))
+    }
+
+    fn session(&self, view: &SessionView) -> report::Session {
+        let clock = &self.server.context.clock;
+        let (tick, unix_ms) = (clock.tick().0, clock.unix_ms());
+        let instant = |at: u64| i64::try_from(tick.saturating_sub(at)).ok().map(|ago| rfc3339(unix_ms - ago));
+        let text = |t: &Option<Box<str>>| t.as_ref().map(|t| t.to_string());
+        report::Session {
+            id: view.session.to_string(),
+            bundle: view.bundle.to_string(),
+            vendor: view.vendor.as_str().into(),
+            feature: view.feature.as_str().into(),
+            pool: view.pool.0.to_string(),
+            count: view.count,
+            version: text(&view.facts.release_version),
+            release_date: text(&view.facts.release_date),
+            user: view.facts.user.to_string(),
+            host: view.facts.host.to_string(),
+            pid: (view.pid != 0).then_some(view.pid),
+            address: view.facts.address.map(|a| a.to_string()),
+            state: match view.presence {
+                Presentation::Active => "active".into(),
+                Presentation::Suspect(_) => "suspect".into(),
+            },
+            since: view.since_unix_ms.map(rfc3339),
+            last_seen: view.heard.and_then(instant),
+            borrowed_until: None,
+        }
+    }
+
+    async fn licenses(&self) -> Result<Part, Refusal> {
+        self.may_see_all()?;
+        let picture = self.picture().await?;
+        let (feature, license) = match self.message.cursor.split_once(':') {
+            Some((feature, license)) => (number(feature)?, number(license)?),
+            None => (number(&self.message.cursor)?, 0),
+        };
+        let mut page = Page::new(self.limit);
+        let mut skip = usize::try_from(license).map_err(|_| bad_cursor())?;
+        let first = usize::try_from(feature).map_err(|_| bad_cursor())?;
+        for (at, feature) in picture.catalog.features().iter().enumerate().skip(first) {
+            if !self.wants(feature.vendor.as_str(), feature.feature.as_str()) {
+                continue;
+            }
+            let evaluation = evaluate(feature, picture.day);
+            for nth in std::mem::take(&mut skip)..feature.licenses.len() {
+                let mut license = self.license(feature, &evaluation, nth);
+                license.feature = Some(feature.licenses[nth].feature.as_str().into());
+                license.vendor = Some(feature.vendor.as_str().into());
+                if !page.add(license) {
+                    let status = report::Status { licenses: Some(page.items), ..Default::default() };
+                    return json(&status, format!("{at}:{nth}"));
+                }
+            }
+        }
+        json(&report::Status { licenses: Some(page.items), ..Default::default() }, String::new())
+    }
+
+    fn problems(&self) -> Result<Part, Refusal> {
+        self.may_see_all()?;
+        let (problems, next) = self.problem_page(number(&self.message.cursor)?);
+        let status = report::Status { problems: Some(problems), ..Default::default() };
+        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+    }
+
+    fn problem_page(&self, from: u64) -> (Vec<report::Problem>, Option<usize>) {
+        let all = self.server.facts.problems();
+        let mut page = Page::new(self.limit);
+        for (at, problem) in all.iter().enumerate().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
+            if !page.add(problem.clone()) {
+                return (page.items, Some(at));
+            }
+        }
+        (page.items, None)
+    }
+
+    /// The sum of one feature and what comes next (L30).
+    async fn explain(&self) -> Result<Part, Refusal> {
+        if !self.origin.sees_counts {
+            return Err((Code::NotPermitted, "explanations are for the administrator here (S84)".into()));
+        }
+        let Some(name) = self.message.feature.as_deref() else {
+            return Err((Code::BadRequest, "explain which feature?".into()));
+        };
+        let picture = self.picture().await?;
+        let (_, same_name) = picture.catalog.find(name);
+        let mut found = same_name.iter().filter(|f| self.wants(f.vendor.as_str(), name));
+        let feature = match (found.next(), found.next()) {
+            (Some(feature), None) => feature,
+            (Some(_), Some(_)) => {
+                let vendors: Vec<&str> = same_name.iter().map(|f| f.vendor.as_str()).collect();
+                return Err((
+                    Code::AmbiguousVendor,
+                    format!("{name} is sold by {}: say which", vendors.join(" and ")),
+                ));
+            }
+            (None, _) => {
+                let similar = picture.catalog.similar(name);
+                let hint = if similar.is_empty() {
+                    String::new()
+                } else {
+                    format!("; did you mean {}?", similar.join(", "))
+                };
+                return Err((Code::UnknownFeature, format!("no license of {name} is on this server{hint}")));
+            }
+        };
+        json(&self.explanation(feature, &picture), String::new())
+    }
+
+    fn explanation(&self, feature: &FeatureLicenses, picture: &Picture) -> report::Explain {
+        let evaluation = evaluate(feature, picture.day);
+        let (base, upgrades) = parts(feature, &evaluation);
+        let mut order: Vec<usize> = (0..feature.licenses.len()).collect();
+        order.sort_by_key(|at| {
+            (evaluation.standings[*at].state != State::InForce, evaluation.base != Some(*at), *at)
+        });
+        let changes = forecast(feature, picture.day, CHANGES_MAX).into_iter().map(|f| report::Change {
+            day: f.day,
+            at: rfc3339(self.zone().start_of_day(f.day)),
+            total: f.total.limited().map(u64::from),
+            licenses: (f.changed.into_iter())
+                .map(|(at, standing)| report::ChangedLicense {
+                    sn: feature.licenses[at]
+                        .sn
+                        .as_ref()
+                        .filter(|_| self.origin.sees_all)
+                        .map(|sn| sn.to_string()),
+                    state: standing.state.as_str().into(),
+                    reason: standing.reason.map(|r| r.as_str().into()),
+                })
+                .collect(),
+        });
+        report::Explain {
+            schema: report::SCHEMA,
+            feature: feature.feature.as_str().into(),
+            vendor: feature.vendor.as_str().into(),
+            today: picture.day,
+            total: evaluation.total.limited().map(u64::from),
+            base,
+            upgrades,
+            unlimited: evaluation.total == Total::Unlimited,
+            licenses: (order.into_iter().take(LICENSES_OF_A_FEATURE_MAX))
+                .map(|at| self.license(feature, &evaluation, at))
+                .collect(),
+            changes: changes.collect(),
+        }
+    }
+}
+
+/// Seats of the exclusive in force (`None`: unlimited), and seats that upgrades add.
+fn parts(feature: &FeatureLicenses, evaluation: &Evaluation) -> (Option<u64>, u64) {
+    let count = evaluation.base.and_then(|at| feature.licenses[at].count);
+    match (count, evaluation.total) {
+        (Some(Count::Limited(base)), Total::Limited(total)) => {
+            (Some(u64::from(base)), u64::from(total.saturating_sub(base)))
+        }
+        (Some(Count::Unlimited), _) | (_, Total::Unlimited) => (None, 0),
+        (None, Total::Limited(_)) => (Some(0), 0),
+    }
+}
+
+fn numbers(counters: Option<&Counters>) -> Numbers {
+    let (total, used, active) = counters.map_or((Total::ZERO, 0, 0), |c| (c.total, c.used, c.active));
+    Numbers { total, used, suspect: used.saturating_sub(active), held: 0, reserved: 0 }
+}
+
+/// How the seats add up (S6).
+fn counts(n: &Numbers) -> report::Feature {
+    report::Feature {
+        total: n.total.limited().map(u64::from),
+        unlimited: n.total == Total::Unlimited,
+        used: n.used,
+        active: n.used.saturating_sub(n.suspect),
+        suspect: n.suspect,
+        held: n.held,
+        reserved: n.reserved,
+        free: n.free(),
+        over: n.over(),
+        ..Default::default()
+    }
+}
+
+/// A pool that no file names any more: its sessions go on (L39).
+fn without_license(c: &Counters) -> report::Feature {
+    report::Feature {
+        vendor: c.vendor.as_str().into(),
+        name: c.feature.as_str().into(),
+        base: Some(0),
+        ..counts(&numbers(Some(c)))
+    }
+}
+
+fn share(license: &License) -> Vec<String> {
+    let s = license.share;
+    let flags = [(s.host, "HOST"), (s.user, "USER"), (s.custom, "CUSTOM"), (s.virtual_machine, "VIRTUAL")];
+    flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.into()).collect()
+}
+
+/// Items until a part is full.
+struct Page<T> {
+    items: Vec<T>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl<T: serde::Serialize> Page<T> {
+    fn new(limit: usize) -> Page<T> {
+        Page { items: Vec::new(), limit, bytes: 0 }
+    }
+
+    /// `false`: the part is full and the item belongs to the next. A part holds at least one.
+    fn add(&mut self, item: T) -> bool {
+        let bytes = serde_json::to_vec(&item).map_or(0, |json| json.len());
+        if !self.items.is_empty() && (self.items.len() >= self.limit || self.bytes + bytes > PART_BYTES) {
+            return false;
+        }
+        self.bytes += bytes;
+        self.items.push(item);
+        true
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T, next: String) -> Result<Part, Refusal> {
+    let json = serde_json::to_string(value)
+        .map_err(|e| (Code::Internal, format!("the report cannot be written: {e}")))?;
+    Ok(Part { json, next })
+}
+
+/// A cursor's number; an empty one is the beginning.
+fn number(cursor: &str) -> Result<u64, Refusal> {
+    if cursor.is_empty() { Ok(0) } else { cursor.parse().map_err(|_| bad_cursor()) }
+}
+
+fn bad_cursor() -> Refusal {
+    (Code::BadRequest, "the cursor leads nowhere: begin again with an empty one".into())
+}
+
+fn stopping() -> Refusal {
+    (Code::ShuttingDown, "the server is stopping".into())
+}
