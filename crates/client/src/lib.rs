@@ -1,1 +1,95 @@
 //! What an application links to take seats from a Seatkeeper server.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use seatkeeper_client::{Client, Options, Want};
+//!
+//! let client = Client::new(Options::from_environment("acme-cad", "4.2")?);
+//! let seats = client.checkout(Want::feature("cad"))?;
+//! // ... work; heartbeats and reconnects happen behind the scenes ...
+//! seats.checkin()?; // or drop it
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Client`] and [`Seats`]: takes seats and keeps them. A thread behind them beats as often as the server says and,
+//!   after a lost connection, resumes what the program holds; what happens meanwhile is told as [`Event`]s.
+//! - [`Connection`]: one connection and its calls, for tools that ask questions and for administrators.
+//! - [`Address`]: where servers are. [`InstallId`] and [`facts`]: who asks.
+//!
+//! Threads and blocking sockets of the standard library, nothing else: an application needs no runtime. The protocol is
+//! `docs/PROTOCOL.md`, its bytes are in the crate `wire`. What only Unix has is in the module `unix`.
+
+mod address;
+mod backoff;
+mod client;
+mod connection;
+mod error;
+mod event;
+pub mod facts;
+mod install;
+mod keeper;
+mod link;
+mod stream;
+#[cfg(unix)]
+mod unix;
+
+pub use wire::answer::{Grant, SignedLicense};
+pub use wire::request::{Facts, HostId, Item};
+pub use wire::{codes, request};
+
+pub use address::{Address, AddressError, DEFAULT_PORT, SERVERS_MAX, SERVERS_VARIABLE};
+pub use client::{Client, Seats, Want};
+pub use connection::{Connection, Told};
+pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
+pub use event::Event;
+pub use install::InstallId;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How a client connects, and what it says of itself.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The servers, tried in this order (S26).
+    pub servers: Vec<Address>,
+    /// The program's name, for the server's log.
+    pub program: String,
+    /// Its version, for the log. What rules look at stands in [`Facts`].
+    pub program_version: String,
+    /// Who asks (S2).
+    pub install_id: InstallId,
+    /// How long to try to connect to one address, hello not included. Looking up a name can take longer: the system's
+    /// resolver has its own limits.
+    pub connect_timeout: Duration,
+    /// How long to wait for an answer, the hello's included. A connection on which one is missing is given up.
+    pub answer_timeout: Duration,
+}
+
+impl Options {
+    /// Five seconds to connect, ten for an answer, and the install id that is kept on this machine.
+    pub fn new(servers: Vec<Address>, program: &str, program_version: &str) -> Options {
+        Options {
+            servers,
+            program: program.to_owned(),
+            program_version: program_version.to_owned(),
+            install_id: InstallId::kept(),
+            connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The servers that `SEATKEEPER_SERVER` names, or the default one on this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressError`] if the variable is set to something that is no list of servers.
+    pub fn from_environment(program: &str, program_version: &str) -> Result<Options, AddressError> {
+        Ok(Options::new(Address::from_environment()?, program, program_version))
+    }
+}
+
+/// What a panicking thread left in a lock is whole: every change is made in one go.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

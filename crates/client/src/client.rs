@@ -1,0 +1,266 @@
+//! What applications use: ask for seats, have them, give them back.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use wire::answer::{self, Grant};
+use wire::codes;
+use wire::request::{Checkout, Facts, Item, Secret, Try};
+
+use crate::connection::Connection;
+use crate::error::{CallError, CheckinError, CheckoutError, Refusal};
+use crate::event::Event;
+use crate::link::{Link, Subscribers};
+use crate::{Options, facts, lock};
+
+/// What to ask for: one or more features, all of them or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The features, 1 to 64.
+    pub items: Vec<Item>,
+    /// Who asks; [`facts::here`] to begin with.
+    pub facts: Facts,
+    /// The string that processes sharing a seat have in common (L60).
+    pub share: Option<String>,
+}
+
+impl Want {
+    /// One seat of one feature, for this process.
+    pub fn feature(name: &str) -> Want {
+        Want::features([name])
+    }
+
+    /// One seat of each of these features.
+    pub fn features<'a>(names: impl IntoIterator<Item = &'a str>) -> Want {
+        let item = |name: &str| Item { vendor: None, feature: name.to_owned(), count: 1 };
+        Want { items: names.into_iter().map(item).collect(), facts: facts::here(), share: None }
+    }
+
+    /// So many seats of each feature.
+    #[must_use]
+    pub fn count(mut self, count: u32) -> Want {
+        self.items.iter_mut().for_each(|item| item.count = count);
+        self
+    }
+
+    /// The program's version: `4.2`, or up to four numbers.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Want {
+        self.facts.release_version = Some(version.to_owned());
+        self
+    }
+
+    /// The day of the program's build, `YYYY-MM-DD`.
+    #[must_use]
+    pub fn released(mut self, date: &str) -> Want {
+        self.facts.release_date = Some(date.to_owned());
+        self
+    }
+}
+
+/// Takes seats from the first server of a list that has them (S26). It connects when it is first asked.
+pub struct Client {
+    links: Vec<Arc<Link>>,
+    subscribers: Arc<Subscribers>,
+    options: Arc<Options>,
+}
+
+impl Client {
+    /// A client of these servers. Nothing is sent yet.
+    pub fn new(options: Options) -> Client {
+        let options = Arc::new(options);
+        let subscribers = Arc::new(Mutex::default());
+        let link = |address: &crate::Address| {
+            let link = Link::new(address.clone(), Arc::clone(&options), Arc::clone(&subscribers));
+            link.enter();
+            link
+        };
+        let links = options.servers.iter().map(link).collect();
+        Client { links, subscribers, options }
+    }
+
+    /// What happens to the seats of this client from now on. Who does not read them any more drops the receiver.
+    pub fn subscribe(&self) -> mpsc::Receiver<Event> {
+        let (sender, receiver) = mpsc::channel();
+        lock(&self.subscribers).push(sender);
+        receiver
+    }
+
+    /// Takes seats, all that are asked for or none. Waits for the servers' answers, at most a few time-outs each.
+    ///
+    /// The next server of the list is tried when one cannot be reached, or denies for want of the feature, of seats or of time;
+    /// the first denial is reported (S26).
+    ///
+    /// # Errors
+    ///
+    /// [`CheckoutError`].
+    pub fn checkout(&self, want: Want) -> Result<Seats, CheckoutError> {
+        let ask = Checkout {
+            request_key: draw()?,
+            secret: Secret(draw()?),
+            items: want.items,
+            facts: want.facts,
+            share: want.share,
+            ..Checkout::default()
+        };
+        self.first(|link| {
+            link.checkout(&ask).map(|bundle| {
+                link.enter();
+                Seats { link: Arc::clone(link), bundle }
+            })
+        })
+    }
+
+    /// What a checkout would say now; takes nothing (S5). The numbers, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::checkout`].
+    pub fn would_grant(&self, want: &Want) -> Result<String, CheckoutError> {
+        let ask = Try {
+            items: want.items.clone(),
+            facts: want.facts.clone(),
+            share: want.share.clone(),
+            ..Try::default()
+        };
+        self.first(|link| {
+            let no_server = |reason: String| CheckoutError::NoServer(vec![reason]);
+            let (_, connection) = link.connection().map_err(|e| no_server(e.to_string()))?;
+            connection.call(&ask).map(|answer: answer::Try| answer.details).map_err(|error| match error {
+                CallError::Refused(refusal) => CheckoutError::Denied(refusal),
+                CallError::Protocol(what) => CheckoutError::Protocol(what),
+                CallError::TooLong(error) => CheckoutError::Request(error.to_string()),
+                CallError::TimedOut(_) | CallError::Lost(_) => no_server(error.to_string()),
+            })
+        })
+    }
+
+    /// Asks one server after the other until one decides.
+    fn first<T>(
+        &self,
+        mut ask: impl FnMut(&Arc<Link>) -> Result<T, CheckoutError>,
+    ) -> Result<T, CheckoutError> {
+        let mut first_denial: Option<Refusal> = None;
+        let mut breach = None;
+        let mut silent = Vec::new();
+        for link in &self.links {
+            match ask(link) {
+                Err(CheckoutError::NoServer(reasons)) => silent.extend(reasons),
+                Err(CheckoutError::Protocol(what)) => breach = breach.or(Some(what)),
+                Err(CheckoutError::Denied(refusal)) if another_may_grant(&refusal.code) => {
+                    first_denial = first_denial.or(Some(refusal));
+                }
+                decided => return decided,
+            }
+        }
+        match (first_denial, breach) {
+            (Some(refusal), _) => Err(CheckoutError::Denied(refusal)),
+            (None, Some(what)) => Err(CheckoutError::Protocol(what)),
+            (None, None) => Err(CheckoutError::NoServer(silent)),
+        }
+    }
+
+    /// A connection of its own to the first server that answers, for questions.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`](crate::ConnectError) of the last server, if none answers.
+    pub fn ask(&self) -> Result<Connection, crate::ConnectError> {
+        let mut last = None;
+        for address in &self.options.servers {
+            match Connection::open(address, &self.options, |_| {}) {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(crate::ConnectError::Ended {
+            address: crate::Address::default(),
+            what: "the list of servers is empty".to_owned(),
+        }))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.links.iter().for_each(|link| link.leave());
+    }
+}
+
+/// Seats that a server granted: the sessions of one checkout. They are kept until they are given back or this is dropped; a lost
+/// connection or a restart of the server does not end them.
+pub struct Seats {
+    link: Arc<Link>,
+    bundle: u64,
+}
+
+impl Seats {
+    /// The number of the bundle, for logs.
+    pub fn bundle(&self) -> u64 {
+        self.bundle
+    }
+
+    /// What is held now, as far as the server has told. Empty: all is gone.
+    pub fn sessions(&self) -> Vec<Grant> {
+        self.link.sessions(self.bundle)
+    }
+
+    /// Gives everything back and waits until the server knows.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckinError`] of the first session that could not be given back; the others are. Sessions that had ended before are no
+    /// error.
+    pub fn checkin(self) -> Result<(), CheckinError> {
+        let mut first = Ok(());
+        for grant in self.sessions() {
+            match self.link.checkin(self.bundle, grant.session, 0) {
+                Ok(_) => {}
+                Err(CheckinError::Denied(refusal)) if is_over(&refusal.code) => {}
+                Err(error) => first = first.and(Err(error)),
+            }
+        }
+        first
+    }
+
+    /// Gives back `count` seats of one session, all of them if 0 (S24). Returns how many it still has.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckinError`]; denied if the session has ended or has fewer seats.
+    pub fn checkin_part(&self, session: u64, count: u32) -> Result<u32, CheckinError> {
+        self.link.checkin(self.bundle, session, count)
+    }
+}
+
+impl Drop for Seats {
+    /// Gives back what is left. Waits two seconds at most; if the server is not there, it is told when it is back, or counts the
+    /// lease down.
+    fn drop(&mut self) {
+        self.link.abandon(self.bundle);
+        self.link.leave();
+    }
+}
+
+/// Denials after which another server of the list is asked (S26). One that stops or does not lead is as good as not reached.
+fn another_may_grant(code: &str) -> bool {
+    matches!(
+        code,
+        codes::UNKNOWN_FEATURE
+            | codes::NO_SEATS
+            | codes::EXPIRED
+            | codes::EVALUATION_EXPIRED
+            | codes::SUBSCRIPTION_EXPIRED
+            | codes::SHUTTING_DOWN
+            | codes::NOT_LEADER
+    )
+}
+
+fn is_over(code: &str) -> bool {
+    matches!(code, codes::ALREADY_REMOVED | codes::UNKNOWN_SESSION | codes::RESUMED_ELSEWHERE)
+}
+
+fn draw() -> Result<[u8; 16], CheckoutError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| CheckoutError::Request(format!("the system has no random numbers: {e}")))?;
+    Ok(bytes)
+}

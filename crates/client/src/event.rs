@@ -1,0 +1,48 @@
+//! What happens to seats while a program works.
+
+use wire::answer::Grant;
+
+/// Something the application may want to act on. [`Client::subscribe`](crate::Client::subscribe) delivers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The license of a session has ended. The session keeps its seats: the application decides (L39).
+    Expired {
+        /// Which session.
+        session: u64,
+        /// Its feature.
+        feature: String,
+        /// Unix seconds of the first moment at which the license no longer counts.
+        license_ends: i64,
+    },
+    /// A session lost its seats: to somebody who needed them, or to an administrator (S23, S25).
+    SessionEnded {
+        /// Which session.
+        session: u64,
+        /// Why, a word of [`codes`](wire::codes).
+        code: String,
+        /// One sentence for a person: who or what took it.
+        message: String,
+        /// When, Unix seconds; `None`: the server does not know any more.
+        at: Option<i64>,
+    },
+    /// Another connection has resumed a bundle of this program: its secret was used twice (S10).
+    ResumedElsewhere {
+        /// Which bundle.
+        bundle: u64,
+    },
+    /// The server stops. Seats are kept, and resumed when it is back (S64).
+    Stopping,
+    /// The connection to the server is lost; the client tries to get it back.
+    Lost {
+        /// Why, for a person.
+        message: String,
+    },
+    /// The connection is back, and so is this bundle.
+    Resumed {
+        /// Which bundle.
+        bundle: u64,
+        /// What it has now.
+        sessions: Vec<Grant>,
+    },
+}
