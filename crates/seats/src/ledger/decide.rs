@@ -77,7 +77,7 @@ impl Ledger {
         Ok(pools.into_iter().map(|pool| (pool, self.numbers(pool))).collect())
     }
 
-    /// S3 for each item, in the order they were named; the first that fails decides.
+    /// S3 for each item, in the order they were named; seats that an earlier item of the request takes are taken.
     fn find_seats(
         &self,
         request: &Checkout,
@@ -85,22 +85,18 @@ impl Ledger {
         take: &mut dyn FnMut(PoolId, &License, &Item),
     ) -> Result<(), Box<Denial>> {
         request.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
-        let mut taken: Vec<PoolId> = Vec::new();
+        let mut taken: Vec<(PoolId, u64)> = Vec::new();
         for item in &request.items {
             let at = self.find_feature(item)?;
             let license = self.terms.base(at).ok_or_else(|| self.not_in_force(item, at, now))?;
             self.check_terms(item, license, &request.facts)?;
             let pool = self.terms.pool(at).ok_or_else(|| self.not_in_force(item, at, now))?;
-            if taken.contains(&pool) {
-                let text =
-                    format!("{} is named twice: name it once, with the sum of the counts", item.feature);
-                return Err(self.about(item, Some(at), Denial::new(Code::BadRequest, text)));
-            }
-            let wanted = u64::from(item.count);
+            let before = taken.iter().filter(|(p, _)| *p == pool).map(|(_, n)| n).sum::<u64>();
+            let wanted = before + u64::from(item.count);
             if self.numbers(pool).free().is_some_and(|free| free < wanted) {
                 return Err(self.no_seats(item, at, pool, wanted, now));
             }
-            taken.push(pool);
+            taken.push((pool, u64::from(item.count)));
             take(pool, license, item);
         }
         Ok(())

@@ -335,15 +335,9 @@ impl State {
         self.bundles.range(from..to.max(from)).map(|(id, b)| (*id, &**b))
     }
 
-<<<<<<< HEAD
-    /// The last bundle whose number is at most that.
-    pub fn last_bundle_up_to(&self, id: BundleId) -> Option<BundleId> {
-        self.bundles.range(..=id).next_back().map(|(id, _)| *id)
-=======
     /// The first bundle that may have sessions numbered `from` or above.
     pub fn bundle_reaching(&self, from: SessionId) -> BundleId {
         self.bundles.range(..=from).next_back().map_or(from, |(id, _)| *id)
->>>>>>> stories
     }
 
     /// The live bundle of a request key.

@@ -359,6 +359,7 @@ pub fn facts(user: &str, host: &str) -> Facts {
         release_version: None,
         release_date: None,
         line_date: None,
+        host_ids: Vec::new(),
     }
 }
 
