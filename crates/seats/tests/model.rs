@@ -6,6 +6,8 @@
 //!
 //! `SEATKEEPER_SEED=n` repeats a run, `SEATKEEPER_MODEL_HISTORIES=n` makes it longer.
 
+#[path = "model/bridge.rs"]
+mod bridge;
 mod driver;
 #[path = "model/naive.rs"]
 mod naive;
@@ -16,20 +18,16 @@ use std::collections::BTreeMap;
 use std::env;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 
-use chrono::{Days, NaiveDate};
-use driver::{LEASE_MS, Server, half_hash, name, refused, sealed};
-use naive::{Connection, Kind, Naive, Program, Request, Sold, UNLIMITED, Verdict};
+use bridge::{catalog, checkout, day, facts, total};
+use driver::{LEASE_MS, Server, half_hash};
+use naive::{Connection, Naive, Request, UNLIMITED, Verdict};
 use random::{Random, Step};
 use seats::catalog::Catalog;
 use seats::change::SessionId;
-use seats::evaluate::{State, Total, evaluate};
+use seats::evaluate::{State, evaluate};
 use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange, Presentation};
-use seats::license::{
-    Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Reason, Signed, TimeZones,
-};
-use seats::request::{Checkout, Facts, Item};
+use seats::license::Reason;
 
 const HISTORIES: u64 = 1_000;
 const STEPS: u64 = 60;
@@ -356,9 +354,10 @@ impl History {
     fn reload(&mut self) {
         let mut fresh = random::licenses(&mut self.random, self.naive.day);
         let licenses = &mut self.naive.licenses;
-        match self.random.below(6) {
-            0 => {}
-            1 => licenses.clear(),
+        match self.random.below(7) {
+            _ if licenses.is_empty() => *licenses = std::mem::take(&mut fresh),
+            0 | 1 => {}
+            2 if self.random.percent(20) => licenses.clear(),
             2 | 3 => licenses.retain(|_| self.random.percent(80)),
             _ => *licenses = std::mem::take(&mut fresh),
         }
@@ -368,16 +367,14 @@ impl History {
         let one = catalog(&sold, &mut self.random);
         let other = catalog(&sold, &mut self.random);
         self.same_grants(&one, &other);
-        self.server.load(one);
+        self.server.load_catalog(one);
         if self.random.percent(60) {
             self.sweep();
         }
     }
 
     /// L6: the order, the names and the division of the files change nothing; and the sum is that of the model.
-    fn same_grants(&mut self, one: &[License], other: &[License]) {
-        let build = |all: &[License]| Catalog::new(all.iter().map(|l| Arc::new(sealed(l.clone()))).collect());
-        let (one, other) = (build(one), build(other));
+    fn same_grants(&mut self, one: &Catalog, other: &Catalog) {
         let now = self.naive.day;
         for ahead in [0, 1, 5] {
             let on = day(now + ahead);
@@ -491,10 +488,11 @@ impl History {
 
     /// A session that lives, seldom one that is gone or never was.
     fn some_session(&mut self) -> Option<u64> {
-        if self.naive.held.is_empty() || self.random.percent(10) {
+        if self.random.percent(7) {
             return Some(self.random.below(self.naive.next_session + 2));
         }
-        Some(self.random.one_of(&self.naive.held).session)
+        let held = &self.naive.held;
+        (!held.is_empty()).then(|| self.random.one_of(held).session)
     }
 
     fn some_connection(&mut self) -> Option<u64> {
@@ -515,84 +513,5 @@ impl History {
             Some(connection) if self.random.percent(90) => connection.id,
             _ => self.connect(),
         }
-    }
-}
-
-/// The model's day as a date of the ledger.
-fn day(number: i32) -> NaiveDate {
-    let first = NaiveDate::from_ymd_opt(2030, 1, 1).expect("a date");
-    match u64::try_from(number) {
-        Ok(days) => first + Days::new(days),
-        Err(_) => first - Days::new(u64::from(number.unsigned_abs())),
-    }
-}
-
-fn total(total: Total) -> u64 {
-    total.limited().map_or(UNLIMITED, u64::from)
-}
-
-/// The licenses in files of random names, in random order.
-fn catalog(sold: &[Sold], random: &mut Random) -> Vec<License> {
-    let mut all: Vec<License> = sold.iter().map(|s| license(s, random)).collect();
-    random.shuffle(&mut all);
-    all
-}
-
-fn license(sold: &Sold, random: &mut Random) -> License {
-    let mut license = driver::exclusive(&sold.feature, 1);
-    license.vendor = name(&sold.vendor);
-    license.key_type = match sold.kind {
-        Kind::Exclusive => KeyType::Exclusive,
-        Kind::Upgrade => KeyType::Upgrade,
-    };
-    license.count = sold.count.map(|n| match n {
-        UNLIMITED => Count::Unlimited,
-        n => Count::Limited(u32::try_from(n).expect("a count")),
-    });
-    license.version = sold.version.map(|(major, minor)| LicenseVersion { major, minor });
-    (license.start, license.end) = (sold.start.map(day), sold.end.map(day));
-    license.issued = sold.issued.map(day);
-    license.sn = Some(sold.sn.as_str().into());
-    license.hal = sold.hal;
-    license.platforms = sold.systems.iter().map(|s| s.as_str().into()).collect();
-    if !sold.hours.is_empty() {
-        let mut zones = TimeZones(0);
-        sold.hours.iter().for_each(|h| assert!(zones.insert(i8::try_from(*h).expect("an hour"))));
-        license.time_zones = Some(zones);
-    }
-    let block = |host: &String| vec![HostIdEntry { kind: HostIdKind::Hostname, value: host.clone() }];
-    license.client_host_ids = sold.hosts.iter().map(block).collect();
-    license.refusal = if sold.is_refused { refused(Reason::BadSignature) } else { None };
-    license.signed = Some(Signed { canonical: Box::default(), key: sold.key.as_str().into() });
-    license.place.file = format!("{}.xml", random.below(6)).into();
-    license.place.line = u32::try_from(random.below(50)).expect("small") + 1;
-    license
-}
-
-fn facts(program: &Program) -> Facts {
-    Facts {
-        install_id: half_hash(&program.install),
-        platform: program.system.as_str().into(),
-        offset_minutes: i16::try_from(program.minutes).expect("minutes"),
-        release_version: program.version.map(|version| match version {
-            Some((major, minor, 0)) => format!("{major}.{minor}").into(),
-            Some((major, minor, patch)) => format!("{major}.{minor}.{patch}").into(),
-            None => "4.x".into(),
-        }),
-        ..driver::facts(&program.user, &program.host)
-    }
-}
-
-fn checkout(request: &Request) -> Checkout {
-    let item = |w: &naive::Wanted| Item {
-        vendor: w.vendor.as_deref().map(Into::into),
-        feature: w.feature.as_str().into(),
-        count: u32::try_from(w.count).expect("a count"),
-    };
-    Checkout {
-        secret: half_hash(&request.secret),
-        items: request.wanted.iter().map(item).collect(),
-        facts: Arc::new(facts(&request.program)),
-        ..driver::request(request.key, driver::facts("", ""), &[])
     }
 }

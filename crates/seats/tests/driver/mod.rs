@@ -58,7 +58,11 @@ impl Server {
     /// A new set of licenses. Nothing is swept yet.
     pub fn load(&mut self, licenses: Vec<License>) {
         let licenses = licenses.into_iter().map(|l| Arc::new(sealed(l))).collect();
-        self.ledger.replace_catalog(Arc::new(Catalog::new(licenses)), self.now.day);
+        self.load_catalog(Catalog::new(licenses));
+    }
+
+    pub fn load_catalog(&mut self, catalog: Catalog) {
+        self.ledger.replace_catalog(Arc::new(catalog), self.now.day);
     }
 
     /// A new day of the wall clock. Nothing is swept yet.

@@ -2,7 +2,7 @@
 //!
 //! It uses nothing of `seats`, not even a date or a constant: a shared helper would hide its own mistakes.
 //! A day is a number of days since 2030-01-01; a moment is a number of milliseconds.
-#![allow(unreachable_pub, reason = "a module of a test program")]
+#![allow(dead_code, unreachable_pub, reason = "a module of two test programs")]
 
 /// COUNT above every number.
 pub const UNLIMITED: u64 = u64::MAX;
@@ -129,7 +129,7 @@ pub struct Naive {
 }
 
 fn same(a: &str, b: &str) -> bool {
-    a.to_ascii_lowercase() == b.to_ascii_lowercase()
+    a.eq_ignore_ascii_case(b)
 }
 
 fn includes(sold: &Sold, day: i32) -> bool {
