@@ -81,7 +81,7 @@ const REACHED: [&str; 27] = [
     "time_zone",
     "client_host_mismatch",
     "unknown_session",
-    "not_permitted",
+    "resumed_elsewhere",
     "lease ended",
     "resumed",
     "taken from another connection",

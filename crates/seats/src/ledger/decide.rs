@@ -394,10 +394,19 @@ impl Ledger {
                 unknown_session(id)
             });
         };
-        if self.presence.connection_of(bundle) != Some(from) {
-            let text =
-                format!("session {id} is not held by this connection: resume its bundle {bundle} first");
-            return Err(Box::new(Denial::new(Code::NotPermitted, text)));
+        match self.presence.connection_of(bundle) {
+            Some(holder) if holder == from => {}
+            Some(_) => {
+                let text = format!(
+                    "another connection holds session {id}: resume its bundle {bundle} to take it over"
+                );
+                return Err(Box::new(Denial::new(Code::ResumedElsewhere, text)));
+            }
+            None => {
+                let text =
+                    format!("this connection does not hold session {id}: resume its bundle {bundle} first");
+                return Err(Box::new(Denial::new(Code::UnknownSession, text)));
+            }
         }
         let given = count.unwrap_or(session.count);
         if given == 0 || given > session.count {

@@ -332,14 +332,18 @@ pub fn refused(reason: seats::license::Reason) -> Option<Refusal> {
 
 /// With a fingerprint of its content; the place is no part of it (L10).
 pub fn sealed(license: License) -> License {
-    let place = Place { file: "".into(), line: 0, column: 0 };
-    let bare = License {
-        feature: name(&license.feature.as_str().to_lowercase()),
-        fingerprint: Fingerprint([0; 32]),
-        place,
-        ..license.clone()
-    };
-    let text = format!("{bare:?}");
+    // Named one by one: a field that a license gets later must not reorder the stories.
+    let l = &license;
+    let text = format!(
+        "{:?}",
+        (
+            l.feature.as_str().to_lowercase(),
+            l.vendor.as_str(),
+            (l.key_type, l.count, l.version, l.hal, l.match_rate),
+            (l.start, l.end, l.issued, &l.sn),
+            (&l.platforms, l.time_zones, &l.client_host_ids),
+        )
+    );
     let mut bytes = [0; 32];
     for (salt, chunk) in bytes.chunks_mut(8).enumerate() {
         let mut hasher = DefaultHasher::new();

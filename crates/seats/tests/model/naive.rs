@@ -360,7 +360,8 @@ impl Naive {
         match self.find(session) {
             None if self.was_granted(session) => Some("already_removed"),
             None => Some("unknown_session"),
-            Some(held) if held.on != Some(from) => Some("not_permitted"),
+            Some(held) if held.on.is_none() => Some("unknown_session"),
+            Some(held) if held.on != Some(from) => Some("resumed_elsewhere"),
             Some(held) if count.is_some_and(|n| n < 1 || n > held.count) => Some("bad_request"),
             Some(_) => None,
         }
@@ -390,7 +391,10 @@ impl Naive {
             && bare(&granted.user) == bare(&program.user)
             && short(&granted.host) == short(&program.host)
             && granted.version == program.version;
-        (held.secret != secret || !is_same).then_some("unknown_session")
+        if held.secret != secret {
+            return Some("unknown_session");
+        }
+        (!is_same).then_some("bad_request")
     }
 
     /// A bundle is on this connection from now on.
