@@ -1,8 +1,9 @@
 //! What a durable batch costs: our journal, the bare disk under it, and SQLite.
 //!
 //! One JSON line for each store and batch size, then one for replay. The stores take turns in
-//! each round, so that a noisy machine is noisy for all; the figure is the median round, the
-//! spread the distance of the extremes over the median. `--short` or
+//! many short rounds, so that a noisy machine is noisy for all; a figure is the median of the
+//! rounds, `spread` the distance of its quartiles over it, `of_append` the median of what each
+//! round gave beside the bare append of that same round. `--short` or
 //! `SEATKEEPER_BENCH_SHORT=1` takes seconds. SQLite is measured with `--features bench-sqlite`.
 //! The files lie in `target/tmp`, or in `SEATKEEPER_BENCH_DIR`: say a directory on a real disk,
 //! on a memory file system a sync costs nothing.
@@ -179,13 +180,32 @@ impl Series {
         Ok(())
     }
 
-    /// Median and spread of the rounds.
-    fn rate(&self) -> (f64, f64) {
-        let mut rates = self.rates.clone();
-        rates.sort_by(f64::total_cmp);
-        let median = rates[rates.len() / 2];
-        (median, (rates[rates.len() - 1] - rates[0]) / median)
+    /// Median of the rounds.
+    fn rate(&self) -> f64 {
+        quantile(&self.rates, 0.5)
     }
+
+    /// Distance of the quartiles over the median.
+    fn spread(&self) -> f64 {
+        (quantile(&self.rates, 0.75) - quantile(&self.rates, 0.25)) / self.rate()
+    }
+
+    /// The median of this store's rounds, each over the same round of `other`.
+    fn of(&self, other: &Self) -> f64 {
+        let ratios: Vec<f64> =
+            self.rates.iter().zip(&other.rates).map(|(ours, theirs)| ours / theirs).collect();
+        quantile(&ratios, 0.5)
+    }
+}
+
+fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * part).round() as usize]
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 fn stores(dir: &Path, records: usize) -> Result<Vec<(&'static str, Box<dyn Store>)>> {
@@ -209,18 +229,18 @@ fn commits(dir: &Path, rounds: usize, length: Duration) -> Result<()> {
                 series.run(store.as_mut(), records, length)?;
             }
         }
-        let bare = series[0].rate().0;
-        for ((name, _), series) in stores.iter().zip(&mut series) {
-            let (rate, spread) = series.rate();
-            series.times.sort_unstable();
-            let at = |part: f64| series.times[((series.times.len() - 1) as f64 * part) as usize];
+        for ((name, _), one) in stores.iter().zip(&series) {
+            let rate = one.rate();
+            let mut times = one.times.clone();
+            times.sort_unstable();
+            let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
             let line = serde_json::json!({
                 "bench": "journal-commit", "store": name, "batch": records, "record_bytes": RECORD.len(),
-                "n": series.commits, "rounds": rounds,
+                "n": one.commits, "rounds": rounds,
                 "commits_per_s": rate.round(), "records_per_s": (rate * records as f64).round(),
-                "spread": (spread * 100.0).round() / 100.0,
+                "spread": hundredths(one.spread()),
                 "p50_us": at(0.5), "p99_us": at(0.99),
-                "of_append": (rate / bare * 100.0).round() / 100.0,
+                "of_append": hundredths(one.of(&series[0])),
             });
             writeln!(std::io::stdout(), "{line}")?;
         }
@@ -244,12 +264,11 @@ fn replay(dir: &Path, records: u64, rounds: usize) -> Result<()> {
         seconds.push(start.elapsed().as_secs_f64());
         assert_eq!(count.0, records);
     }
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds[rounds / 2];
+    let median = quantile(&seconds, 0.5);
     let line = serde_json::json!({
         "bench": "journal-replay", "records": records, "record_bytes": 90, "rounds": rounds,
         "seconds": (median * 1000.0).round() / 1000.0, "records_per_s": (records as f64 / median).round(),
-        "spread": ((seconds[rounds - 1] - seconds[0]) / median * 100.0).round() / 100.0,
+        "spread": hundredths((quantile(&seconds, 1.0) - quantile(&seconds, 0.0)) / median),
     });
     writeln!(std::io::stdout(), "{line}")?;
     Ok(())
@@ -262,10 +281,10 @@ fn main() -> Result<()> {
         .map_or(PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
     let dir = tempfile::tempdir_in(home)?;
     if is_short {
-        commits(dir.path(), 3, Duration::from_millis(60))?;
+        commits(dir.path(), 5, Duration::from_millis(40))?;
         replay(dir.path(), 100_000, 3)
     } else {
-        commits(dir.path(), 5, Duration::from_secs(1))?;
+        commits(dir.path(), 41, Duration::from_millis(100))?;
         replay(dir.path(), 1_000_000, 5)
     }
 }
