@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use seats::change::SessionId;
-use seats::denial::{Code, Denial};
+pub use seats::denial::Code;
+use seats::denial::Denial;
 use seats::ledger::{GrantView, SessionGrant};
 use seats::license::HostIdKind;
 use seats::request::{Checkout, Facts, Item, StatedHostId, TEXT_BYTES_MAX};

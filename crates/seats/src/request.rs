@@ -23,9 +23,9 @@ pub const ITEMS_MAX: usize = 64;
 pub struct Facts {
     /// Drawn once per installation by the client library, and kept (S2).
     pub install_id: [u8; 16],
-    /// As stated; compared by [`fold_user`].
+    /// As stated; compared by [`NameRules::fold_user`].
     pub user: Box<str>,
-    /// As stated; compared by [`fold_host`].
+    /// As stated; compared by [`NameRules::fold_host`].
     pub host: Box<str>,
     /// The peer's address as the server saw it; `None` on the admin socket.
     pub address: Option<IpAddr>,
