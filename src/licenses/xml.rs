@@ -431,10 +431,14 @@ impl<'a> Parser<'a> {
     }
 
     /// Every attribute of a tag. Faults here make the text ill-formed, apart from those of one value.
-    fn attributes(&mut self, tag: &BytesStart<'_>, name_at: usize) -> Result<Vec<RawSetting<'a>>, Fault> {
+    fn attributes(&self, tag: &BytesStart<'_>, name_at: usize) -> Result<Vec<RawSetting<'a>>, Fault> {
         let mut found = Vec::new();
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|error| attribute_fault(&error, name_at))?;
+            if found.len() == FEATURE_ENTRIES_MAX {
+                let message = format!("this element has more than {FEATURE_ENTRIES_MAX} attributes");
+                return Err(bad(name_at, message));
+            }
             let (name, at) = self.locate(attribute.key.0);
             let (raw, value_at) = self.locate(&attribute.value);
             if !self.text.get(..at).is_some_and(|before| before.ends_with([' ', '\t', '\n', '\r'])) {
