@@ -4,6 +4,7 @@
 //! new [`LicenseSet`]. It takes as long as it takes and belongs on a thread of its own; the caller swaps the set
 //! in. Files whose contents are the same keep their licenses and are not verified again.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use seats::license::{License, Name, Place, Reason};
+use seats::license::{Fingerprint, KeyType, License, Name, Place, Reason};
 
 use super::last_good::{self, Contents, Update, contents};
 use super::load::{Judge, Loaded, Source, load};
@@ -336,7 +337,7 @@ impl Loader {
     fn set(&self, mut problems: Vec<Problem>) -> LicenseSet {
         let mut licenses: Vec<Arc<License>> =
             self.known.values().flat_map(|known| known.licenses.iter().cloned()).collect();
-        licenses.sort_by(|a, b| in_order(a, b));
+        licenses.sort_unstable_by(|a, b| in_order(a, b));
         problems.extend(self.known.values().flat_map(|known| known.problems.iter().cloned()));
         // The line that counts the rest has no position and belongs after the others of its file.
         problems.sort_by(|a, b| {
@@ -375,10 +376,17 @@ struct Pass {
 }
 
 /// By what the licenses say; where they stand decides only between equal ones.
-fn in_order(a: &License, b: &License) -> std::cmp::Ordering {
-    let key = |license: &License| (license.key_type, license.sn.clone(), license.fingerprint);
-    let place = |license: &License| (license.place.file.clone(), license.place.line, license.place.column);
-    (a.vendor.cmp(&b.vendor))
+fn in_order(a: &License, b: &License) -> Ordering {
+    fn key(license: &License) -> (KeyType, Option<&str>, Fingerprint) {
+        (license.key_type, license.sn.as_deref(), license.fingerprint)
+    }
+    fn place(license: &License) -> (&str, u32, u32) {
+        (&license.place.file, license.place.line, license.place.column)
+    }
+    // Most files are one vendor's, written one way.
+    let vendor =
+        if a.vendor.as_str() == b.vendor.as_str() { Ordering::Equal } else { a.vendor.cmp(&b.vendor) };
+    vendor
         .then_with(|| a.feature.cmp(&b.feature))
         .then_with(|| key(a).cmp(&key(b)))
         .then_with(|| place(a).cmp(&place(b)))
