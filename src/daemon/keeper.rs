@@ -312,30 +312,26 @@ impl Admin for Administration {
             facts.facts.iter().map(|f| entry(f.kind.as_str(), Some(f.value.clone()), None)).collect();
         host_ids
             .extend(facts.unreadable.iter().map(|u| entry(u.kind.as_str(), None, Some(u.message.clone()))));
-        let licenses = explain.and_then(Name::new).map(|feature| {
-            loader
-                .explain_host_ids(&feature)
-                .into_iter()
-                .map(|(place, found)| host_match(&place, &found))
-                .collect()
-        });
+        let licenses = explain
+            .and_then(Name::new)
+            .map(|feature| loader.explain_host_ids(&feature).iter().map(host_match).collect());
         let answer = report::HostIds { schema: report::SCHEMA, host_ids, licenses };
         serde_json::to_string(&answer).unwrap_or_default()
     }
 }
 
-fn host_match(place: &seats::license::Place, found: &crate::hostid::HostMatch) -> report::HostMatch {
+fn host_match(license: &crate::licenses::HostExplanation) -> report::HostMatch {
     let entry = |e: &crate::hostid::EntryMatch| report::HostEntry {
         kind: e.entry.kind.as_str().into(),
         value: e.entry.value.clone(),
         matches: e.matched,
     };
     report::HostMatch {
-        sn: None,
-        file: Some(place.file.to_string()),
-        line: Some(place.line),
-        matches: found.matched,
-        match_rate: 100,
-        blocks: found.blocks.iter().map(|b| b.entries.iter().map(entry).collect()).collect(),
+        sn: license.sn.as_ref().map(|sn| sn.to_string()),
+        file: Some(license.place.file.to_string()),
+        line: Some(license.place.line),
+        matches: license.found.matched,
+        match_rate: license.match_rate.into(),
+        blocks: license.found.blocks.iter().map(|b| b.entries.iter().map(entry).collect()).collect(),
     }
 }

@@ -57,6 +57,19 @@ pub struct Loader {
     saving: Option<JoinHandle<io::Result<()>>>,
 }
 
+/// How one license's SERVER_HOSTID blocks stand to this host.
+#[derive(Clone, Debug)]
+pub struct HostExplanation {
+    /// Its serial number.
+    pub sn: Option<Arc<str>>,
+    /// Where it stands.
+    pub place: Place,
+    /// HOSTID_MATCH_RATE, percent.
+    pub match_rate: u8,
+    /// Entry by entry.
+    pub found: HostMatch,
+}
+
 /// A file that loaded.
 #[derive(Debug)]
 struct Known {
@@ -165,7 +178,7 @@ impl Loader {
 
     /// How the SERVER_HOSTID blocks of every license of a feature stand to this host (`hostid --explain`).
     /// Files that cannot be read are left out; [`Loader::load`] says what is wrong with them.
-    pub fn explain_host_ids(&self, feature: &Name) -> Vec<(Place, HostMatch)> {
+    pub fn explain_host_ids(&self, feature: &Name) -> Vec<HostExplanation> {
         let mut found = Vec::new();
         for file in list(&self.config.directory).unwrap_or_default().names {
             let Fetched::Read(bytes) = fetch(&self.config.directory.join(&file)) else { continue };
@@ -179,7 +192,12 @@ impl Loader {
                 };
                 let (line, column) = lines.line_column(raw.at);
                 let place = Place { file: file.as_str().into(), line, column };
-                found.push((place, self.facts.explain(&checked.server_host_ids, license.match_rate)));
+                found.push(HostExplanation {
+                    sn: license.sn.clone(),
+                    place,
+                    match_rate: license.match_rate,
+                    found: self.facts.explain(&checked.server_host_ids, license.match_rate),
+                });
             }
         }
         found

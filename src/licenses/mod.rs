@@ -34,7 +34,7 @@ mod values;
 pub mod watch;
 pub mod xml;
 
-pub use directory::{LoadError, Loader, LoaderConfig};
+pub use directory::{HostExplanation, LoadError, Loader, LoaderConfig};
 pub use trust::{KeyFileError, TrustedKey};
 pub use watch::{Watch, watch};
 

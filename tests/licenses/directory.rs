@@ -320,7 +320,7 @@ fn other_keys_and_other_host_facts_judge_every_file_again() {
     assert!(set.problems[0].message.contains("hostid --explain cad"), "{}", set.problems[0]);
     assert_eq!(refusal(set), Some(Reason::HostMismatch));
     let explained = loader.explain_host_ids(&Name::new("cad").unwrap());
-    assert_eq!((explained.len(), explained[0].1.matched, &*explained[0].0.file), (1, false, "a.xml"));
+    assert_eq!((explained.len(), explained[0].found.matched, &*explained[0].place.file), (1, false, "a.xml"));
 }
 
 #[test]
