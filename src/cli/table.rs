@@ -55,7 +55,8 @@ pub fn wrap(text: &str, first: usize, rest: usize) -> String {
     for word in text.split_whitespace() {
         let mut word: Vec<char> = word.chars().collect();
         loop {
-            let room = usize::from(COLUMNS) - width - usize::from(!is_empty);
+            // A full line has no room, not even for the blank.
+            let room = usize::from(COLUMNS).saturating_sub(width + usize::from(!is_empty));
             if word.len() <= room {
                 break;
             }
@@ -117,6 +118,12 @@ mod tests {
             text.lines().count() == 3 && text.lines().all(|l| l.trim().starts_with("seventeen")),
             "{text}"
         );
+        for length in 1..=170 {
+            let text = format!("{} ", "w".repeat(length)).repeat(30);
+            let wrapped = wrap(&text, 2, 4);
+            assert!(wrapped.lines().all(|l| l.len() <= 80), "{wrapped}");
+            assert_eq!(wrapped.replace([' ', '\n'], ""), text.replace(' ', ""));
+        }
         assert_eq!(wrap("short", 2, 4), "  short\n");
         assert_eq!(wrap(&"w".repeat(100), 0, 1), format!("{}\n {}\n", "w".repeat(80), "w".repeat(20)));
     }
