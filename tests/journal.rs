@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use seatkeeper::journal::{Fold, FoldError, Journal, JournalError, Opened, Options, RealDisk};
+use seatkeeper::journal::{Compactor, Fold, FoldError, Journal, JournalError, Opened, Options, RealDisk};
 
 /// Remembers every record; kind 2 forgets the oldest. Kind 9 is unknown to it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -228,4 +228,73 @@ fn a_replaced_file_is_seen_every_five_seconds() {
     opened.journal.check_path(9_999).unwrap();
     let error = opened.journal.check_path(10_000).unwrap_err();
     assert!(matches!(error, JournalError::Replaced { .. }), "{error}");
+}
+
+#[test]
+fn compaction_in_the_background_keeps_the_state_and_drops_the_files() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path();
+    let mut opened = open(dir, &mut Memory::default());
+    let mut compactor = Compactor::new(Memory::default);
+    let mut expected = Memory::default();
+    let mut compactions = 0;
+    for tick in 0..6 * SMALL / BATCH {
+        // Two in, two out: the state stays small while the journal grows.
+        let kind = if tick < 10 { 1 } else { 1 + (tick % 2) as u16 };
+        expected.apply(tick, 2 * tick + 1, kind, &tick.to_le_bytes()).unwrap();
+        expected.apply(tick, 2 * tick + 2, kind, &[7; 8]).unwrap();
+        opened.journal.append(tick, [(kind, tick.to_le_bytes()), (kind, [7; 8])]).unwrap();
+        opened.journal.commit().unwrap();
+        compactions += compactor.poll(&mut opened.journal).map_or(0, |done| done.map(|_| 1).unwrap());
+    }
+    compactions += compactor.finish(&mut opened.journal).map_or(0, |done| done.map(|_| 1).unwrap());
+    assert!(compactions > 0);
+    assert!(!segment(dir, 1).exists());
+    let next = opened.journal.next_sequence();
+    drop(opened);
+    let mut fold = Memory::default();
+    let opened = open(dir, &mut fold);
+    assert_eq!(opened.next_sequence, next);
+    assert!(opened.snapshot.is_some());
+    assert_eq!((fold.records, fold.last_tick), (expected.records, expected.last_tick));
+    assert!(opened.records < expected.sequences.len() as u64 / 2, "the snapshot stands for the rest");
+}
+
+#[test]
+fn a_million_records_are_read_back_in_little_memory_and_time() {
+    /// Keeps nothing but a count, so that what is measured is the journal.
+    struct Count(u64);
+    impl Fold for Count {
+        fn apply(&mut self, _: u64, sequence: u64, _: u16, bytes: &[u8]) -> Result<(), FoldError> {
+            self.0 += 1;
+            assert_eq!((sequence, bytes.len()), (self.0, 90));
+            Ok(())
+        }
+        fn dump(&self, _: &mut dyn FnMut(u16, &[u8])) {}
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut journal =
+        Journal::open(RealDisk, home.path(), Options::default(), &mut Count(0)).unwrap().journal;
+    for tick in 0..100 {
+        journal.append(tick, (0..10_000).map(|_| (1, [b'x'; 90]))).unwrap();
+        journal.commit().unwrap();
+    }
+    drop(journal);
+    let before = memory_kib();
+    let start = std::time::Instant::now();
+    let mut count = Count(0);
+    Journal::open(RealDisk, home.path(), Options::default(), &mut count).unwrap();
+    assert_eq!(count.0, 1_000_000);
+    // Loose, for an unoptimized build on a busy machine: it takes a second or two. The figure
+    // that counts is the bench's.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+    let grown = memory_kib().saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} KiB more at the peak for 96 MB of journal");
+}
+
+/// The most memory this process has had, in KiB.
+fn memory_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

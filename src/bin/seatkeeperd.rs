@@ -1,2 +1,7 @@
-//! The daemon.
-fn main() {}
+//! The daemon; see [`seatkeeper::daemon`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seatkeeper::daemon::main()
+}

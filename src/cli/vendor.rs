@@ -113,11 +113,13 @@ fn run_sign(
     let signed = match sign(&key, &templates, base.as_ref(), today) {
         Ok(signed) => signed,
         Err(problems) => {
-            complain("", &problems);
+            complain(&problems);
             return Err(Failure(REFUSED, "nothing was signed".to_owned()));
         }
     };
-    complain("warning: ", &signed.warnings);
+    for warning in &signed.warnings {
+        eprintln!("warning: {}", warning.told());
+    }
     match output {
         None => say(&signed.xml),
         Some(path) => {
@@ -140,7 +142,7 @@ fn run_verify(trust: &[PathBuf], licenses: &[PathBuf]) -> Result<u8, Failure> {
     let read = |path: &PathBuf| TrustedKey::read(path).map_err(|error| Failure(NO_INPUT, error.to_string()));
     let trusted = trust.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let set = read_files(&read_all(licenses)?, &trusted, Signatures::Required);
-    complain("", &set.problems);
+    complain(&set.problems);
     for license in set.licenses.iter().filter(|license| license.refusal.is_none()) {
         let (place, sn) = (&license.place, license.sn.as_deref().unwrap_or(""));
         say(&format!("{}: {} {} SN {sn}: good\n", place.file, license.feature, license.key_type.as_str()))?;
@@ -192,9 +194,9 @@ fn put(path: &Path, contents: &[u8]) -> io::Result<()> {
     fs::rename(&temporary, path)
 }
 
-fn complain(what: &str, problems: &[Problem]) {
+fn complain(problems: &[Problem]) {
     for problem in problems {
-        eprintln!("{what}{problem}");
+        eprintln!("{problem}");
     }
 }
 

@@ -50,6 +50,9 @@ pub struct Flags {
     /// Read configuration, policy and licenses, print what would be served and every problem, and exit 0 or 78
     #[arg(long)]
     pub check: bool,
+    /// Start although the journal is damaged, with what comes before the damage; says what is lost
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 impl Flags {

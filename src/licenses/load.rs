@@ -61,7 +61,7 @@ pub(super) fn load(sources: &[Source<'_>], judge: &Judge<'_>) -> Vec<Result<Load
     let runs: Vec<&[(usize, &Open<'_>, &RawFeature<'_>)]> = features.chunks(RUN).collect();
     let judged = in_parallel(runs.len(), |index| runs.get(index).map(|run| judge.run(run)));
 
-    let mut answers: Vec<Result<(Vec<Arc<License>>, Found), Problem>> = opened
+    let mut answers: Vec<Result<Gathered, Problem>> = opened
         .iter()
         .map(|open| match open {
             Ok(open) => Ok((Vec::new(), open.own_problems())),
@@ -80,7 +80,7 @@ pub(super) fn load(sources: &[Source<'_>], judge: &Judge<'_>) -> Vec<Result<Load
             }
         }
     }
-    let finish = |(licenses, found): (_, Found)| Loaded { licenses, problems: found.into_problems() };
+    let finish = |(licenses, found): Gathered| Loaded { licenses, problems: found.into_problems() };
     answers.into_iter().map(|answer| answer.map(finish)).collect()
 }
 
@@ -99,7 +99,11 @@ fn open<'s>(source: &Source<'s>) -> Result<Open<'s>, Problem> {
             let text = text.unwrap_or("");
             Ok(Open { file: source.file.clone(), document, lines: LineIndex::new(text) })
         }
-        Err((text, fault)) => Err(problem(&source.file, &LineIndex::new(text), None, &fault)),
+        Err((text, fault)) => {
+            // One position: the text before it is all that need be counted.
+            let before = text.get(..text.floor_char_boundary(fault.at)).unwrap_or("");
+            Err(problem(&source.file, &LineIndex::new(before), None, &fault))
+        }
     }
 }
 
@@ -154,6 +158,9 @@ impl Found {
         self.problems
     }
 }
+
+/// What the runs have said so far of one file.
+type Gathered = (Vec<Arc<License>>, Found);
 
 #[derive(Default)]
 struct Run {

@@ -98,17 +98,23 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// File, position, feature and message; what [`Display`](std::fmt::Display) shows, without the reason.
+    pub fn told(&self) -> String {
+        let place = match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
+            _ => self.file.to_string(),
+        };
+        match &self.feature {
+            Some(feature) => format!("{place}: {feature}: {}", self.message),
+            None => format!("{place}: {}", self.message),
+        }
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.file)?;
-        if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, ":{line}:{column}")?;
-        }
-        write!(f, ": ")?;
-        if let Some(feature) = &self.feature {
-            write!(f, "{feature}: ")?;
-        }
-        write!(f, "{} ({})", self.message, self.reason)
+        write!(f, "{} ({})", self.told(), self.reason)
     }
 }
 

@@ -518,10 +518,13 @@ fn attribute_fault(error: &AttrError, name_at: usize) -> Fault {
 }
 
 fn escape_fault(error: &EscapeError, raw: &str, value_at: usize) -> Fault {
-    let offset = match error {
+    let seen = match error {
         EscapeError::UnrecognizedEntity(range, _) | EscapeError::UnterminatedEntity(range) => range.start,
-        _ => raw.find('&').unwrap_or_default(),
+        _ => raw.len(),
     };
+    // Some of these positions are behind the `&`.
+    let before = raw.as_bytes().get(..=seen).unwrap_or(raw.as_bytes());
+    let offset = before.iter().rposition(|b| *b == b'&').unwrap_or(0);
     bad(value_at + offset, "only &lt; &gt; &amp; &apos; &quot; and &#…; are known; write & as &amp;")
 }
 
@@ -546,6 +549,9 @@ fn illegal_character(text: &str) -> Option<Fault> {
 
 /// A text that does not begin as XML does: other license managers' files are told apart (L5).
 fn foreign(text: &str) -> Option<Fault> {
+    /// Licenses may begin with comments; longer ones than this hide what the file is.
+    const HEAD_BYTES: usize = 65_536;
+    let text = text.get(..text.floor_char_boundary(HEAD_BYTES)).unwrap_or(text);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     let at = text.len() - text.trim_start().len();
     let Some(line) = first.filter(|line| !line.starts_with('<')) else {

@@ -51,12 +51,14 @@ impl FeatureLicenses {
         self.is_duplicate(at).then(|| self.kept[at])
     }
 
-    /// The same feature as if one of its licenses were not there.
-    pub(crate) fn without(&self, at: usize) -> FeatureLicenses {
-        let rest = self.licenses.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, l)| l.clone());
-        let licenses: Vec<_> = rest.collect();
+    /// The same feature as if one of its licenses were not there, nor any that it displaces as a duplicate;
+    /// and for each license that is left its index in this one.
+    pub(crate) fn without(&self, at: usize) -> (FeatureLicenses, Vec<usize>) {
+        let left: Vec<usize> = (0..self.licenses.len()).filter(|i| self.kept[*i] != at).collect();
+        let licenses: Vec<_> = left.iter().map(|i| self.licenses[*i].clone()).collect();
         let kept = keep_one_of_each(&licenses);
-        FeatureLicenses { vendor: self.vendor.clone(), feature: self.feature.clone(), licenses, kept }
+        let (vendor, feature) = (self.vendor.clone(), self.feature.clone());
+        (FeatureLicenses { vendor, feature, licenses, kept }, left)
     }
 
     /// Whether any of its licenses was accepted; a feature of refused licenses alone is listed and not served.
@@ -66,7 +68,9 @@ impl FeatureLicenses {
 }
 
 fn content_order(l: &License) -> impl Ord + '_ {
-    (l.key_type, l.start, &l.sn, l.fingerprint, &l.place.file, l.place.line, l.place.column)
+    // The spelling of the name is no part of the fingerprint (L10), and shown; only then the place.
+    let content = (l.key_type, l.start, &l.sn, l.fingerprint, l.feature.as_str());
+    (content, &l.place.file, l.place.line, l.place.column)
 }
 
 /// L36: of the accepted licenses with one identity (key type and SN, or the same KEY; without an SN the whole

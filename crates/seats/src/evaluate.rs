@@ -348,16 +348,14 @@ pub fn lower_successors(feature: &FeatureLicenses, today: NaiveDate) -> Vec<Lowe
     while let Some(at) = day {
         let with = evaluate(feature, at);
         if let Some(successor) = with.base.filter(|s| !found.iter().any(|f| f.successor == *s)) {
-            let rest = feature.without(successor);
+            let (rest, left) = feature.without(successor);
             let without = evaluate(&rest, at);
             if without.total > with.total
                 && let Some(older) = without.base
             {
-                // Indices of `rest` skip the one taken out.
-                let older = if older >= successor { older + 1 } else { older };
                 found.push(LowerSuccessor {
                     day: at,
-                    older,
+                    older: left[older],
                     successor,
                     total_without: without.total,
                     total: with.total,

@@ -165,9 +165,12 @@ impl TimeZones {
     }
 
     /// Whether a client that far from GMT is inside: floored to whole hours, +14 counts as 13
-    /// (rules 1, section 2). Minutes beyond a day are outside.
+    /// (rules 1, section 2). What is farther than +14:59 or -12:00 is outside.
     pub fn contains(self, offset_minutes: i16) -> bool {
-        let hour = offset_minutes.div_euclid(60).min(13);
+        let hour = match offset_minutes.div_euclid(60) {
+            14 => 13,
+            hour => hour,
+        };
         (-12..=13).contains(&hour) && self.0 & (1 << (hour + 12)) != 0
     }
 

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{ConnectionId, Ledger, Now};
+use super::{ConnectionId, Gone, KEY_KEPT_MS, Ledger, Now};
 use crate::catalog::FeatureLicenses;
 use crate::change::{
     BundleId, Cause, Change, CheckedIn, Ended, Granted, GrantedSession, PoolId, Release, SessionId,
@@ -49,7 +49,8 @@ impl Ledger {
         if let Some(bundle) = self.state.bundle_of_key(&request.key) {
             return self.replay(bundle, request);
         }
-        if let Some((bundle, _)) = self.state.gone_of_key(&request.key) {
+        let is_kept = |gone: &Gone| now.tick < gone.at.saturating_add(KEY_KEPT_MS);
+        if let Some((bundle, _)) = self.state.gone_of_key(&request.key).filter(|(_, gone)| is_kept(gone)) {
             return Err(self.already_removed(bundle));
         }
         let first = self.state.next_session();
@@ -76,7 +77,7 @@ impl Ledger {
         Ok(pools.into_iter().map(|pool| (pool, self.numbers(pool))).collect())
     }
 
-    /// S3 for each item, in the order they were named; the first that fails decides.
+    /// S3 for each item, in the order they were named; seats that an earlier item of the request takes are taken.
     fn find_seats(
         &self,
         request: &Checkout,
@@ -84,22 +85,18 @@ impl Ledger {
         take: &mut dyn FnMut(PoolId, &License, &Item),
     ) -> Result<(), Box<Denial>> {
         request.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
-        let mut taken: Vec<PoolId> = Vec::new();
+        let mut taken: Vec<(PoolId, u64)> = Vec::new();
         for item in &request.items {
             let at = self.find_feature(item)?;
             let license = self.terms.base(at).ok_or_else(|| self.not_in_force(item, at, now))?;
             self.check_terms(item, license, &request.facts)?;
             let pool = self.terms.pool(at).ok_or_else(|| self.not_in_force(item, at, now))?;
-            if taken.contains(&pool) {
-                let text =
-                    format!("{} is named twice: name it once, with the sum of the counts", item.feature);
-                return Err(self.about(item, Some(at), Denial::new(Code::BadRequest, text)));
-            }
-            let wanted = u64::from(item.count);
+            let before = taken.iter().filter(|(p, _)| *p == pool).map(|(_, n)| n).sum::<u64>();
+            let wanted = before + u64::from(item.count);
             if self.numbers(pool).free().is_some_and(|free| free < wanted) {
                 return Err(self.no_seats(item, at, pool, wanted, now));
             }
-            taken.push(pool);
+            taken.push((pool, u64::from(item.count)));
             take(pool, license, item);
         }
         Ok(())
@@ -141,13 +138,17 @@ impl Ledger {
     }
 
     fn unknown_feature(&self, item: &Item, same_name: &[FeatureLicenses]) -> Box<Denial> {
-        let text = if same_name.iter().any(|f| !f.has_good_license()) {
+        let is_meant = |f: &FeatureLicenses| {
+            item.vendor.as_deref().is_none_or(|vendor| f.vendor.as_str().eq_ignore_ascii_case(vendor))
+        };
+        let others: Vec<&str> =
+            same_name.iter().filter(|f| f.has_good_license()).map(|f| f.vendor.as_str()).collect();
+        let text = if same_name.iter().any(is_meant) {
             format!(
                 "no license of {} was accepted by this server: ask its administrator to look at `seatkeeper licenses`",
                 item.feature
             )
-        } else if let (Some(vendor), false) = (&item.vendor, same_name.is_empty()) {
-            let others: Vec<&str> = same_name.iter().map(|f| f.vendor.as_str()).collect();
+        } else if let (Some(vendor), false) = (&item.vendor, others.is_empty()) {
             format!(
                 "no license of {} by {vendor} is on this server; there is one by {}",
                 item.feature,
@@ -169,10 +170,14 @@ impl Ledger {
     fn not_in_force(&self, item: &Item, at: usize, now: Now) -> Box<Denial> {
         let feature = &self.terms.catalog().features()[at];
         let exclusives = || {
-            feature
-                .licenses
-                .iter()
-                .filter(|l| l.key_type == KeyType::Exclusive && l.refusal.is_none() && l.count.is_some())
+            (feature.licenses.iter().enumerate())
+                .filter(|(at, l)| {
+                    l.key_type == KeyType::Exclusive
+                        && l.refusal.is_none()
+                        && l.count.is_some()
+                        && !feature.is_duplicate(*at)
+                })
+                .map(|(_, l)| l)
         };
         let coming = exclusives().filter(|l| l.start.is_some_and(|s| s > now.day)).min_by_key(|l| l.start);
         let ended = exclusives().filter(|l| l.end.is_some_and(|e| e < now.day)).max_by_key(|l| l.end);
@@ -207,7 +212,8 @@ impl Ledger {
         denial
     }
 
-    /// The license's own terms: release facts (rules 3, 6.4 a and e), platform, zone, client host ids (L13).
+    /// The license's own terms in the order of S3: client host ids (L13), platform, zone, release facts
+    /// (rules 3, 6.4 a and e).
     fn check_terms(&self, item: &Item, license: &License, facts: &Facts) -> Result<(), Box<Denial>> {
         let deny = |code, text: String| {
             let mut denial = self.about(item, None, Denial::new(code, text));
@@ -217,8 +223,12 @@ impl Ledger {
             }
             Err(denial)
         };
-        if let Err((code, text)) = check_release(item, license, facts) {
-            return deny(code, text);
+        if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
+            let text = format!(
+                "the license of {} is bound to other clients than {}@{}",
+                item.feature, facts.user, facts.host
+            );
+            return deny(Code::ClientHostMismatch, text);
         }
         let platform = facts.platform.to_ascii_lowercase();
         let os = platform.split('-').next().unwrap_or("");
@@ -242,12 +252,8 @@ impl Ledger {
             );
             return deny(Code::TimeZone, text);
         }
-        if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
-            let text = format!(
-                "the license of {} is bound to other clients than {}@{}",
-                item.feature, facts.user, facts.host
-            );
-            return deny(Code::ClientHostMismatch, text);
+        if let Err((code, text)) = check_release(item, license, facts) {
+            return deny(code, text);
         }
         Ok(())
     }
@@ -291,7 +297,7 @@ impl Ledger {
         let mut denial = self.about(item, Some(at), Denial::new(Code::NoSeats, text));
         if let Some(subject) = &mut denial.subject {
             subject.wanted = wanted;
-            subject.due = self.next_due(at, pool, numbers.total, now);
+            subject.due = self.next_due(at, pool, now);
             subject.recovering = self.presence.is_recovering(now.tick) && numbers.suspect > 0;
             subject.holders = self.holders(pool);
             subject.place = self.terms.base(at).map(|l| l.place.clone());
@@ -299,16 +305,22 @@ impl Ledger {
         denial
     }
 
-    /// When a seat may come free: a lease that runs out, or an upgrade that begins; the nearer first.
-    fn next_due(&self, at: usize, pool: PoolId, total: Total, now: Now) -> Option<Due> {
-        let in_pool = |id: &BundleId| {
-            self.state.bundle(*id).is_some_and(|b| b.sessions().iter().any(|s| s.pool == pool))
-        };
-        let lost = self.presence.lost_in_order().take(LOST_LOOKED_AT).find(|(_, id)| in_pool(id));
-        if let Some((deadline, _)) = lost {
-            return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+    /// When one more seat than now may be free: leases that run out, else an upgrade that begins.
+    fn next_due(&self, at: usize, pool: PoolId, now: Now) -> Option<Due> {
+        // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
+        let numbers = self.numbers(pool);
+        let mut missing = numbers.over() + 1;
+        for (deadline, id) in self.presence.lost_in_order().take(LOST_LOOKED_AT) {
+            let Some(bundle) = self.state.bundle(id) else { continue };
+            let seats = bundle.sessions().iter().filter(|s| s.pool == pool).map(|s| u64::from(s.count));
+            missing = missing.saturating_sub(seats.sum());
+            if missing == 0 {
+                return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+            }
         }
-        next_rise(&self.terms.catalog().features()[at], now.day, total).map(Due::Day)
+        let used = u32::try_from(numbers.used).unwrap_or(u32::MAX);
+        let enough = numbers.total.max(Total::Limited(used));
+        next_rise(&self.terms.catalog().features()[at], now.day, enough).map(Due::Day)
     }
 
     fn holders(&self, pool: PoolId) -> Vec<Holder> {
@@ -353,11 +365,9 @@ impl Ledger {
     pub fn decide_resume(&self, id: BundleId, secret: &[u8; 16], facts: &Facts) -> Result<(), Box<Denial>> {
         facts.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
         let Some(bundle) = self.state.bundle(id) else {
-            return Err(if self.state.was_granted(id) {
-                self.already_removed(id)
-            } else {
-                unknown_session(id)
-            });
+            // A session in the middle of a bundle is no bundle, but it is not gone either.
+            let is_gone = self.state.was_granted(id) && self.state.session(id).is_none();
+            return Err(if is_gone { self.already_removed(id) } else { unknown_session(id) });
         };
         // Both sides are hashes of 128 random bits: an early exit of the comparison tells nothing of use.
         if bundle.secret != *secret {
@@ -384,10 +394,19 @@ impl Ledger {
                 unknown_session(id)
             });
         };
-        if self.presence.connection_of(bundle) != Some(from) {
-            let text =
-                format!("session {id} is not held by this connection: resume its bundle {bundle} first");
-            return Err(Box::new(Denial::new(Code::NotPermitted, text)));
+        match self.presence.connection_of(bundle) {
+            Some(holder) if holder == from => {}
+            Some(_) => {
+                let text = format!(
+                    "another connection holds session {id}: resume its bundle {bundle} to take it over"
+                );
+                return Err(Box::new(Denial::new(Code::ResumedElsewhere, text)));
+            }
+            None => {
+                let text =
+                    format!("this connection does not hold session {id}: resume its bundle {bundle} first");
+                return Err(Box::new(Denial::new(Code::UnknownSession, text)));
+            }
         }
         let given = count.unwrap_or(session.count);
         if given == 0 || given > session.count {

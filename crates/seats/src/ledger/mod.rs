@@ -49,7 +49,9 @@ impl Ledger {
     /// A ledger over a state read from disk. Every session in it counts as just heard, with a full lease (S21).
     /// It grants nothing until [`Ledger::replace_catalog`].
     pub fn new(state: State, started: Tick, lease_ms: u64, names: NameRules) -> Ledger {
-        let presence = Presence::new(started, lease_ms, state.next_session());
+        let first_new = state.next_session();
+        let first_old = state.bundles_between(SessionId(0), first_new).next().map(|(id, _)| id);
+        let presence = Presence::new(started, lease_ms, first_old, first_new);
         Ledger { state, presence, terms: terms::Terms::new(), names }
     }
 

@@ -5,7 +5,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::change::{BundleId, PoolId, SessionId, Tick};
+use crate::change::{BundleId, PoolId, Tick};
 use crate::ledger::state::Bundle;
 
 /// A connection's number: assigned by the server, never reused while it runs.
@@ -39,7 +39,13 @@ pub struct Presence {
 }
 
 impl Presence {
-    pub(super) fn new(started: Tick, lease_ms: u64, first_new: BundleId) -> Presence {
+    /// `first_old`: the first bundle from before the start, `None` where there is none and nothing to recover.
+    pub(super) fn new(
+        started: Tick,
+        lease_ms: u64,
+        first_old: Option<BundleId>,
+        first_new: BundleId,
+    ) -> Presence {
         Presence {
             started,
             lease_ms,
@@ -50,7 +56,7 @@ impl Presence {
             lost_order: BTreeSet::new(),
             active: BTreeMap::new(),
             first_new,
-            swept: SessionId(0),
+            swept: first_old.unwrap_or(first_new),
         }
     }
 

@@ -335,9 +335,9 @@ impl State {
         self.bundles.range(from..to.max(from)).map(|(id, b)| (*id, &**b))
     }
 
-    /// The last bundle whose number is at most that.
-    pub fn last_bundle_up_to(&self, id: BundleId) -> Option<BundleId> {
-        self.bundles.range(..=id).next_back().map(|(id, _)| *id)
+    /// The first bundle that may have sessions numbered `from` or above.
+    pub fn bundle_reaching(&self, from: SessionId) -> BundleId {
+        self.bundles.range(..=from).next_back().map_or(from, |(id, _)| *id)
     }
 
     /// The live bundle of a request key.
@@ -365,7 +365,7 @@ impl State {
 
     /// Whether a session of that number was ever granted.
     pub fn was_granted(&self, id: SessionId) -> bool {
-        id.0 < self.next_session
+        (1..self.next_session).contains(&id.0)
     }
 
     /// A pool by its number.

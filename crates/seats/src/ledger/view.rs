@@ -115,8 +115,8 @@ impl Ledger {
     /// Sessions in the order of their grants, after `after` (exclusive), at most `limit`.
     pub fn sessions_page(&self, after: Option<SessionId>, limit: usize) -> Vec<SessionView> {
         let from = after.map_or(SessionId(0), |s| SessionId(s.0.saturating_add(1)));
-        // The bundle of `after` may have more sessions.
-        let first = self.state.last_bundle_up_to(from).unwrap_or(from);
+        // The bundle of `after` may have more sessions, also when that session is gone by now.
+        let first = self.state.bundle_reaching(from);
         let mut page = Vec::new();
         for (id, bundle) in self.state.bundles_between(first, SessionId(u64::MAX)) {
             for s in bundle.sessions() {

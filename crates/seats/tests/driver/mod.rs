@@ -1,0 +1,396 @@
+//! Drives a ledger as the engine does, without a clock, a disk or a socket.
+//!
+//! Before a decision every named feature is brought to the day; accepted changes are journaled in memory and
+//! applied; a restart reads them back. Stories, tables and the model test go through this one door. It is
+//! not the naive model: that shares nothing with `seats`.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use seats::catalog::Catalog;
+use seats::change::{BundleId, Change, DayServed, PoolId, SessionId, Tick};
+use seats::denial::{Denial, Numbers};
+use seats::ledger::{CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, PoolChange, State};
+use seats::license::{
+    Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
+};
+use seats::request::{Checkout, Facts, Item, NameRules};
+
+/// The lease of S12 where a test says nothing else.
+pub const LEASE_MS: u64 = 120_000;
+
+/// One running server.
+pub struct Server {
+    pub ledger: Ledger,
+    pub now: Now,
+    /// Every change accepted since the beginning, with the tick of its batch.
+    pub journal: Vec<(Tick, Change)>,
+    /// When each open connection was last heard.
+    heard: BTreeMap<ConnectionId, Tick>,
+    next_connection: u64,
+    lease_ms: u64,
+}
+
+impl Server {
+    pub fn new(day: NaiveDate, lease_ms: u64) -> Server {
+        let mut server = Server {
+            ledger: Ledger::new(State::default(), 0, lease_ms, NameRules::default()),
+            now: Now { tick: 0, day },
+            journal: Vec::new(),
+            heard: BTreeMap::new(),
+            next_connection: 1,
+            lease_ms,
+        };
+        server.commit(&Change::DayServed(DayServed { day }));
+        server
+    }
+
+    /// Journals and applies.
+    pub fn commit(&mut self, change: &Change) {
+        self.ledger.state().check(change).expect("an accepted change fits the state it was decided on");
+        self.journal.push((self.now.tick, change.clone()));
+        self.ledger.apply(self.now.tick, change);
+    }
+
+    /// A new set of licenses. Nothing is swept yet.
+    pub fn load(&mut self, licenses: Vec<License>) {
+        let licenses = licenses.into_iter().map(|l| Arc::new(sealed(l))).collect();
+        self.load_catalog(Catalog::new(licenses));
+    }
+
+    pub fn load_catalog(&mut self, catalog: Catalog) {
+        self.ledger.replace_catalog(Arc::new(catalog), self.now.day);
+    }
+
+    /// A new day of the wall clock. Nothing is swept yet.
+    pub fn begin_day(&mut self, day: NaiveDate) {
+        assert!(day >= self.now.day, "the day never goes back (S71)");
+        self.now.day = day;
+        self.commit(&Change::DayServed(DayServed { day }));
+        self.ledger.begin_day(day);
+    }
+
+    /// Applies what the background owes, looking at `budget` features a slice, until nothing is left.
+    pub fn sweep(&mut self, budget: usize) -> Vec<PoolChange> {
+        let mut all = Vec::new();
+        while !self.ledger.is_complete() {
+            all.extend(self.sweep_slice(budget));
+        }
+        all
+    }
+
+    /// Applies one slice of what the background owes.
+    pub fn sweep_slice(&mut self, budget: usize) -> Vec<PoolChange> {
+        let mut all = Vec::new();
+        let mut left = budget;
+        while left > 0 {
+            let (change, rest) = self.ledger.sweep(left, self.now.day);
+            let Some(change) = change else { break };
+            self.commit(&Change::PoolSet(change.set.clone()));
+            all.push(change);
+            left = rest;
+        }
+        all
+    }
+
+    /// Brings the named features to the day.
+    pub fn refresh<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Vec<PoolChange> {
+        let mut all = Vec::new();
+        for name in names {
+            while let Some(change) = self.ledger.refresh(name, self.now.day) {
+                self.commit(&Change::PoolSet(change.set.clone()));
+                all.push(change);
+            }
+        }
+        all
+    }
+
+    pub fn connect(&mut self) -> ConnectionId {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.heard.insert(id, self.now.tick);
+        id
+    }
+
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.heard.contains_key(&id)
+    }
+
+    /// Any traffic counts as life (S12).
+    pub fn hear(&mut self, id: ConnectionId) {
+        if let Some(at) = self.heard.get_mut(&id) {
+            *at = self.now.tick;
+        }
+    }
+
+    /// The socket is gone.
+    pub fn disconnect(&mut self, id: ConnectionId) {
+        if let Some(heard) = self.heard.remove(&id) {
+            self.ledger.disconnect(id, heard);
+        }
+    }
+
+    /// The whole way of a checkout, its connection included.
+    pub fn checkout(
+        &mut self,
+        request: &Checkout,
+        on: ConnectionId,
+    ) -> (Vec<PoolChange>, Result<CheckoutOutcome, Box<Denial>>) {
+        self.hear(on);
+        let changes = self.refresh(request.items.iter().map(|i| &*i.feature));
+        let outcome = self.ledger.decide_checkout(request, self.now);
+        match &outcome {
+            Ok(CheckoutOutcome::Grant(granted)) => {
+                self.commit(&Change::Granted(granted.clone()));
+                self.ledger.attach(granted.bundle, on, self.now.tick);
+            }
+            Ok(CheckoutOutcome::Replay(bundle)) => {
+                self.ledger.attach(*bundle, on, self.now.tick);
+            }
+            Err(_) => {}
+        }
+        (changes, outcome)
+    }
+
+    pub fn checkin(
+        &mut self,
+        id: SessionId,
+        count: Option<u32>,
+        on: ConnectionId,
+    ) -> Result<CheckinOutcome, Box<Denial>> {
+        self.hear(on);
+        let outcome = self.ledger.decide_checkin(id, count, on, self.now)?;
+        self.commit(&outcome.change);
+        Ok(outcome)
+    }
+
+    pub fn release(&mut self, id: SessionId, by: &str, reason: &str) -> Result<(), Box<Denial>> {
+        let change = self.ledger.decide_release(id, by, reason, self.now)?;
+        self.commit(&change);
+        Ok(())
+    }
+
+    /// The connection that lost the bundle, where it was still open.
+    pub fn resume(
+        &mut self,
+        id: BundleId,
+        secret: &[u8; 16],
+        facts: &Facts,
+        on: ConnectionId,
+    ) -> Result<Option<ConnectionId>, Box<Denial>> {
+        self.hear(on);
+        self.ledger.decide_resume(id, secret, facts)?;
+        Ok(self.ledger.attach(id, on, self.now.tick))
+    }
+
+    /// Lets time pass, waking at each deadline as the engine does. Connections for which `is_beating` says so
+    /// are heard all the time. Returns the sessions whose lease ended, and when.
+    pub fn pass(&mut self, ms: u64, is_beating: &dyn Fn(ConnectionId) -> bool) -> Vec<(Tick, SessionId)> {
+        self.pass_in_slices(ms, usize::MAX, is_beating)
+    }
+
+    /// The same, ending about `limit` sessions a batch.
+    pub fn pass_in_slices(
+        &mut self,
+        ms: u64,
+        limit: usize,
+        is_beating: &dyn Fn(ConnectionId) -> bool,
+    ) -> Vec<(Tick, SessionId)> {
+        let target = self.now.tick + ms;
+        let mut ended = Vec::new();
+        loop {
+            let wake = self.ledger.next_deadline().filter(|d| *d <= target).unwrap_or(target);
+            self.now.tick = wake.max(self.now.tick);
+            let tick = self.now.tick;
+            for (id, at) in &mut self.heard {
+                if is_beating(*id) {
+                    *at = tick;
+                }
+            }
+            ended.extend(self.end_leases(limit));
+            if tick == target && self.ledger.next_deadline().is_none_or(|d| d > target) {
+                return ended;
+            }
+        }
+    }
+
+    /// What falls due now, at most about `limit` sessions.
+    pub fn end_leases(&mut self, limit: usize) -> Vec<(Tick, SessionId)> {
+        let (tick, heard) = (self.now.tick, &self.heard);
+        let changes = self.ledger.leases_ended(tick, limit, &mut |id| heard.get(&id).copied());
+        let mut ended = Vec::new();
+        for (_, change) in changes {
+            if let Change::Ended(e) = &change {
+                ended.push((e.at, e.session));
+            }
+            self.commit(&change);
+        }
+        ended
+    }
+
+    /// Stops and starts. Every connection is gone; the licenses are read again and not yet swept.
+    pub fn restart(&mut self) -> Result<(), String> {
+        let state = self.read_from_disk()?;
+        let catalog = self.ledger.catalog().clone();
+        self.ledger = Ledger::new(state, self.now.tick, self.lease_ms, NameRules::default());
+        self.ledger.replace_catalog(catalog, self.now.day);
+        self.heard.clear();
+        Ok(())
+    }
+
+    /// The state as a start would find it: the snapshot and the replay of everything must both give this
+    /// very one.
+    pub fn read_from_disk(&self) -> Result<State, String> {
+        let before = dump(self.ledger.state());
+        let tick = self.journal.last().map_or(0, |(tick, _)| *tick);
+        let snapshot = read_back(before.iter().map(|change| (tick, change)))?;
+        let replayed = read_back(self.journal.iter().map(|(tick, change)| (*tick, change)))?;
+        for (what, state) in [("the snapshot", &snapshot), ("the journal", &replayed)] {
+            let after = dump(state);
+            if after != before {
+                let differs = before.iter().zip(&after).find(|(b, a)| b != a);
+                return Err(format!(
+                    "{what} gives another ledger: {} records, {} before; first difference {differs:?}",
+                    after.len(),
+                    before.len()
+                ));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    pub fn pool(&self, vendor: &str, feature: &str) -> Option<PoolId> {
+        self.ledger.state().pool_of(&name(vendor), &name(feature))
+    }
+
+    pub fn numbers(&self, vendor: &str, feature: &str) -> Option<Numbers> {
+        self.pool(vendor, feature).map(|pool| self.ledger.numbers(pool))
+    }
+}
+
+/// The state as changes.
+pub fn dump(state: &State) -> Vec<Change> {
+    let mut out = Vec::new();
+    state.dump(&mut |change| out.push(change));
+    out
+}
+
+fn read_back<'a>(changes: impl Iterator<Item = (Tick, &'a Change)>) -> Result<State, String> {
+    let mut state = State::default();
+    for (tick, change) in changes {
+        state.check(change).map_err(|why| format!("{change:?} is refused on reading back: {why}"))?;
+        state.apply(tick, change);
+    }
+    Ok(state)
+}
+
+pub fn name(text: &str) -> Name {
+    if text.is_empty() { Name::none() } else { Name::new(text).expect("a name of the license language") }
+}
+
+pub fn date(text: &str) -> NaiveDate {
+    text.parse().expect("a date")
+}
+
+/// A perpetual license by ACME without an SN, to be changed with `License { .., ..exclusive("cad", 10) }`.
+pub fn exclusive(feature: &str, count: u32) -> License {
+    License {
+        vendor: name("ACME"),
+        feature: name(feature),
+        key_type: KeyType::Exclusive,
+        count: Some(Count::Limited(count)),
+        version: None,
+        start: None,
+        end: None,
+        issued: None,
+        sn: None,
+        license_type: LicenseType::Perpetual,
+        hal: false,
+        share: Share::default(),
+        platforms: Vec::new(),
+        time_zones: None,
+        client_host_ids: Vec::new(),
+        match_rate: 100,
+        carried: Carried::default(),
+        fingerprint: Fingerprint([0; 32]),
+        signed: None,
+        place: Place { file: "licenses.xml".into(), line: 1, column: 1 },
+        refusal: None,
+    }
+}
+
+pub fn upgrade(feature: &str, count: u32, sn: &str) -> License {
+    License { key_type: KeyType::Upgrade, sn: Some(sn.into()), ..exclusive(feature, count) }
+}
+
+pub fn refused(reason: seats::license::Reason) -> Option<Refusal> {
+    Some(Refusal { reason, message: format!("refused when it was read: {reason}") })
+}
+
+/// With a fingerprint of its content; the place is no part of it (L10).
+pub fn sealed(license: License) -> License {
+    // Named one by one: a field that a license gets later must not reorder the stories.
+    let l = &license;
+    let text = format!(
+        "{:?}",
+        (
+            l.feature.as_str().to_lowercase(),
+            l.vendor.as_str(),
+            (l.key_type, l.count, l.version, l.hal, l.match_rate),
+            (l.start, l.end, l.issued, &l.sn),
+            (&l.platforms, l.time_zones, &l.client_host_ids),
+        )
+    );
+    let mut bytes = [0; 32];
+    for (salt, chunk) in bytes.chunks_mut(8).enumerate() {
+        let mut hasher = DefaultHasher::new();
+        (salt, &text).hash(&mut hasher);
+        chunk.copy_from_slice(&hasher.finish().to_le_bytes());
+    }
+    License { fingerprint: Fingerprint(bytes), ..license }
+}
+
+pub fn facts(user: &str, host: &str) -> Facts {
+    Facts {
+        install_id: half_hash(&(user, host)),
+        user: user.into(),
+        host: host.into(),
+        address: None,
+        platform: "linux-x86_64".into(),
+        offset_minutes: 0,
+        display: None,
+        project: None,
+        share: None,
+        release_version: None,
+        release_date: None,
+        line_date: None,
+        host_ids: Vec::new(),
+    }
+}
+
+/// A checkout of one feature under a key of its own.
+pub fn request(key: u64, facts: Facts, items: &[(&str, u32)]) -> Checkout {
+    let item =
+        |(feature, count): &(&str, u32)| Item { vendor: None, feature: (*feature).into(), count: *count };
+    Checkout {
+        key: half_hash(&("key", key)),
+        secret: half_hash(&("secret", key)),
+        items: items.iter().map(item).collect(),
+        facts: Arc::new(facts),
+        pid: 1,
+    }
+}
+
+/// 128 bits that are another for another value.
+pub fn half_hash(value: &impl Hash) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (salt, chunk) in bytes.chunks_mut(8).enumerate() {
+        let mut hasher = DefaultHasher::new();
+        (salt, value).hash(&mut hasher);
+        chunk.copy_from_slice(&hasher.finish().to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,77 @@
+//! `seatkeeperd --check`: what would be served, and every problem, without serving (interfaces.md 2).
+
+use seats::catalog::Catalog;
+use seats::evaluate::{State, evaluate, explain, forecast, lower_successors};
+
+use super::keeper::{lower_total, shown};
+use super::{loader, with_causes};
+use crate::clock::{Clock, Ticks};
+use crate::config::Config;
+use crate::exit;
+use crate::state::Identity;
+
+/// How many days of change are shown for a feature.
+const CHANGES_MAX: usize = 5;
+
+/// Prints to standard output; the exit code is 0 when nothing is wrong, else 78.
+pub(super) fn run(config: &Config) -> u8 {
+    // The key of a state that was never used does not exist yet: SERVERKEY then matches nothing.
+    let server_key = match Identity::load(&config.state) {
+        Ok(identity) => identity.map(|i| i.fingerprint()).unwrap_or_default(),
+        Err(error) => {
+            println!("state: {}", with_causes(&error));
+            return exit::CONFIG;
+        }
+    };
+    let set = match loader(config, &server_key, false)
+        .and_then(|mut loader| loader.load().map_err(|e| super::Failure::new(exit::CONFIG, with_causes(&e))))
+    {
+        Ok(set) => set,
+        Err(failure) => {
+            println!("{}", failure.text);
+            return exit::CONFIG;
+        }
+    };
+    let clock = Clock::system(config.zone.clone(), Ticks(0));
+    let today = clock.now().today;
+    let catalog = Catalog::new(set.licenses);
+    let file = config.file.as_ref().map_or_else(|| "flags alone".into(), |f| f.display().to_string());
+    println!("configuration: {file}");
+    println!("licenses:      {}", config.licenses.display());
+    println!("today:         {today} in {}", config.zone.name());
+    let mut problems: Vec<_> = set.problems.iter().map(shown).collect();
+    for feature in catalog.features() {
+        let evaluation = evaluate(feature, today);
+        let vendor = feature.vendor.as_str();
+        println!(
+            "\n{}{}: {} seats today",
+            feature.feature,
+            if vendor.is_empty() { String::new() } else { format!(" ({vendor})") },
+            evaluation.total
+        );
+        for (at, license) in feature.licenses.iter().enumerate() {
+            let standing = evaluation.standings[at];
+            let sign = if standing.state == State::InForce { "+" } else { " " };
+            let count =
+                license.count.map_or_else(|| "local".into(), |c| seats::evaluate::Total::from(c).to_string());
+            let sn = license.sn.as_deref().unwrap_or("-");
+            println!("  {sign} {count:>10}  {} SN {sn} ({})", license.key_type.as_str(), license.place);
+            if let Some(why) = explain(feature, &evaluation, at) {
+                println!("                {}: {why}", standing.reason.map_or("", |r| r.as_str()));
+            }
+        }
+        for change in forecast(feature, today, CHANGES_MAX) {
+            println!("    from {}: {} seats", change.day, change.total);
+        }
+        problems.extend(lower_successors(feature, today).iter().map(|w| lower_total(feature, w)));
+    }
+    println!("\n{} problem(s)", problems.len());
+    for p in &problems {
+        let place = match (p.line, p.column) {
+            (Some(line), Some(column)) => format!(":{line}:{column}"),
+            _ => String::new(),
+        };
+        println!("{}{place}: {} ({})", p.file.as_deref().unwrap_or(""), p.message, p.reason);
+    }
+    if problems.is_empty() { exit::OK } else { exit::CONFIG }
+}

@@ -1,0 +1,341 @@
+//! Keeps the licenses: loads them on a thread of its own, hands each new set to the engine, remembers the problems.
+//!
+//! Reading and verifying a hundred thousand licenses takes a second; nobody waits for it but who asked (L6).
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use seats::catalog::{Catalog, FeatureLicenses};
+use seats::evaluate::{Total, evaluate, lower_successors};
+use seats::license::Name;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{error, info, warn};
+
+use super::stop::Signal;
+use super::{Failure, host_name, with_causes};
+use crate::clock::{Clock, rfc3339};
+use crate::engine::ask::Ask;
+use crate::engine::thread::Handle;
+use crate::exit;
+use crate::hostid::HostFacts;
+use crate::licenses::watch::{RESCAN, Watch, watch};
+use crate::licenses::{LicenseSet, Loader, Problem};
+use crate::report;
+use crate::server::Admin;
+use crate::server::reports::Facts;
+
+type Then = Box<dyn FnOnce(String) + Send>;
+
+enum Command {
+    /// Something may have changed.
+    Look,
+    /// Somebody asked, and wants to know what came of it.
+    Reload(String, Then),
+}
+
+/// The loaded licenses, and how to load them again.
+pub(super) struct Keeper {
+    loader: Loader,
+    catalog: Arc<Catalog>,
+    set: LicenseSet,
+    facts: Arc<KeeperFacts>,
+}
+
+/// What reports tell beside the ledger.
+pub(super) struct KeeperFacts {
+    fixed: report::Server,
+    problems: ArcSwap<Vec<report::Problem>>,
+    /// For `hostid --explain`: a loader reads the blocks again from the files.
+    host: Mutex<(HostFacts, Loader)>,
+}
+
+impl Keeper {
+    /// Reads the directory for the first time.
+    ///
+    /// # Errors
+    /// The directory cannot be read and nothing is known of what was in it.
+    pub(super) fn load(
+        mut loader: Loader,
+        host: HostFacts,
+        clock: &Clock,
+        server_key: &str,
+        demo_key_trusted: bool,
+    ) -> Result<(Keeper, Arc<Catalog>), Failure> {
+        let set = loader.load().map_err(|e| Failure::new(exit::CONFIG, with_causes(&e)))?;
+        let catalog = Arc::new(Catalog::new(set.licenses.clone()));
+        let fixed = report::Server {
+            name: host_name(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: Some(rfc3339(clock.unix_ms())),
+            time_zone: Some(clock.zone().name().to_owned()),
+            key: Some(server_key.to_owned()),
+            demo_key_trusted,
+            ..Default::default()
+        };
+        let reader = Loader::new(loader.config().clone(), host.clone());
+        let facts =
+            Arc::new(KeeperFacts { fixed, problems: ArcSwap::default(), host: Mutex::new((host, reader)) });
+        let mut keeper = Keeper { loader, catalog: catalog.clone(), set: LicenseSet::default(), facts };
+        keeper.take_note(set, clock);
+        Ok((keeper, catalog))
+    }
+
+    pub(super) fn facts(&self) -> Arc<KeeperFacts> {
+        self.facts.clone()
+    }
+
+    /// Starts the thread that loads again, and the watch that wakes it.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(super) fn start(self, engine: Handle, clock: Clock, directory: &Path) -> Result<Reloader, Failure> {
+        let failed =
+            |e: std::io::Error| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}"));
+        let (commands, received) = channel();
+        let wake = commands.clone();
+        let watch = watch(directory, RESCAN, move || {
+            let _ = wake.send(Command::Look);
+        })
+        .map_err(failed)?;
+        let run = move || self.run(&received, &engine, &clock);
+        std::thread::Builder::new().name("licenses".into()).spawn(run).map_err(failed)?;
+        Ok(Reloader { commands, _watch: Arc::new(watch) })
+    }
+
+    fn run(mut self, commands: &Receiver<Command>, engine: &Handle, clock: &Clock) {
+        while let Ok(command) = commands.recv() {
+            let then = match command {
+                Command::Look => None,
+                Command::Reload(who, then) => {
+                    info!(by = who, "reading licenses again");
+                    Some(then)
+                }
+            };
+            let Ok(set) = self.loader.load() else {
+                // Only before anything was ever loaded; the keeper exists because something was.
+                error!("the license directory cannot be read; what was loaded stays in force");
+                continue;
+            };
+            let before = self.catalog.clone();
+            let is_changed = set.licenses != self.set.licenses;
+            if is_changed {
+                self.catalog = Arc::new(Catalog::new(set.licenses.clone()));
+            }
+            if is_changed || set.problems != self.set.problems {
+                self.take_note(set, clock);
+            }
+            let answer = then.map(|then| (then, self.reloaded(&before, clock)));
+            let catalog = self.catalog.clone();
+            let taken: Box<dyn FnOnce(()) + Send> = Box::new(move |()| {
+                if let Some((then, json)) = answer {
+                    then(json);
+                }
+            });
+            if is_changed {
+                info!(
+                    licenses = self.set.licenses.len(),
+                    problems = self.set.problems.len(),
+                    "licenses changed"
+                );
+                if engine.ask_patiently(Ask::Catalog(catalog, taken)).is_err() {
+                    return;
+                }
+            } else {
+                taken(());
+            }
+        }
+    }
+
+    /// Remembers a set and says what is new about its problems.
+    fn take_note(&mut self, set: LicenseSet, clock: &Clock) {
+        let known: HashSet<String> = self.set.problems.iter().map(ToString::to_string).collect();
+        for problem in set.problems.iter().filter(|p| !known.contains(&p.to_string())) {
+            warn!("{problem}");
+        }
+        let mut problems: Vec<report::Problem> = set.problems.iter().map(shown).collect();
+        let today = clock.now().today;
+        for feature in self.catalog.features() {
+            for warning in lower_successors(feature, today) {
+                let problem = lower_total(feature, &warning);
+                warn!("{}", problem.message);
+                problems.push(problem);
+            }
+        }
+        self.facts.problems.store(Arc::new(problems));
+        self.set = set;
+    }
+
+    /// What a reload came to, for who asked.
+    fn reloaded(&self, before: &Catalog, clock: &Clock) -> String {
+        let files: HashSet<&str> = self.set.licenses.iter().map(|l| &*l.place.file).collect();
+        let reload = report::Reload {
+            schema: report::SCHEMA,
+            files: files.len() as u64,
+            licenses: self.set.licenses.len() as u64,
+            changes: total_changes(before, &self.catalog, clock),
+            problems: self.facts.problems.load().to_vec(),
+        };
+        serde_json::to_string(&reload).unwrap_or_default()
+    }
+}
+
+/// The features whose total differs between two sets, today.
+fn total_changes(before: &Catalog, after: &Catalog, clock: &Clock) -> Vec<report::TotalChange> {
+    let today = clock.now().today;
+    let total = |catalog: &Catalog, vendor: &Name, feature: &Name| {
+        catalog
+            .index_of(vendor, feature)
+            .map_or(Total::ZERO, |at| evaluate(&catalog.features()[at], today).total)
+    };
+    let gone = before.features().iter().filter(|f| after.index_of(&f.vendor, &f.feature).is_none());
+    let mut changes = Vec::new();
+    for feature in after.features().iter().chain(gone) {
+        let old = total(before, &feature.vendor, &feature.feature);
+        let new = total(after, &feature.vendor, &feature.feature);
+        if old != new {
+            changes.push(report::TotalChange {
+                vendor: feature.vendor.as_str().into(),
+                feature: feature.feature.as_str().into(),
+                old_total: old.limited().map(u64::from),
+                new_total: new.limited().map(u64::from),
+                reason: "licenses changed".into(),
+            });
+        }
+    }
+    changes
+}
+
+/// A problem as reports show it.
+pub(super) fn shown(problem: &Problem) -> report::Problem {
+    report::Problem {
+        file: Some(problem.file.to_string()),
+        line: problem.line,
+        column: problem.column,
+        feature: problem.feature.clone(),
+        sn: problem.sn.clone(),
+        reason: problem.reason.as_str().into(),
+        message: problem.message.clone(),
+    }
+}
+
+/// L31: a successor takes over while the older license is still valid, and grants less.
+pub(super) fn lower_total(
+    feature: &FeatureLicenses,
+    warning: &seats::evaluate::LowerSuccessor,
+) -> report::Problem {
+    let (older, successor) = (&feature.licenses[warning.older], &feature.licenses[warning.successor]);
+    report::Problem {
+        file: Some(successor.place.file.to_string()),
+        line: Some(successor.place.line),
+        column: Some(successor.place.column),
+        feature: Some(feature.feature.as_str().into()),
+        sn: successor.sn.as_ref().map(|sn| sn.to_string()),
+        reason: "superseded".into(),
+        message: format!(
+            "from {} on it grants {} in place of {}, while the license in {} would still be valid (L31): \
+             ask the vendor whether that is meant",
+            warning.day, warning.total, warning.total_without, older.place
+        ),
+    }
+}
+
+impl KeeperFacts {
+    /// The server's name.
+    pub(super) fn name(&self) -> String {
+        self.fixed.name.clone()
+    }
+}
+
+impl Facts for KeeperFacts {
+    fn server(&self) -> report::Server {
+        self.fixed.clone()
+    }
+
+    fn problems(&self) -> Arc<Vec<report::Problem>> {
+        self.problems.load_full()
+    }
+}
+
+/// Asks for the licenses to be read again. Clones ask the same keeper.
+#[derive(Clone)]
+pub(super) struct Reloader {
+    commands: Sender<Command>,
+    /// The watch lives as long as somebody may ask.
+    _watch: Arc<Watch>,
+}
+
+impl Reloader {
+    /// `then` gets the JSON of what came of it when every pool is up to date.
+    pub(super) fn ask(&self, who: &str, then: Then) {
+        let _ = self.commands.send(Command::Reload(who.to_owned(), then));
+    }
+}
+
+/// What administrators can do beside sessions (S80).
+pub(super) struct Administration {
+    reloader: Reloader,
+    stop: UnboundedSender<Signal>,
+    facts: Arc<KeeperFacts>,
+}
+
+impl Administration {
+    pub(super) fn new(
+        reloader: Reloader,
+        stop: UnboundedSender<Signal>,
+        facts: Arc<KeeperFacts>,
+    ) -> Administration {
+        Administration { reloader, stop, facts }
+    }
+}
+
+impl Admin for Administration {
+    fn reload(&self, by: &str, then: Then) {
+        self.reloader.ask(by, then);
+    }
+
+    fn shut_down(&self, by: &str) {
+        let _ = self.stop.send(Signal::Stop(by.to_owned()));
+    }
+
+    fn host_ids(&self, explain: Option<&str>) -> String {
+        let host = self.facts.host.lock().unwrap_or_else(PoisonError::into_inner);
+        let (facts, loader) = &*host;
+        let entry = |kind: &str, value: Option<String>, note: Option<String>| report::HostId {
+            kind: kind.into(),
+            value,
+            note,
+        };
+        let mut host_ids: Vec<report::HostId> =
+            facts.facts.iter().map(|f| entry(f.kind.as_str(), Some(f.value.clone()), None)).collect();
+        host_ids
+            .extend(facts.unreadable.iter().map(|u| entry(u.kind.as_str(), None, Some(u.message.clone()))));
+        let licenses = explain.and_then(Name::new).map(|feature| {
+            loader
+                .explain_host_ids(&feature)
+                .into_iter()
+                .map(|(place, found)| host_match(&place, &found))
+                .collect()
+        });
+        let answer = report::HostIds { schema: report::SCHEMA, host_ids, licenses };
+        serde_json::to_string(&answer).unwrap_or_default()
+    }
+}
+
+fn host_match(place: &seats::license::Place, found: &crate::hostid::HostMatch) -> report::HostMatch {
+    let entry = |e: &crate::hostid::EntryMatch| report::HostEntry {
+        kind: e.entry.kind.as_str().into(),
+        value: e.entry.value.clone(),
+        matches: e.matched,
+    };
+    report::HostMatch {
+        sn: None,
+        file: Some(place.file.to_string()),
+        line: Some(place.line),
+        matches: found.matched,
+        match_rate: 100,
+        blocks: found.blocks.iter().map(|b| b.entries.iter().map(entry).collect()).collect(),
+    }
+}

@@ -1,0 +1,388 @@
+//! The daemon: puts the parts together, runs until it is told to stop, and says with its exit code how it ended.
+//!
+//! The order at the start is that of trust: configuration, state (locked and replayed), licenses, and only
+//! when every pool is up to date, sockets. At the end the order is that of promises: no new checkouts, the last
+//! batch synced, connections flushed (S64).
+
+mod check;
+mod keeper;
+mod sockets;
+mod stop;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use seats::ledger::Ledger;
+use seats::request::NameRules;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use self::keeper::Keeper;
+use self::stop::{Signal, Stop};
+use crate::answer::Context;
+use crate::clock::{Clock, Ticks, tzdata_version};
+use crate::config::{Config, Flags, Surroundings};
+use crate::engine::Engine;
+use crate::engine::ask::Ask;
+use crate::engine::record::StateFold;
+use crate::engine::thread::{self as engine_thread, Handle};
+use crate::exit;
+use crate::hostid::HostFacts;
+use crate::journal::{JournalError, Options, RealDisk};
+use crate::licenses::{Loader, LoaderConfig};
+use crate::notify::{Notifier, Watchdog};
+use crate::server::Server;
+use crate::server::listener::{AdminSocket, ClientPort, listen};
+use crate::state::{StateDir, StateError};
+
+/// How long the last sync may take at a stop; the whole must end within 5 s (S64).
+const LAST_SYNC: Duration = Duration::from_millis(2_500);
+/// How long connections may take to be flushed (S64).
+const LAST_FLUSH: Duration = Duration::from_millis(2_100);
+
+/// Why the daemon ends, other than by being told to: a sentence and an exit code.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    fn new(code: u8, text: impl Into<String>) -> Failure {
+        Failure { code, text: text.into() }
+    }
+}
+
+/// `seatkeeperd`: everything from the command line to the exit code.
+pub fn main() -> ExitCode {
+    // From here on SIGTERM ends the program with 0, however far it has come (S64).
+    let stop = match Stop::install() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("seatkeeperd: signals cannot be taken: {error}");
+            return exit::INTERNAL.into();
+        }
+    };
+    let flags = match Flags::of_process() {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    let config = match Surroundings::of_process() {
+        Ok(around) => Config::load(&flags, &around),
+        Err(error) => {
+            eprintln!("seatkeeperd: there is no working directory: {error}");
+            return exit::CONFIG.into();
+        }
+    };
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            eprint!("{}", error.render(std::io::IsTerminal::is_terminal(&std::io::stderr())));
+            return exit::CONFIG.into();
+        }
+    };
+    if let Some(policy) = &config.policy {
+        eprintln!(
+            "seatkeeperd: {}: this version serves no policy yet: it would not be obeyed, take it out",
+            policy.display()
+        );
+        return exit::CONFIG.into();
+    }
+    if flags.check {
+        return check::run(&config).into();
+    }
+    if let Err(error) = crate::logging::start(config.log_format) {
+        eprintln!("seatkeeperd: {error}");
+        return exit::CONFIG.into();
+    }
+    match run(&config, flags.accept_loss, stop) {
+        Ok(()) => {
+            info!("stopped; sessions are kept");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            error!(exit = failure.code, "{}", failure.text);
+            // Where the log goes to the journal, the terminal still sees why.
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure> {
+    let notifier = Notifier::from_environment().map_err(|e| Failure::new(exit::CONFIG, e.to_string()))?;
+    say_hello(config);
+    let connections_max = sockets::raise_descriptor_limit(config.limits.connections);
+    let mut state = StateDir::open(&config.state, accept_loss).map_err(state_failure)?;
+    let mut fold = StateFold::default();
+    let options = Options { accept_loss, ..Options::default() };
+    let opened = state.open_journal(options, &mut fold).map_err(state_failure)?;
+    say_replayed(&opened, &fold);
+    let clock = Clock::system(config.zone.clone(), Ticks(opened.tick));
+    let server_key = state.identity().fingerprint();
+    let host = HostFacts::collect(Some(&server_key), &config.host_ids);
+    let (keeper, catalog) = Keeper::load(
+        loader(config, &server_key, true)?,
+        host,
+        &clock,
+        &server_key,
+        demo_key_trusted(config)?,
+    )?;
+    let names = NameRules { fqdn: config.fqdn };
+    let lease_ms = u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX);
+    let ledger = Ledger::new(fold.state, opened.tick, lease_ms, names);
+    let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection);
+    bring_up_to_date(&mut engine, catalog, &clock)?;
+
+    let sockets = sockets::bind(config)?;
+    let (handle, asks) = engine_thread::queue(config.limits.queue_length as usize);
+    let ended = start_engine(engine, asks, &clock, &notifier)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("the runtime cannot be started: {e}")))?;
+    let keeper_facts = keeper.facts();
+    let reload = keeper.start(handle.clone(), clock.clone(), &config.licenses)?;
+    let millis = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
+    let context = Context {
+        clock: clock.clone(),
+        heartbeat_ms: millis(config.heartbeat),
+        lease_ms: millis(config.lease),
+    };
+    let mut instance = [0; 16];
+    getrandom::fill(&mut instance)
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("no random numbers: {e}")))?;
+    let admin = Arc::new(keeper::Administration::new(reload.clone(), stop.asker(), keeper_facts.clone()));
+    let server = Arc::new(Server::new(
+        handle.clone(),
+        context,
+        config.limits.clone(),
+        keeper_facts.clone(),
+        admin,
+        instance,
+        keeper_facts.name(),
+        connections_max,
+    ));
+    let outcome = runtime.block_on(serve(sockets, server, handle, ended, &mut stop, &reload, &notifier));
+    // Reports that are being made end by themselves; nobody waits for them.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    drop(reload);
+    outcome
+}
+
+/// Serves until told to stop, or until the engine fails.
+async fn serve(
+    sockets: sockets::Sockets,
+    server: Arc<Server>,
+    engine: Handle,
+    mut ended: mpsc::UnboundedReceiver<Result<(), Failure>>,
+    stop: &mut Stop,
+    reload: &keeper::Reloader,
+    notifier: &Notifier,
+) -> Result<(), Failure> {
+    let tasks = TaskTracker::new();
+    for (listener, readers) in sockets.clients {
+        let address = listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .map_err(|e| Failure::new(exit::INTERNAL, format!("{address}: cannot be served: {e}")))?;
+        info!(%address, "listening for clients");
+        tasks.spawn(listen(ClientPort { listener, readers }, server.clone(), tasks.clone()));
+    }
+    let admin = tokio::net::UnixListener::from_std(sockets.admin)
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("the admin socket cannot be served: {e}")))?;
+    info!(path = %sockets.admin_path.display(), "listening for administrators");
+    tasks.spawn(listen(AdminSocket(admin), server.clone(), tasks.clone()));
+    notifier.ready("serving");
+    let mut signals = stop.started();
+    loop {
+        tokio::select! {
+            biased;
+            failed = ended.recv() => return failed.unwrap_or_else(|| Err(Failure::new(exit::INTERNAL, "the engine is gone"))),
+            signal = signals.recv() => match signal {
+                Some(Signal::Reload(who)) => {
+                    notifier.reloading();
+                    let notifier = notifier.clone();
+                    reload.ask(&who, Box::new(move |_| notifier.ready("serving")));
+                }
+                Some(Signal::Stop(who)) => {
+                    info!(by = who, "stopping");
+                    break;
+                }
+                None => break,
+            },
+        }
+    }
+    notifier.stopping();
+    stop_serving(&server, &engine, &tasks, &mut ended).await?;
+    let _ = std::fs::remove_file(&sockets.admin_path);
+    Ok(())
+}
+
+/// S64: no new checkouts, the last batch synced, buffers flushed; within five seconds in all.
+async fn stop_serving(
+    server: &Server,
+    engine: &Handle,
+    tasks: &TaskTracker,
+    ended: &mut mpsc::UnboundedReceiver<Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    let last = async {
+        let stop = Ask::Stop(Box::new(move |()| {
+            let _ = done.send(());
+        }));
+        if engine.ask_soon(stop).await.is_ok() {
+            let _ = is_done.await;
+        }
+        ended.recv().await.unwrap_or(Ok(()))
+    };
+    match tokio::time::timeout(LAST_SYNC, last).await {
+        Ok(outcome) => outcome?,
+        Err(_) => {
+            return Err(Failure::new(exit::DISK, "the last sync has not returned: the disk does not answer"));
+        }
+    }
+    server.closing.cancel();
+    tasks.close();
+    if tokio::time::timeout(LAST_FLUSH, tasks.wait()).await.is_err() {
+        warn!("some clients did not take what was sent to them last");
+    }
+    Ok(())
+}
+
+fn say_hello(config: &Config) {
+    let file = config.file.as_ref().map_or_else(|| "flags alone".into(), |f| f.display().to_string());
+    let tzdata = tzdata_version().unwrap_or_else(|| "unknown".into());
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = file,
+        zone = config.zone.name(),
+        tzdata,
+        "seatkeeperd"
+    );
+}
+
+fn say_replayed(opened: &crate::journal::Opened<RealDisk>, fold: &StateFold) {
+    let sessions = fold.state.session_count();
+    info!(sessions, records = opened.records, tick = opened.tick, "state read");
+    if let Some(dropped) = &opened.dropped {
+        warn!(
+            segment = %dropped.path.display(), offset = dropped.offset, bytes = dropped.bytes,
+            "the last batch was cut off and is dropped: it was told to nobody (S62)"
+        );
+    }
+    if let Some(lost) = &opened.lost {
+        error!(damage = %lost.damage.what, last_kept = lost.last_kept, bytes = lost.bytes, "part of the journal was given up (--accept-loss)");
+    }
+}
+
+fn state_failure(error: StateError) -> Failure {
+    let code = match &error {
+        StateError::Locked { .. } => exit::TEMPORARY,
+        StateError::NewerFormat { .. } => exit::CONFIG,
+        _ => exit::DISK,
+    };
+    Failure::new(code, with_causes(&error))
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The loader of the license directory, with the keys and the host it is judged by.
+fn loader(config: &Config, server_key: &str, keeps_last_good: bool) -> Result<Loader, Failure> {
+    let facts = HostFacts::collect(Some(server_key), &config.host_ids);
+    let loader = LoaderConfig {
+        directory: config.licenses.clone(),
+        trusted: trusted(config)?,
+        signatures: signatures(config),
+        last_good: keeps_last_good.then(|| config.state.join("licenses")),
+    };
+    Ok(Loader::new(loader, facts))
+}
+
+fn signatures(config: &Config) -> crate::licenses::Signatures {
+    match config.signatures {
+        crate::config::Signatures::Required => crate::licenses::Signatures::Required,
+        crate::config::Signatures::Optional => {
+            warn!("signatures = \"optional\": unsigned licenses are served; for trials only (L11)");
+            crate::licenses::Signatures::Optional
+        }
+    }
+}
+
+fn trusted(config: &Config) -> Result<Vec<crate::licenses::trust::TrustedKey>, Failure> {
+    let read = |path: &std::path::PathBuf| {
+        crate::licenses::trust::TrustedKey::read(path)
+            .map_err(|e| Failure::new(exit::CONFIG, with_causes(&e)))
+    };
+    config.trusted_vendors.iter().map(read).collect()
+}
+
+fn demo_key_trusted(config: &Config) -> Result<bool, Failure> {
+    let is_demo = trusted(config)?.iter().any(|key| key.is_demo());
+    if is_demo {
+        warn!("demo key trusted: anybody can sign licenses for this server; for trials only");
+    }
+    Ok(is_demo)
+}
+
+/// Every pool has today's total before the first client is let in.
+fn bring_up_to_date(
+    engine: &mut Engine<RealDisk>,
+    catalog: Arc<seats::catalog::Catalog>,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let mut asks = vec![Ask::Catalog(catalog, Box::new(|()| ()))];
+    loop {
+        engine.step(&mut asks, clock.now()).map_err(|e| journal_failure(&e))?;
+        if !engine.has_background_work() {
+            return Ok(());
+        }
+    }
+}
+
+fn journal_failure(error: &JournalError) -> Failure {
+    Failure::new(exit::DISK, format!("{}; nothing is answered that is not on disk (S60)", with_causes(error)))
+}
+
+/// Starts the engine's thread, and one that waits for it to end and says how.
+fn start_engine(
+    engine: Engine<RealDisk>,
+    asks: Receiver<Ask>,
+    clock: &Clock,
+    notifier: &Notifier,
+) -> Result<mpsc::UnboundedReceiver<Result<(), Failure>>, Failure> {
+    let no_thread =
+        |e: std::io::Error| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}"));
+    let mut watchdog = Watchdog::from_environment(notifier.clone());
+    let beat = move |tick| watchdog.ping_if_due(Ticks(tick));
+    let thread = engine_thread::start(engine, asks, clock.clone(), beat).map_err(no_thread)?;
+    let (tell, ended) = mpsc::unbounded_channel();
+    let wait = move || {
+        let outcome = match thread.join() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(journal_failure(&error)),
+            Err(_) => {
+                Err(Failure::new(exit::INTERNAL, "the engine has failed; start again: the journal is whole"))
+            }
+        };
+        let _ = tell.send(outcome);
+    };
+    std::thread::Builder::new().name("engine-end".into()).spawn(wait).map_err(no_thread)?;
+    Ok(ended)
+}
+
+/// The server's name: that of the host.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,108 @@
+//! The sockets the daemon listens on: from systemd, or bound here (S80, S82).
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::{info, warn};
+
+use super::Failure;
+use crate::config::{Config, Readers};
+use crate::exit;
+use crate::notify::Activated;
+
+/// Descriptors kept for files, the journal and administrators (S82).
+const DESCRIPTORS_ASIDE: u64 = 256;
+
+/// What was bound.
+pub(super) struct Sockets {
+    /// Non-blocking.
+    pub clients: Vec<(TcpListener, Readers)>,
+    /// Non-blocking.
+    pub admin: UnixListener,
+    /// Removed at the end.
+    pub admin_path: PathBuf,
+}
+
+/// S82: the soft limit goes up to the hard one; connections stay below it by [`DESCRIPTORS_ASIDE`].
+pub(super) fn raise_descriptor_limit(wanted: u32) -> usize {
+    let before = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: before.maximum, maximum: before.maximum };
+    if before.current != before.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        warn!(%error, "the limit of open files cannot be raised");
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = limit.saturating_sub(DESCRIPTORS_ASIDE).max(1);
+    let most = u64::from(wanted).min(room);
+    if most < u64::from(wanted) {
+        info!(
+            connections = most,
+            open_files = limit,
+            "fewer connections than configured: the limit of open files is lower"
+        );
+    }
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+/// Takes systemd's sockets, else binds the configured addresses; then the admin socket.
+pub(super) fn bind(config: &Config) -> Result<Sockets, Failure> {
+    let activated = Activated::take().map_err(|e| Failure::new(exit::CONFIG, e.to_string()))?;
+    let mut clients = Vec::new();
+    if activated.clients.is_empty() {
+        for address in &config.listen {
+            let listener = TcpListener::bind(address)
+                .and_then(|l| l.set_nonblocking(true).map(|()| l))
+                .map_err(|e| Failure::new(exit::UNAVAILABLE, format!("cannot listen on {address}: {e}")))?;
+            clients.push(listener);
+        }
+    } else {
+        clients = activated.clients;
+    }
+    let clients = clients.into_iter().map(|listener| {
+        let readers = listener.local_addr().map_or(Readers::Counts, |address| config.readers_on(&address));
+        (listener, readers)
+    });
+    let (admin, admin_path) = (bind_admin(config)?, config.admin_socket.clone());
+    Ok(Sockets { clients: clients.collect(), admin, admin_path })
+}
+
+/// S80: a Unix socket of mode 0660 in a directory that others cannot enter.
+fn bind_admin(config: &Config) -> Result<UnixListener, Failure> {
+    let path = &config.admin_socket;
+    let failed = |what: &str, error: io::Error| {
+        Failure::new(exit::UNAVAILABLE, format!("{}: {what}: {error}", path.display()))
+    };
+    if let Some(directory) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(directory)
+            .map_err(|e| failed("cannot make its directory", e))?;
+    }
+    remove_stale(path)
+        .map_err(|e| failed("another daemon answers on the admin socket, or it cannot be replaced", e))?;
+    let listener = UnixListener::bind(path).map_err(|e| failed("cannot listen", e))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660))
+        .map_err(|e| failed("cannot set its mode", e))?;
+    if let Some(group) = config.admin_group {
+        std::os::unix::fs::chown(path, None, Some(group))
+            .map_err(|e| failed("cannot give it to its group", e))?;
+    }
+    listener.set_nonblocking(true).map_err(|e| failed("cannot listen", e))?;
+    Ok(listener)
+}
+
+/// A socket that a daemon left behind when it was killed is in the way; one that answers is not ours to take.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) => fs::remove_file(path),
+    }
+}

@@ -1,0 +1,607 @@
+//! The verbs of the stories: what each does to the ledger, and how its answer reads.
+//!
+//! Only this file knows the little language; `README.md` beside it tells it to people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use seats::change::{BundleId, SessionId};
+use seats::denial::{Denial, Due, Numbers};
+use seats::evaluate::{Evaluation, Standing, evaluate, explain, forecast, lower_successors};
+use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange};
+use seats::license::{
+    Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Place, Reason, Signed, TimeZones,
+};
+use seats::request::{Checkout, Facts, Item};
+
+use crate::driver::{self, LEASE_MS, Server, date, exclusive, facts, half_hash, name, refused};
+
+/// Features looked at in one slice of the background's work.
+const SLICE: usize = 100;
+
+/// One program of one person, as the story names it.
+#[derive(Default)]
+struct Client {
+    connection: Option<ConnectionId>,
+    is_silent: bool,
+    /// Every bundle it believes to have.
+    bundles: Vec<(BundleId, Checkout)>,
+    last: Option<Checkout>,
+}
+
+/// A server and the people around it.
+pub(crate) struct World {
+    server: Server,
+    clients: BTreeMap<String, Client>,
+    /// Who took a session, of which feature.
+    labels: BTreeMap<SessionId, String>,
+    next_key: u64,
+}
+
+type Answer = Result<Vec<String>, String>;
+
+impl World {
+    pub(crate) fn new() -> World {
+        World {
+            server: Server::new(date("2030-01-01"), LEASE_MS),
+            clients: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            next_key: 1,
+        }
+    }
+
+    /// Runs the commands of a block. An error is a fault of the story, not an answer.
+    pub(crate) fn run(&mut self, commands: &[String]) -> Answer {
+        let mut answer = Vec::new();
+        let mut at = 0;
+        while at < commands.len() {
+            let words: Vec<&str> = commands[at].split_whitespace().collect();
+            at += 1;
+            // Only `licenses` has a body, up to the end of its block.
+            let body = if words[0] == "licenses" { &commands[at..] } else { &[] };
+            at += body.len();
+            let lines = self.command(&words, body).map_err(|why| format!("{}: {why}", words.join(" ")))?;
+            answer.extend(lines);
+        }
+        if answer.is_empty() {
+            answer.push("ok".into());
+        }
+        Ok(answer)
+    }
+
+    fn command(&mut self, words: &[&str], body: &[String]) -> Answer {
+        match *words {
+            ["licenses", ref flags @ ..] => self.licenses(body, flags),
+            ["day", day, ref flags @ ..] => {
+                self.server.begin_day(day.parse().map_err(|e| format!("{day}: {e}"))?);
+                self.sweep_unless(flags)
+            }
+            ["sweep"] => self.sweep_unless(&[]),
+            ["checkout", who, ref rest @ ..] => self.checkout(who, rest),
+            ["try", who, ref rest @ ..] => self.try_checkout(who, rest),
+            ["retry", who, ref rest @ ..] => self.retry(who, rest),
+            ["checkin", who, ref rest @ ..] => self.checkin(who, rest),
+            ["lose", who] => self.lose(who),
+            ["silent", who] => {
+                self.client(who)?.is_silent = true;
+                Ok(Vec::new())
+            }
+            ["beat", who] => self.beat(who),
+            ["resume", who, ref options @ ..] => self.resume(who, options),
+            ["wait", time] => self.wait(time),
+            ["release", id, ref options @ ..] => self.release(id, options),
+            ["restart", ref flags @ ..] => {
+                self.server.restart()?;
+                self.clients.values_mut().for_each(|c| c.connection = None);
+                let sessions = self.server.ledger.state().session_count();
+                let mut answer = vec![format!("restarted with {sessions} sessions, the same ledger")];
+                answer.extend(self.sweep_unless(flags)?);
+                Ok(answer)
+            }
+            ["explain", feature] => self.explain(feature),
+            ["warnings", feature] => self.warnings(feature),
+            ["status", ref features @ ..] => Ok(features.iter().map(|f| self.status(f)).collect()),
+            ["sessions"] => Ok(self.sessions()),
+            _ => Err("there is no such command, see tests/stories/README.md".into()),
+        }
+    }
+
+    fn licenses(&mut self, body: &[String], flags: &[&str]) -> Answer {
+        let mut all = Vec::new();
+        for (at, line) in body.iter().enumerate() {
+            all.push(license(line, at).map_err(|why| format!("{line}: {why}"))?);
+        }
+        self.server.load(all);
+        self.sweep_unless(flags)
+    }
+
+    /// `unswept`: the background has not come to it yet.
+    fn sweep_unless(&mut self, flags: &[&str]) -> Answer {
+        match flags {
+            [] => Ok(self.server.sweep(SLICE).iter().map(changed).collect()),
+            ["unswept"] => Ok(Vec::new()),
+            _ => Err("only `unswept` may follow".into()),
+        }
+    }
+
+    fn checkout(&mut self, who: &str, rest: &[&str]) -> Answer {
+        let request = self.request(who, rest)?;
+        self.clients.entry(who.to_string()).or_default().last = Some(request.clone());
+        self.send(who, &request)
+    }
+
+    fn retry(&mut self, who: &str, rest: &[&str]) -> Answer {
+        let mut request = self.client(who)?.last.clone().ok_or("nothing was checked out")?;
+        for (option, value) in options(rest)? {
+            match option {
+                "secret" => request.secret = half_hash(&value),
+                _ => return Err(format!("{option}= is not known")),
+            }
+        }
+        self.send(who, &request)
+    }
+
+    fn send(&mut self, who: &str, request: &Checkout) -> Answer {
+        let connection = match self.client(who)?.connection {
+            Some(connection) => connection,
+            None => self.server.connect(),
+        };
+        let client = self.client(who)?;
+        client.connection = Some(connection);
+        client.is_silent = false;
+        let (changes, outcome) = self.server.checkout(request, connection);
+        let mut answer: Vec<String> = changes.iter().map(changed).collect();
+        match outcome {
+            Ok(CheckoutOutcome::Grant(granted)) => {
+                for (session, item) in granted.sessions.iter().zip(&request.items) {
+                    self.labels.insert(session.session, format!("{who}, {}", item.feature));
+                }
+                self.client(who)?.bundles.push((granted.bundle, request.clone()));
+                answer.push(format!("granted: {}", self.content(granted.bundle)));
+            }
+            Ok(CheckoutOutcome::Replay(bundle)) => {
+                answer.push(format!("the same grant: {}", self.content(bundle)));
+            }
+            Err(denial) => answer.extend(denied(&denial)),
+        }
+        Ok(answer)
+    }
+
+    fn try_checkout(&mut self, who: &str, rest: &[&str]) -> Answer {
+        let request = self.request(who, rest)?;
+        let changes = self.server.refresh(request.items.iter().map(|i| &*i.feature));
+        let mut answer: Vec<String> = changes.iter().map(changed).collect();
+        match self.server.ledger.decide_try(&request, self.server.now) {
+            Ok(pools) => answer.extend(request.items.iter().zip(pools).map(|(item, (_, n))| {
+                format!("would be granted: {} {} of {}", item.feature, item.count, numbers(&n))
+            })),
+            Err(denial) => answer.extend(denied(&denial)),
+        }
+        Ok(answer)
+    }
+
+    /// `cad 3 (session 1), cam 1 (session 2)`.
+    fn content(&self, bundle: BundleId) -> String {
+        let view = self.server.ledger.grant_view(bundle);
+        let sessions = view.map_or_else(Vec::new, |v| v.sessions);
+        let shown = sessions.iter().map(|s| format!("{} {} (session {})", s.feature, s.count, s.session));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
+    fn checkin(&mut self, who: &str, rest: &[&str]) -> Answer {
+        let (which, count) = match *rest {
+            [] => (None, None),
+            [which] => (Some(which), None),
+            [which, count] => (Some(which), Some(count.parse().map_err(|_| "the count is no number")?)),
+            _ => return Err("too many words".into()),
+        };
+        let has = self.client(who)?.bundles.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        let live = has.iter().filter_map(|id| self.server.ledger.grant_view(*id)).flat_map(|v| v.sessions);
+        let sessions: Vec<SessionId> = match which {
+            None => live.map(|s| s.session).collect(),
+            Some(id) if id.starts_with('#') => vec![session(&id[1..])?],
+            Some(feature) => {
+                live.filter(|s| s.feature.as_str() == feature).map(|s| s.session).take(1).collect()
+            }
+        };
+        if sessions.is_empty() {
+            return Err("there is nothing to give back".into());
+        }
+        let connection = self.client(who)?.connection.unwrap_or(ConnectionId(0));
+        let mut answer = Vec::new();
+        for session in sessions {
+            match self.server.checkin(session, count, connection) {
+                Ok(o) => answer
+                    .push(format!("given back: {} of session {session}, {} remain", o.given, o.remaining)),
+                Err(denial) => answer.extend(denied(&denial)),
+            }
+        }
+        let state = self.server.ledger.state();
+        if let Some(client) = self.clients.get_mut(who) {
+            client.bundles.retain(|(id, _)| state.bundle(*id).is_some());
+        }
+        Ok(answer)
+    }
+
+    fn lose(&mut self, who: &str) -> Answer {
+        let connection = self.client(who)?.connection.take().ok_or("it has no connection")?;
+        self.server.disconnect(connection);
+        Ok(Vec::new())
+    }
+
+    fn beat(&mut self, who: &str) -> Answer {
+        let client = self.client(who)?;
+        client.is_silent = false;
+        let connection = client.connection.ok_or("it has no connection")?;
+        self.server.hear(connection);
+        Ok(Vec::new())
+    }
+
+    /// Over a new connection, each bundle the client believes to have.
+    fn resume(&mut self, who: &str, rest: &[&str]) -> Answer {
+        let options = options(rest)?;
+        let bundles = self.client(who)?.bundles.clone();
+        let connection = self.server.connect();
+        let mut answer = Vec::new();
+        let mut is_back = false;
+        for (bundle, request) in bundles {
+            let mut facts = (*request.facts).clone();
+            let (mut secret, mut id) = (request.secret, bundle);
+            for (option, value) in &options {
+                match *option {
+                    "secret" => secret = half_hash(value),
+                    "session" => id = session(value)?,
+                    option => state_fact(&mut facts, option, value)?,
+                }
+            }
+            match self.server.resume(id, &secret, &facts, connection) {
+                Ok(lost) => {
+                    is_back = true;
+                    answer.push(format!("resumed: {}", self.content(id)));
+                    if lost.is_some() {
+                        answer.push("  its old connection is told: resumed_elsewhere".into());
+                    }
+                }
+                Err(denial) => answer.extend(denied(&denial)),
+            }
+        }
+        // Whoever is refused, as somebody else or not, leaves the old connection as it is.
+        let client = self.client(who)?;
+        let unneeded = if is_back {
+            client.is_silent = false;
+            client.connection.replace(connection)
+        } else {
+            Some(connection)
+        };
+        if let Some(unneeded) = unneeded {
+            self.server.disconnect(unneeded);
+        }
+        Ok(answer)
+    }
+
+    fn wait(&mut self, time: &str) -> Answer {
+        let (number, unit) = time.split_at(time.len() - 1);
+        let number: u64 = number.parse().map_err(|_| "a time is written 90s, 5m or 1h")?;
+        let ms = match unit {
+            "s" => number * 1_000,
+            "m" => number * 60_000,
+            "h" => number * 3_600_000,
+            _ => return Err("a time is written 90s, 5m or 1h".into()),
+        };
+        let beating: Vec<ConnectionId> =
+            self.clients.values().filter(|c| !c.is_silent).filter_map(|c| c.connection).collect();
+        let from = self.server.now.tick;
+        let ended = self.server.pass(ms, &|id| beating.contains(&id));
+        let line = |(tick, id)| {
+            format!(
+                "after {} s: session {id} ({}) ends, its lease is over",
+                (tick - from) / 1000,
+                self.labels[&id]
+            )
+        };
+        Ok(ended.into_iter().map(line).collect())
+    }
+
+    fn release(&mut self, id: &str, rest: &[&str]) -> Answer {
+        let id = session(id)?;
+        let (mut by, mut reason) = ("root", String::new());
+        for (option, value) in options(rest)? {
+            match option {
+                "by" => by = value,
+                "reason" => reason = value.replace('_', " "),
+                _ => return Err(format!("{option}= is not known")),
+            }
+        }
+        Ok(match self.server.release(id, by, &reason) {
+            Ok(()) => vec![format!("session {id} ({}) is removed", self.labels[&id])],
+            Err(denial) => denied(&denial),
+        })
+    }
+
+    fn explain(&self, feature: &str) -> Answer {
+        let (_, found) = self.server.ledger.catalog().find(feature);
+        let day = self.server.now.day;
+        let mut answer = Vec::new();
+        for licenses in found {
+            let today = evaluate(licenses, day);
+            let of = if found.len() > 1 { format!(" of {}", licenses.vendor) } else { String::new() };
+            let parts = sum(&licenses.licenses, &today);
+            answer.push(format!("{}{of} on {day}: {parts}{}", licenses.feature, today.total));
+            for (at, license) in licenses.licenses.iter().enumerate() {
+                let why = explain(licenses, &today, at).map_or_else(String::new, |why| format!(": {why}"));
+                answer.push(format!("  {}: {}{why}", described(license), standing(today.standings[at])));
+            }
+            for next in forecast(licenses, day, 10) {
+                let changes = next
+                    .changed
+                    .iter()
+                    .map(|(at, s)| format!("{} is {}", title(&licenses.licenses[*at]), standing(*s)));
+                let changes = changes.collect::<Vec<_>>().join("; ");
+                answer.push(format!("from {}: {}; {changes}", next.day, next.total));
+            }
+        }
+        if answer.is_empty() { Err(format!("no license of {feature}")) } else { Ok(answer) }
+    }
+
+    fn warnings(&self, feature: &str) -> Answer {
+        let (_, found) = self.server.ledger.catalog().find(feature);
+        let lines = found.iter().flat_map(|f| {
+            lower_successors(f, self.server.now.day).into_iter().map(|w| {
+                let (older, successor) = (title(&f.licenses[w.older]), title(&f.licenses[w.successor]));
+                format!(
+                    "on {} {successor} gives {}, {older} would still give {}",
+                    w.day, w.total, w.total_without
+                )
+            })
+        });
+        Ok(lines.collect())
+    }
+
+    fn status(&self, feature: &str) -> String {
+        let (vendor, feature) = feature.split_once('/').unwrap_or(("ACME", feature));
+        match self.server.numbers(vendor, feature) {
+            Some(n) => format!("{feature}: {}", numbers(&n)),
+            None => format!("{feature}: no pool"),
+        }
+    }
+
+    fn sessions(&self) -> Vec<String> {
+        let page = self.server.ledger.sessions_page(None, usize::MAX);
+        let line = |s: &seats::ledger::SessionView| {
+            let presence = match s.presence {
+                seats::ledger::Presentation::Active => "active".to_string(),
+                seats::ledger::Presentation::Suspect(tick) => {
+                    format!(
+                        "suspect, its lease ends in {} s",
+                        tick.saturating_sub(self.server.now.tick) / 1000
+                    )
+                }
+            };
+            format!(
+                "session {}: {} {} by {}@{}, {presence}",
+                s.session, s.feature, s.count, s.facts.user, s.facts.host
+            )
+        };
+        if page.is_empty() { vec!["no sessions".into()] } else { page.iter().map(line).collect() }
+    }
+
+    fn client(&mut self, who: &str) -> Result<&mut Client, String> {
+        self.clients.get_mut(who).ok_or_else(|| format!("nobody is called {who} yet"))
+    }
+
+    /// `cad 3, BETA/cam 1 version=4.1`: features and counts, then options.
+    fn request(&mut self, who: &str, rest: &[&str]) -> Result<Checkout, String> {
+        let split = rest.iter().position(|w| w.contains('=')).unwrap_or(rest.len());
+        let items = rest[..split].join(" ");
+        let item = |text: &str| {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let (feature, count) = match words[..] {
+                [feature] => (feature, 1),
+                [feature, count] => (feature, count.parse().map_err(|_| format!("{count} is no number"))?),
+                _ => return Err(format!("{text:?} is not a feature and a count")),
+            };
+            let (vendor, feature) = feature.split_once('/').map_or((None, feature), |(v, f)| (Some(v), f));
+            Ok(Item { vendor: vendor.map(Into::into), feature: feature.into(), count })
+        };
+        let items = items.split(',').filter(|i| !i.trim().is_empty()).map(item).collect::<Result<_, _>>()?;
+        let (user, host) =
+            who.split_once('@').map_or((who, format!("ws-{who}")), |(u, h)| (u, h.to_string()));
+        let mut stated = facts(user, &host);
+        for (option, value) in options(&rest[split..])? {
+            state_fact(&mut stated, option, value)?;
+        }
+        let key = self.next_key;
+        self.next_key += 1;
+        Ok(Checkout { items, facts: Arc::new(stated), ..driver::request(key, facts(user, &host), &[]) })
+    }
+}
+
+fn state_fact(facts: &mut Facts, option: &str, value: &str) -> Result<(), String> {
+    match option {
+        "version" => facts.release_version = Some(value.into()),
+        "released" => facts.release_date = Some(value.into()),
+        "line" => facts.line_date = Some(value.into()),
+        "platform" => facts.platform = value.into(),
+        "zone" => facts.offset_minutes = value.parse().map_err(|_| "zone= takes minutes east of GMT")?,
+        "address" => facts.address = Some(value.parse().map_err(|_| "address= takes an IP address")?),
+        "share" => facts.share = Some(value.into()),
+        "user" => facts.user = value.into(),
+        "host" => facts.host = value.into(),
+        "install" => facts.install_id = half_hash(&value),
+        _ => return Err(format!("{option}= is not known")),
+    }
+    Ok(())
+}
+
+/// `exclusive cad 10 sn=base end=2030-12-31`.
+fn license(line: &str, at: usize) -> Result<License, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [kind, feature, count, rest @ ..] = &words[..] else {
+        return Err("a license is a key type, a feature, a count, and settings".into());
+    };
+    let mut license = exclusive(feature, 1);
+    license.key_type = match *kind {
+        "exclusive" => KeyType::Exclusive,
+        "upgrade" => KeyType::Upgrade,
+        "additive" => KeyType::Additive,
+        _ => return Err(format!("{kind} is no key type")),
+    };
+    license.count = match *count {
+        "unlimited" => Some(Count::Unlimited),
+        "local" => None,
+        n => Some(Count::Limited(n.parse().map_err(|_| format!("{n} is no count"))?)),
+    };
+    license.place =
+        Place { file: "licenses.xml".into(), line: u32::try_from(at).unwrap_or(0) + 1, column: 1 };
+    for (option, value) in options(rest)? {
+        set(&mut license, option, value)?;
+    }
+    Ok(license)
+}
+
+fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
+    let day = || value.parse::<NaiveDate>().map(Some).map_err(|e| format!("{value}: {e}"));
+    match option {
+        "sn" => license.sn = Some(value.into()),
+        "vendor" => license.vendor = name(value),
+        "start" => license.start = day()?,
+        "end" => license.end = day()?,
+        "issued" => license.issued = day()?,
+        "version" => {
+            let (major, minor) = value.split_once('.').ok_or("a version is MAJOR.MINOR")?;
+            let number = |text: &str| text.parse().map_err(|_| "a version is MAJOR.MINOR");
+            license.version = Some(LicenseVersion { major: number(major)?, minor: number(minor)? });
+        }
+        "file" => license.place.file = value.into(),
+        "hal" => license.hal = value == "3",
+        "platforms" => license.platforms = value.split(',').map(Into::into).collect(),
+        "zones" => {
+            let mut zones = TimeZones(0);
+            for hour in value.split(',') {
+                let good = hour.parse().is_ok_and(|hour| zones.insert(hour));
+                good.then_some(()).ok_or_else(|| format!("{hour} is no hour from -12 to 13"))?;
+            }
+            license.time_zones = Some(zones);
+        }
+        "client" => {
+            let entry = |text: &str| {
+                let (kind, value) = text.split_once(':')?;
+                let kind = HostIdKind::ALL.into_iter().find(|k| k.as_str() == kind)?;
+                Some(HostIdEntry { kind, value: value.into() })
+            };
+            let block = value.split(',').map(entry).collect::<Option<Vec<_>>>();
+            license.client_host_ids.push(block.ok_or("client= takes KIND:VALUE,KIND:VALUE")?);
+        }
+        "rate" => license.match_rate = value.parse().map_err(|_| "rate= takes a percentage")?,
+        "key" => license.signed = Some(Signed { canonical: Box::default(), key: value.into() }),
+        "refused" => {
+            let reason = REASONS.into_iter().find(|r| r.as_str() == value);
+            license.refusal = refused(reason.ok_or_else(|| format!("{value} is no reason"))?);
+        }
+        _ => return Err(format!("{option}= is not known")),
+    }
+    Ok(())
+}
+
+/// What the reader of the files finds whatever the day, as far as the stories need it.
+const REASONS: [Reason; 6] = [
+    Reason::BadSignature,
+    Reason::HostMismatch,
+    Reason::SettingNotAllowed,
+    Reason::NotSupportedYet,
+    Reason::Unsigned,
+    Reason::BadValue,
+];
+
+fn options<'a>(words: &[&'a str]) -> Result<Vec<(&'a str, &'a str)>, String> {
+    words.iter().map(|w| w.split_once('=').ok_or_else(|| format!("{w} is not NAME=VALUE"))).collect()
+}
+
+fn session(text: &str) -> Result<SessionId, String> {
+    text.parse().map_err(|()| format!("{text} is no session's number"))
+}
+
+/// `cad 10 → 16: upgrade up1 active`, as the log has it (L22).
+fn changed(change: &PoolChange) -> String {
+    let told = if change.has_expired { "; its sessions are told `expired`" } else { "" };
+    format!("{} {} → {}: {}{told}", change.set.feature, change.before, change.set.total, change.why)
+}
+
+fn numbers(n: &Numbers) -> String {
+    let free = n.free().map_or_else(|| "unlimited".to_string(), |free| free.to_string());
+    let active = n.used - n.suspect;
+    format!(
+        "total {}, used {} (active {active}, suspect {}), free {free}, over {}",
+        n.total,
+        n.used,
+        n.suspect,
+        n.over()
+    )
+}
+
+fn denied(denial: &Denial) -> Vec<String> {
+    let mut lines = vec![format!("denied {}: {}", denial.code, denial.message)];
+    let Some(subject) = &denial.subject else { return lines };
+    if let Some(n) = &subject.numbers {
+        lines.push(format!("  {}", numbers(n)));
+    }
+    match subject.due {
+        Some(Due::Day(day)) => lines.push(format!("  the next seat is due on {day}")),
+        Some(Due::LeaseEnds(ms)) => lines.push(format!("  the next seat is due in {} s", ms / 1000)),
+        None => {}
+    }
+    if subject.recovering {
+        lines.push("  recovering from a restart".into());
+    }
+    for h in &subject.holders {
+        lines.push(format!("  held by {}@{}: {} (session {})", h.user, h.host, h.count, h.session));
+    }
+    lines
+}
+
+/// `10 + 6 = `, or nothing where there is nothing to add.
+fn sum(licenses: &[Arc<License>], today: &Evaluation) -> String {
+    let in_force = |at: &usize| today.standings[*at].reason.is_none();
+    let count = |at: usize| {
+        licenses[at].count.map_or(0, |c| match c {
+            Count::Limited(n) => n,
+            Count::Unlimited => 0,
+        })
+    };
+    let upgrades: Vec<String> = (0..licenses.len())
+        .filter(|at| in_force(at) && today.base != Some(*at))
+        .map(|at| format!(" + {}", count(at)))
+        .collect();
+    match today.base {
+        Some(base) if !upgrades.is_empty() => format!("{}{} = ", count(base), upgrades.concat()),
+        _ => String::new(),
+    }
+}
+
+fn standing(s: Standing) -> String {
+    match s.reason {
+        Some(reason) => format!("{}, {reason}", s.state.as_str()),
+        None => s.state.as_str().to_string(),
+    }
+}
+
+fn title(license: &License) -> String {
+    let kind = license.key_type.as_str().to_lowercase();
+    format!("{kind} {}", license.sn.as_deref().unwrap_or("without SN"))
+}
+
+fn described(license: &License) -> String {
+    let seats = match license.count {
+        Some(Count::Limited(n)) => format!(", {n} seats"),
+        Some(Count::Unlimited) => ", unlimited".to_string(),
+        None => String::new(),
+    };
+    let from = license.start.map_or_else(String::new, |d| format!(", from {d}"));
+    let until = license.end.map_or_else(String::new, |d| format!(", until {d}"));
+    let file = match &*license.place.file {
+        "licenses.xml" => String::new(),
+        file => format!(" ({file})"),
+    };
+    format!("{}{file}{seats}{from}{until}", title(license))
+}
