@@ -8,7 +8,7 @@ use driver::{LEASE_MS, Server, date, exclusive, facts, request, upgrade};
 use seats::change::SessionId;
 use seats::denial::{Code, Denial, Due};
 use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, Reason, TimeZones};
-use seats::request::{Checkout, Facts};
+use seats::request::{Checkout, Facts, StatedHostId};
 
 fn server(licenses: Vec<License>) -> Server {
     let mut server = Server::new(date("2030-01-01"), LEASE_MS);
@@ -218,7 +218,8 @@ fn client_host_ids_match_by_block_and_by_rate() {
         (100, vec![block(&[(IpAddress, "2001:db8::7")])], "eve", "ws8", "2001:db8:0::7", true),
         (100, vec![block(&[(Custom, "blue")])], "eve", "ws8", "10.9.9.9", true),
         (100, vec![block(&[(Custom, "Blue")])], "eve", "ws8", "10.9.9.9", false),
-        // No client states it.
+        (100, vec![block(&[(Ethernet, "00:11:22:33:44:AA")])], "ann", "ws7", "10.1.2.3", true),
+        // The client states another.
         (100, vec![block(&[(Ethernet, "00:11:22:33:44:55")])], "ann", "ws7", "10.1.2.3", false),
         // No block locks to nobody; an empty one, which the reader refuses, lets nobody in.
         (100, vec![], "eve", "ws8", "10.9.9.9", true),
@@ -228,7 +229,9 @@ fn client_host_ids_match_by_block_and_by_rate() {
         let license = License { match_rate: rate, client_host_ids: blocks.clone(), ..exclusive("cad", 1) };
         let mut server = server(vec![license]);
         let address = Some(address.parse().expect("an address"));
-        let stated = Facts { address, share: Some("blue".into()), ..facts(user, host) };
+        let state = |kind, value: &str| StatedHostId { kind, value: value.into() };
+        let host_ids = vec![state(Custom, "blue"), state(Ethernet, "00:11:22:33:44:aa")];
+        let stated = Facts { address, host_ids, ..facts(user, host) };
         let code = checkout(&mut server, 1, stated, &[("cad", 1)]).err().map(|denial| denial.code);
         let refused = (!expected).then_some(Code::ClientHostMismatch);
         assert_eq!(code, refused, "{rate} % of {blocks:?} for {user}@{host} {address:?}");
