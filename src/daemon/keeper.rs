@@ -27,6 +27,9 @@ use crate::report;
 use crate::server::Admin;
 use crate::server::reports::Facts;
 
+/// How many new problems of one load are logged each in a line of its own (S83).
+const PROBLEMS_TOLD_MAX: usize = 100;
+
 type Then = Box<dyn FnOnce(String) + Send>;
 
 enum Command {
@@ -152,8 +155,13 @@ impl Keeper {
     /// Remembers a set and says what is new about its problems.
     fn take_note(&mut self, set: LicenseSet, clock: &Clock) {
         let known: HashSet<String> = self.set.problems.iter().map(ToString::to_string).collect();
-        for problem in set.problems.iter().filter(|p| !known.contains(&p.to_string())) {
+        let mut new = set.problems.iter().filter(|p| !known.contains(&p.to_string()));
+        for problem in new.by_ref().take(PROBLEMS_TOLD_MAX) {
             warn!("{problem}");
+        }
+        let untold = new.count();
+        if untold > 0 {
+            warn!(problems = untold, "and more problems in license files; `seatkeeper status` shows them");
         }
         let mut problems: Vec<report::Problem> = set.problems.iter().map(shown).collect();
         let today = clock.now().today;

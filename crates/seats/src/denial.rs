@@ -152,6 +152,8 @@ pub struct Denial {
     pub message: String,
     /// What was asked for; `None` where the request was not about a feature.
     pub subject: Option<Subject>,
+    /// With [`Code::AlreadyRemoved`]: which session, and the tick it ended, as long as that is remembered (S23).
+    pub ended: Option<(SessionId, u64)>,
 }
 
 /// The feature a denial is about, and its numbers.
@@ -178,6 +180,6 @@ pub struct Subject {
 impl Denial {
     /// A denial that is not about seats.
     pub fn new(code: Code, message: impl Into<String>) -> Denial {
-        Denial { code, message: message.into(), subject: None }
+        Denial { code, message: message.into(), subject: None, ended: None }
     }
 }

@@ -458,7 +458,8 @@ impl Ledger {
             }
             None => format!("session {id} is gone"),
         };
-        Box::new(Denial::new(Code::AlreadyRemoved, text))
+        let ended = self.state.gone(id).map(|gone| (id, gone.at));
+        Box::new(Denial { ended, ..Denial::new(Code::AlreadyRemoved, text) })
     }
 }
 
