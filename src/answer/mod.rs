@@ -97,7 +97,7 @@ pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadF
     let key = checkout_key(&peer.install_id, &request_key);
     let checkout = common(key, secret_hash(&secret), items, facts, share, peer)?;
     not_served_yet(reservation_token.as_deref(), wait_seconds)?;
-    Ok(Request::Checkout(checkout))
+    Ok(Request::Checkout(Box::new(checkout)))
 }
 
 /// As [`checkout`], for a request that takes nothing.
@@ -107,7 +107,7 @@ pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadF
 pub fn try_out(message: request::Try, peer: &Peer) -> Result<Request, BadField> {
     let request::Try { items, facts, share, reservation_token, wait_seconds, .. } = message;
     not_served_yet(reservation_token.as_deref(), wait_seconds)?;
-    Ok(Request::Try(common([0; 16], [0; 16], items, facts, share, peer)?))
+    Ok(Request::Try(Box::new(common([0; 16], [0; 16], items, facts, share, peer)?)))
 }
 
 fn common(
@@ -180,7 +180,7 @@ fn facts(facts: request::Facts, share: Option<String>, peer: &Peer) -> Result<Fa
 /// A field is out of bounds.
 pub fn resume(message: request::Resume, peer: &Peer) -> Result<Request, BadField> {
     let facts = facts(message.facts, None, peer)?;
-    Ok(Request::Resume(SessionId(message.bundle), secret_hash(&message.secret), facts))
+    Ok(Request::Resume(SessionId(message.bundle), secret_hash(&message.secret), Box::new(facts)))
 }
 
 /// Turns a checkin of the wire into one of the ledger; a count of 0 is all.

@@ -130,7 +130,7 @@ impl<D: Disk> Engine<D> {
         }
         self.end_leases(now, reading)?;
         self.sweep(now)?;
-        self.tell_expired(now);
+        self.tell_expired();
         self.release()?;
         self.journal.check_path(tick)?;
         if let Some(Err(error)) = self.compactor.poll(&mut self.journal) {
@@ -384,7 +384,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// L39: the sessions of a pool whose license has ended are told; they keep their seats.
-    fn tell_expired(&mut self, _now: Now) {
+    fn tell_expired(&mut self) {
         let mut left = SESSIONS_A_STEP;
         while let Some((pool, after, end)) = self.expired.pop_front() {
             let Some(feature) = self.ledger.state().pool(pool).map(|p| p.feature.clone()) else { continue };

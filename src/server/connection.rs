@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tracing::debug;
 use wire::frame::{self, HELLO_FRAME_BYTES_MAX, Kind};
-use wire::message::{MAGIC, Message, Request as Message_, pick_version};
+use wire::message::{MAGIC, Message, Request as Incoming, pick_version};
 use wire::{answer as told, request as asked};
 
 use super::outbox::ConnectionOutbox;
@@ -75,7 +75,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
         Err(_) | Ok(None) => return,
         Ok(Some(first)) => first,
     };
-    match greet(first, &origin, &server) {
+    match greet(first, &origin) {
         Err(refusal) => last_words(&mut writer, refusal).await,
         Ok((peer, call)) => {
             frames.decoder_mut().set_max_frame_length(server.limits.frame_bytes as usize);
@@ -133,15 +133,15 @@ fn fault_json(fault: &str) -> String {
 }
 
 /// The first frame: who is there, and the call number of its hello; or the refusal that ends the connection.
-fn greet(first: io::Result<BytesMut>, origin: &Origin, server: &Server) -> Result<(Peer, u32), Refusal> {
+fn greet(first: io::Result<BytesMut>, origin: &Origin) -> Result<(Peer, u32), Refusal> {
     let payload = first.map_err(|error| bad_length(&error))?;
     let (head, body) =
         frame::split(&payload).map_err(|e| refuse(0, Code::BadRequest, e.to_string(), e.as_str()))?;
     if head.number != asked::Hello::NUMBER || head.call == 0 {
         return Err(refuse(head.call, Code::BadRequest, "a connection begins with a hello", ""));
     }
-    let hello = match Message_::decode(head.number, body) {
-        Ok(Message_::Hello(hello)) => hello,
+    let hello = match Incoming::decode(head.number, body) {
+        Ok(Incoming::Hello(hello)) => hello,
         Ok(_) => return Err(refuse(head.call, Code::BadRequest, "a connection begins with a hello", "")),
         Err(e) => return Err(refuse(head.call, Code::BadRequest, e.to_string(), e.as_str())),
     };
@@ -159,7 +159,6 @@ fn greet(first: io::Result<BytesMut>, origin: &Origin, server: &Server) -> Resul
         return Err(refuse(head.call, code, text, ""));
     }
     debug!(program = hello.program, version = hello.program_version, address = ?origin.address, "hello");
-    let _ = server;
     let (address, admin, sees_all) = (origin.address, origin.admin.clone(), origin.sees_all);
     Ok((Peer { address, admin, sees_all, install_id: hello.install_id }, head.call))
 }
@@ -362,7 +361,7 @@ impl Connection {
             self.outbox.add(refuse(call, Code::NotPermitted, text, ""));
             return Next::GoOn;
         }
-        match Message_::decode(head.number, body) {
+        match Incoming::decode(head.number, body) {
             Err(error) => {
                 self.outbox.add(refuse(call, Code::BadRequest, error.to_string(), error.as_str()));
                 Next::GoOn
@@ -371,26 +370,26 @@ impl Connection {
         }
     }
 
-    async fn request(&mut self, call: u32, message: Message_) -> Next {
+    async fn request(&mut self, call: u32, message: Incoming) -> Next {
         let peer = self.outbox.peer();
         let request = match message {
-            Message_::Hello(_) => {
+            Incoming::Hello(_) => {
                 self.outbox.add(refuse(call, Code::BadRequest, "the hello was said already", ""));
                 return Next::GoOn;
             }
-            Message_::Heartbeat(_) => {
+            Incoming::Heartbeat(_) => {
                 let sessions = self.outbox.sessions();
                 self.outbox.add(|buffer| {
                     answer::put(buffer, call, &told::Heartbeat { sessions, extras: Vec::new() })
                 });
                 return Next::GoOn;
             }
-            Message_::Goodbye(_) => return self.goodbye(call).await,
-            Message_::Report(report) => {
+            Incoming::Goodbye(_) => return self.goodbye(call).await,
+            Incoming::Report(report) => {
                 self.report(call, report);
                 return Next::GoOn;
             }
-            Message_::Reload(_) => {
+            Incoming::Reload(_) => {
                 let (outbox, by) = (self.outbox.clone(), peer.admin.clone().unwrap_or_default());
                 self.server.admin.reload(
                     &by,
@@ -402,23 +401,23 @@ impl Connection {
                 );
                 return Next::GoOn;
             }
-            Message_::Shutdown(_) => {
+            Incoming::Shutdown(_) => {
                 self.outbox.add(|buffer| answer::put(buffer, call, &told::Shutdown::default()));
                 self.server.admin.shut_down(&peer.admin.clone().unwrap_or_default());
                 return Next::GoOn;
             }
-            Message_::HostIds(message) => {
+            Incoming::HostIds(message) => {
                 let json = self.server.admin.host_ids(message.explain.as_deref());
                 self.outbox
                     .add(|buffer| answer::put(buffer, call, &told::HostIds { json, extras: Vec::new() }));
                 return Next::GoOn;
             }
-            Message_::Checkout(message) => answer::checkout(message, peer),
-            Message_::Try(message) => answer::try_out(message, peer),
-            Message_::Resume(message) => answer::resume(message, peer),
-            Message_::Checkin(message) => Ok(answer::checkin(&message)),
-            Message_::Watch(message) => Ok(Request::Watch(message.totals)),
-            Message_::Release(message) => {
+            Incoming::Checkout(message) => answer::checkout(message, peer),
+            Incoming::Try(message) => answer::try_out(message, peer),
+            Incoming::Resume(message) => answer::resume(message, peer),
+            Incoming::Checkin(message) => Ok(answer::checkin(&message)),
+            Incoming::Watch(message) => Ok(Request::Watch(message.totals)),
+            Incoming::Release(message) => {
                 let by = peer.admin.clone().unwrap_or_default();
                 answer::release(message, &by)
             }

@@ -644,6 +644,10 @@ class Connection:
                 raise TimedOut(f"no answer to call {call} in time")
         return self._answers.pop(call)
 
+    def has_answer(self, call):
+        """Whether the answer to a call has come and waits to be fetched."""
+        return call in self._answers
+
     def request(self, name, timeout=None, **fields):
         """Sends a request by its name and waits for the answer's fields."""
         if name not in REQUESTS:
