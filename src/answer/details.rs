@@ -10,9 +10,14 @@ use crate::report;
 /// The JSON text of a denial's details; empty where there is nothing to add.
 /// `sees_all`: the reader may see users, hosts and files.
 pub fn denial_details(denial: &Denial, sees_all: bool, context: &Context) -> String {
-    match &denial.subject {
-        Some(subject) => to_json(&details(subject, sees_all, context)),
-        None => String::new(),
+    match (&denial.subject, denial.ended) {
+        (Some(subject), _) => to_json(&details(subject, sees_all, context)),
+        (None, Some(session)) => to_json(&report::Denial {
+            session: Some(session.to_string()),
+            ended_at: denial.ended_unix_ms.map(rfc3339),
+            ..Default::default()
+        }),
+        (None, None) => String::new(),
     }
 }
 

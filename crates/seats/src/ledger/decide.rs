@@ -454,7 +454,10 @@ impl Ledger {
             }
             None => format!("session {id} is gone"),
         };
-        Box::new(Denial::new(Code::AlreadyRemoved, text))
+        let mut denial = Denial::new(Code::AlreadyRemoved, text);
+        denial.ended = Some(id);
+        denial.ended_unix_ms = self.state.gone(id).and_then(|gone| self.state.unix_ms_of(gone.at));
+        Box::new(denial)
     }
 }
 
