@@ -3,36 +3,30 @@
 use seats::denial::{Denial, Due, Numbers, Subject};
 use seats::license::Name;
 
-use super::Context;
 use crate::clock::rfc3339;
 use crate::report;
 
 /// The JSON text of a denial's details; empty where there is nothing to add.
 /// `sees_all`: the reader may see users, hosts and files.
-pub fn denial_details(denial: &Denial, sees_all: bool, context: &Context) -> String {
+pub fn denial_details(denial: &Denial, sees_all: bool) -> String {
     match (&denial.subject, denial.ended) {
-        (Some(subject), _) => to_json(&details(subject, sees_all, context)),
-        (None, Some((session, at))) => {
-            let session = Some(session.to_string());
-            to_json(&report::Denial { session, ended_at: instant_of(at, context), ..Default::default() })
-        }
+        (Some(subject), _) => to_json(&details(subject, sees_all)),
+        (None, Some(session)) => to_json(&report::Denial {
+            session: Some(session.to_string()),
+            ended_at: denial.ended_unix_ms.map(rfc3339),
+            ..Default::default()
+        }),
         (None, None) => String::new(),
     }
 }
 
-/// The instant of a tick, by its distance from now: both run alike while the server does.
-fn instant_of(tick: u64, context: &Context) -> Option<report::Instant> {
-    let ago = i64::try_from(context.clock.tick().0.checked_sub(tick)?).ok()?;
-    context.clock.unix_ms().checked_sub(ago).map(rfc3339)
-}
-
-fn details(subject: &Subject, sees_all: bool, context: &Context) -> report::Denial {
+fn details(subject: &Subject, sees_all: bool) -> report::Denial {
     let holder = |h: &seats::denial::Holder| report::Holder {
         session: h.session.to_string(),
         user: h.user.to_string(),
         host: h.host.to_string(),
         count: h.count,
-        since: instant_of(h.since, context),
+        since: h.since_unix_ms.map(rfc3339),
     };
     report::Denial {
         feature: Some(subject.feature.to_string()),

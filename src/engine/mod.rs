@@ -494,27 +494,28 @@ impl<D: Disk> Engine<D> {
     /// One write, one sync, and then everything that waited for it leaves (S60).
     fn release(&mut self) -> Result<(), JournalError> {
         self.journal.commit()?;
+        let presence = self.ledger.presence();
         let mut touched: Vec<Arc<dyn Outbox>> = Vec::new();
-        let mut touch = |outbox: Arc<dyn Outbox>| {
+        let mut touch = |outbox: &Arc<dyn Outbox>| {
             if touched.last().is_none_or(|last| last.id() != outbox.id()) {
-                touched.push(outbox);
+                outbox.holds(presence.sessions_on(outbox.id()));
+                touched.push(outbox.clone());
             }
         };
         for output in self.outputs.drain(..) {
             match output {
                 Output::Answer(outbox, call, answer) => {
+                    touch(&outbox);
                     outbox.answer(call, &answer);
-                    touch(outbox);
                 }
                 Output::Event(outbox, event) => {
+                    touch(&outbox);
                     outbox.event(&event);
-                    touch(outbox);
                 }
                 Output::Call(call) => call(),
             }
         }
-        let presence = self.ledger.presence();
-        touched.iter().for_each(|outbox| outbox.flush(presence.sessions_on(outbox.id())));
+        touched.iter().for_each(|outbox| outbox.flush());
         Ok(())
     }
 }

@@ -331,7 +331,8 @@ impl Ledger {
         let holder = |id: SessionId| {
             let ((_, bundle), session) = self.state.session(id)?;
             let (user, host) = (bundle.facts.user.clone(), bundle.facts.host.clone());
-            Some(Holder { session: id, user, host, count: session.count, since: bundle.since })
+            let since_unix_ms = self.state.unix_ms_of(bundle.since);
+            Some(Holder { session: id, user, host, count: session.count, since_unix_ms })
         };
         self.state.sessions_of(pool).take(HOLDERS_MAX).filter_map(holder).collect()
     }
@@ -458,8 +459,10 @@ impl Ledger {
             }
             None => format!("session {id} is gone"),
         };
-        let ended = self.state.gone(id).map(|gone| (id, gone.at));
-        Box::new(Denial { ended, ..Denial::new(Code::AlreadyRemoved, text) })
+        let mut denial = Denial::new(Code::AlreadyRemoved, text);
+        denial.ended = Some(id);
+        denial.ended_unix_ms = self.state.gone(id).and_then(|gone| self.state.unix_ms_of(gone.at));
+        Box::new(denial)
     }
 }
 
