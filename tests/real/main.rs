@@ -7,4 +7,6 @@ mod common;
 #[path = "../common/real/mod.rs"]
 mod real;
 
+mod crash;
+mod load;
 mod midnight;
