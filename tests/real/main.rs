@@ -8,5 +8,6 @@ mod common;
 mod real;
 
 mod crash;
+mod hostile;
 mod load;
 mod midnight;
