@@ -298,7 +298,7 @@ fn a_mistake_is_told_with_file_line_and_column() {
         ),
         (
             "[limits]\nframe_bytes = -1\n",
-            "seatkeeper.toml:5:15: frame_bytes = -1 is out of range: allowed is 4096 to 1048576",
+            "seatkeeper.toml:5:15: frame_bytes = -1 is out of range: allowed is 4096 to 65536",
         ),
         (
             "[limits]\nconections = 3\n",

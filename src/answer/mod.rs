@@ -10,10 +10,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use seats::change::SessionId;
-use seats::denial::{Code, Denial};
+pub use seats::denial::Code;
+use seats::denial::Denial;
 use seats::ledger::{GrantView, SessionGrant};
-use seats::license::HostIdKind;
-use seats::request::{Checkout, Facts, Item, StatedHostId, TEXT_BYTES_MAX};
+use seats::license::{Count, HostIdKind};
+use seats::request::{Checkout, Facts, ITEMS_MAX, Item, StatedHostId, TEXT_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use wire::message::HOST_IDS_MAX;
 use wire::{answer, event, frame, request};
@@ -53,7 +54,7 @@ pub struct Context {
 /// A field of a request that is out of bounds: its name, and what is allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadField {
-    /// As docs/PROTOCOL.md calls it.
+    /// As docs/PROTOCOL.md calls it, the parts it is in before it: `facts.user`.
     pub field: &'static str,
     /// One sentence.
     pub message: String,
@@ -118,6 +119,16 @@ fn common(
     share: Option<String>,
     peer: &Peer,
 ) -> Result<Checkout, BadField> {
+    if items.is_empty() || items.len() > ITEMS_MAX {
+        return Err(bad("items", format!("a checkout names 1 to {ITEMS_MAX} features, not {}", items.len())));
+    }
+    for item in &items {
+        check_text("items.vendor", item.vendor.as_deref().unwrap_or(""))?;
+        check_text("items.feature", &item.feature)?;
+        if item.count == 0 || item.count > Count::MAX {
+            return Err(bad("items.count", format!("{} seats are not 1 to {}", item.count, Count::MAX)));
+        }
+    }
     let pid = facts.pid;
     let facts = Arc::new(self::facts(facts, share, peer)?);
     let item = |i: request::Item| Item {
@@ -125,14 +136,34 @@ fn common(
         feature: i.feature.into_boxed_str(),
         count: i.count,
     };
-    let checkout = Checkout { key, secret, items: items.into_iter().map(item).collect(), facts, pid };
-    checkout.check_form().map_err(|message| bad("items", message))?;
-    Ok(checkout)
+    Ok(Checkout { key, secret, items: items.into_iter().map(item).collect(), facts, pid })
+}
+
+/// A text of a request: at most 256 bytes, no control characters (S1). `field` as docs/PROTOCOL.md names it, with
+/// the names of the parts it is in before it.
+///
+/// # Errors
+/// It is too long, or holds a control character.
+pub fn check_text(field: &'static str, text: &str) -> Result<(), BadField> {
+    if text.len() > TEXT_BYTES_MAX {
+        let length = text.len();
+        return Err(bad(field, format!("{field} has {length} bytes, at most {TEXT_BYTES_MAX} are allowed")));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(bad(field, format!("{field} holds the control character U+{:04X}", c as u32))),
+        None => Ok(()),
+    }
+}
+
+/// The details of a refusal because of one field.
+pub fn field_details(field: &str) -> String {
+    serde_json::json!({ "fault": "field", "field": field }).to_string()
 }
 
 /// Fields that later versions act on: refused rather than ignored.
 fn not_served_yet(token: Option<&str>, wait_seconds: Option<u32>) -> Result<(), BadField> {
-    if token.is_some() {
+    if let Some(token) = token {
+        check_text("reservation_token", token)?;
         return Err(bad("reservation_token", "this server has no bookings yet: leave the token out"));
     }
     if wait_seconds.unwrap_or(0) > 0 {
@@ -142,19 +173,35 @@ fn not_served_yet(token: Option<&str>, wait_seconds: Option<u32>) -> Result<(), 
 }
 
 fn facts(facts: request::Facts, share: Option<String>, peer: &Peer) -> Result<Facts, BadField> {
+    let texts = [
+        ("facts.user", Some(&facts.user)),
+        ("facts.host", Some(&facts.host)),
+        ("facts.platform", Some(&facts.platform)),
+        ("facts.display", facts.display.as_ref()),
+        ("facts.project", facts.project.as_ref()),
+        ("facts.release_version", facts.release_version.as_ref()),
+        ("facts.release_date", facts.release_date.as_ref()),
+        ("facts.line_date", facts.line_date.as_ref()),
+        ("share", share.as_ref()),
+    ];
+    texts.iter().try_for_each(|(field, text)| check_text(field, text.map_or("", String::as_str)))?;
     if !(-OFFSET_MINUTES_MAX..=OFFSET_MINUTES_MAX).contains(&facts.offset_minutes) {
         let text = format!("{} minutes from GMT is not within a day", facts.offset_minutes);
-        return Err(bad("offset_minutes", text));
+        return Err(bad("facts.offset_minutes", text));
     }
     if facts.host_ids.len() > HOST_IDS_MAX {
-        return Err(bad("host_ids", format!("at most {HOST_IDS_MAX} host ids are taken")));
+        return Err(bad("facts.host_ids", format!("at most {HOST_IDS_MAX} host ids are taken")));
+    }
+    for id in &facts.host_ids {
+        check_text("facts.host_ids.kind", &id.kind)?;
+        check_text("facts.host_ids.value", &id.value)?;
     }
     let stated = |id: request::HostId| {
         let kind = HostIdKind::ALL.into_iter().find(|k| k.as_str() == id.kind)?;
         Some(StatedHostId { kind, value: id.value.into_boxed_str() })
     };
     let optional = |text: Option<String>| text.map(String::into_boxed_str);
-    let facts = Facts {
+    Ok(Facts {
         install_id: peer.install_id,
         user: facts.user.into_boxed_str(),
         host: facts.host.into_boxed_str(),
@@ -169,9 +216,7 @@ fn facts(facts: request::Facts, share: Option<String>, peer: &Peer) -> Result<Fa
         line_date: optional(facts.line_date),
         // A kind this server does not know can match no license: it is left out.
         host_ids: facts.host_ids.into_iter().filter_map(stated).collect(),
-    };
-    facts.check_form().map_err(|message| bad("facts", message))?;
-    Ok(facts)
+    })
 }
 
 /// Turns a resume of the wire into one of the ledger.
@@ -196,12 +241,7 @@ pub fn release(message: request::Release, by: &str) -> Result<Request, BadField>
     if message.bar_seconds.unwrap_or(0) > 0 {
         return Err(bad("bar_seconds", "this server cannot bar a user yet: release without it"));
     }
-    if message.reason.len() > TEXT_BYTES_MAX || message.reason.chars().any(char::is_control) {
-        return Err(bad(
-            "reason",
-            format!("a reason has at most {TEXT_BYTES_MAX} bytes and no control characters"),
-        ));
-    }
+    check_text("reason", &message.reason)?;
     Ok(Request::Release(SessionId(message.session), by.to_owned(), message.reason))
 }
 
@@ -246,12 +286,12 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() })
         }
         Answer::Watching => put(buffer, call, &answer::Watch::default()),
-        Answer::Denied(denial) => append_denial(buffer, call, denial, peer, context),
+        Answer::Denied(denial) => append_denial(buffer, call, denial, peer),
     }
 }
 
-fn append_denial(buffer: &mut Vec<u8>, call: u32, denial: &Denial, peer: &Peer, context: &Context) {
-    let details = denial_details(denial, peer.sees_all, context);
+fn append_denial(buffer: &mut Vec<u8>, call: u32, denial: &Denial, peer: &Peer) {
+    let details = denial_details(denial, peer.sees_all);
     append_refusal(buffer, call, denial.code, &denial.message, details);
 }
 

@@ -52,7 +52,7 @@ pub const QUEUE_LENGTH: Bounds<u32> =
 /// The largest frame taken from a client, in bytes. The default is what docs/PROTOCOL.md promises clients; less may
 /// refuse a legitimate checkout of many features.
 pub const FRAME_BYTES: Bounds<u32> =
-    Bounds { key: "frame_bytes", default: 65_536, least: 4_096, most: 1_048_576 };
+    Bounds { key: "frame_bytes", default: 65_536, least: 4_096, most: 65_536 };
 
 /// Answers and events a slow reader may leave unread, in bytes, before its connection is closed. At least one frame
 /// of the largest size, 1 MiB, must fit twice.

@@ -28,6 +28,9 @@ use crate::report;
 use crate::server::Admin;
 use crate::server::reports::Facts;
 
+/// How many new problems of one load are logged each in a line of its own (S83).
+const PROBLEMS_TOLD_MAX: usize = 100;
+
 type Then = Box<dyn FnOnce(String) + Send>;
 
 enum Command {
@@ -155,8 +158,13 @@ impl Keeper {
     /// Remembers a set and says what is new about its problems.
     fn take_note(&mut self, set: LicenseSet, today: NaiveDate) {
         let known: HashSet<String> = self.set.problems.iter().map(ToString::to_string).collect();
-        for problem in set.problems.iter().filter(|p| !known.contains(&p.to_string())) {
+        let mut new = set.problems.iter().filter(|p| !known.contains(&p.to_string()));
+        for problem in new.by_ref().take(PROBLEMS_TOLD_MAX) {
             warn!("{problem}");
+        }
+        let untold = new.count();
+        if untold > 0 {
+            warn!(problems = untold, "and more problems in license files; `seatkeeper status` shows them");
         }
         let mut problems: Vec<report::Problem> = set.problems.iter().map(shown).collect();
         for feature in self.catalog.features() {
@@ -323,30 +331,26 @@ impl Admin for Administration {
             facts.facts.iter().map(|f| entry(f.kind.as_str(), Some(f.value.clone()), None)).collect();
         host_ids
             .extend(facts.unreadable.iter().map(|u| entry(u.kind.as_str(), None, Some(u.message.clone()))));
-        let licenses = explain.and_then(Name::new).map(|feature| {
-            loader
-                .explain_host_ids(&feature)
-                .into_iter()
-                .map(|(place, found)| host_match(&place, &found))
-                .collect()
-        });
+        let licenses = explain
+            .and_then(Name::new)
+            .map(|feature| loader.explain_host_ids(&feature).iter().map(host_match).collect());
         let answer = report::HostIds { schema: report::SCHEMA, host_ids, licenses };
         serde_json::to_string(&answer).unwrap_or_default()
     }
 }
 
-fn host_match(place: &seats::license::Place, found: &crate::hostid::HostMatch) -> report::HostMatch {
+fn host_match(license: &crate::licenses::HostExplanation) -> report::HostMatch {
     let entry = |e: &crate::hostid::EntryMatch| report::HostEntry {
         kind: e.entry.kind.as_str().into(),
         value: e.entry.value.clone(),
         matches: e.matched,
     };
     report::HostMatch {
-        sn: None,
-        file: Some(place.file.to_string()),
-        line: Some(place.line),
-        matches: found.matched,
-        match_rate: 100,
-        blocks: found.blocks.iter().map(|b| b.entries.iter().map(entry).collect()).collect(),
+        sn: license.sn.as_ref().map(|sn| sn.to_string()),
+        file: Some(license.place.file.to_string()),
+        line: Some(license.place.line),
+        matches: license.found.matched,
+        match_rate: license.match_rate.into(),
+        blocks: license.found.blocks.iter().map(|b| b.entries.iter().map(entry).collect()).collect(),
     }
 }

@@ -7,7 +7,8 @@ use seats::catalog::Catalog;
 use seats::change::{BundleId, SessionId, Tick};
 use seats::denial::{Denial, Numbers};
 use seats::evaluate::Total;
-use seats::ledger::{ConnectionId, GrantView, SessionView};
+pub use seats::ledger::ConnectionId;
+use seats::ledger::{GrantView, SessionView};
 use seats::license::Name;
 use seats::request::{Checkout, Facts};
 
@@ -24,9 +25,11 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     fn answer(&self, call: u32, answer: &Answer);
     /// Adds an event.
     fn event(&self, event: &Event);
-    /// Outputs were added: wake whoever writes them. Called once for each batch, with the number of sessions
-    /// the connection holds after it.
-    fn flush(&self, sessions: u32);
+    /// The number of sessions the connection holds after this batch. Called before the batch's first output for it
+    /// is added: whoever has read an answer must not be told a count from before it.
+    fn holds(&self, sessions: u32);
+    /// Outputs were added: wake whoever writes them. Called once for each batch.
+    fn flush(&self);
 }
 
 /// A callback for one result that leaves the engine after the sync.

@@ -36,6 +36,8 @@ const SWEEP_FEATURES: usize = 1_000;
 const SESSIONS_A_STEP: usize = 1_000;
 /// A batch is written when it holds so many bytes, though asks are left: far below what the journal takes.
 const BATCH_BYTES: usize = 4 << 20;
+/// How many changed totals of one reload or midnight are logged each in a line of its own.
+const CHANGES_TOLD_MAX: usize = 100;
 /// How far the wall clock may stray from the ticks before another reading of it is journaled.
 const DRIFT_MS: i64 = 1_000;
 
@@ -58,6 +60,8 @@ pub struct Engine<D: Disk> {
     day: NaiveDate,
     last_mark: Option<ClockRead>,
     sessions_max: usize,
+    /// Changed totals since every pool was up to date.
+    changes_told: usize,
 }
 
 enum Output {
@@ -95,6 +99,7 @@ impl<D: Disk> Engine<D> {
             day,
             last_mark: None,
             sessions_max: sessions_max as usize,
+            changes_told: 0,
         }
     }
 
@@ -358,7 +363,10 @@ impl<D: Disk> Engine<D> {
     /// Journals a total, and tells those who want to know (L22).
     fn pool_changed(&mut self, change: PoolChange, now: Now) -> Result<(), JournalError> {
         let PoolChange { set, before, why, has_expired } = change;
-        if before == set.total {
+        self.changes_told += 1;
+        if self.changes_told > CHANGES_TOLD_MAX {
+            // A reload of a hundred thousand features is one line more, not a hundred thousand (S83).
+        } else if before == set.total {
             info!(feature = %set.feature, vendor = %set.vendor, total = %before, "licenses changed: {why}");
         } else {
             info!(feature = %set.feature, vendor = %set.vendor, "{} {before} → {}: {why}", set.feature, set.total);
@@ -439,6 +447,10 @@ impl<D: Disk> Engine<D> {
             }
         }
         if self.ledger.is_complete() {
+            let untold = std::mem::take(&mut self.changes_told).saturating_sub(CHANGES_TOLD_MAX);
+            if untold > 0 {
+                info!(features = untold, "and more features changed; `seatkeeper features` shows them");
+            }
             for then in self.catalog_taken.drain(..) {
                 self.outputs.push(Output::Call(Box::new(move || then(()))));
             }
@@ -482,27 +494,28 @@ impl<D: Disk> Engine<D> {
     /// One write, one sync, and then everything that waited for it leaves (S60).
     fn release(&mut self) -> Result<(), JournalError> {
         self.journal.commit()?;
+        let presence = self.ledger.presence();
         let mut touched: Vec<Arc<dyn Outbox>> = Vec::new();
-        let mut touch = |outbox: Arc<dyn Outbox>| {
+        let mut touch = |outbox: &Arc<dyn Outbox>| {
             if touched.last().is_none_or(|last| last.id() != outbox.id()) {
-                touched.push(outbox);
+                outbox.holds(presence.sessions_on(outbox.id()));
+                touched.push(outbox.clone());
             }
         };
         for output in self.outputs.drain(..) {
             match output {
                 Output::Answer(outbox, call, answer) => {
+                    touch(&outbox);
                     outbox.answer(call, &answer);
-                    touch(outbox);
                 }
                 Output::Event(outbox, event) => {
+                    touch(&outbox);
                     outbox.event(&event);
-                    touch(outbox);
                 }
                 Output::Call(call) => call(),
             }
         }
-        let presence = self.ledger.presence();
-        touched.iter().for_each(|outbox| outbox.flush(presence.sessions_on(outbox.id())));
+        touched.iter().for_each(|outbox| outbox.flush());
         Ok(())
     }
 }

@@ -8,22 +8,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use futures_util::{FutureExt, StreamExt};
-use seats::denial::Code;
-use seats::ledger::ConnectionId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
-use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use tokio_util::codec::FramedRead;
+use tokio_util::task::TaskTracker;
 use tracing::debug;
-use wire::frame::{self, HELLO_FRAME_BYTES_MAX, Kind};
+use wire::frame::{FrameError, HELLO_FRAME_BYTES_MAX, Head, Kind};
 use wire::message::{MAGIC, Message, Request as Incoming, pick_version};
 use wire::{answer as told, request as asked};
 
+use super::frames::{Frame, FrameReader, LAST_WORDS, NoFrame, last_words, linger};
 use super::outbox::ConnectionOutbox;
 use super::{Server, reports};
-use crate::answer::{self, BadField, Peer};
-use crate::engine::ask::{Ask, Outbox, Request};
+use crate::answer::{self, BadField, Code, Peer};
+use crate::engine::ask::{Ask, ConnectionId, Outbox, Request};
 use crate::engine::thread::NotTaken;
 
 /// The room a reader starts with: an idle connection costs little (docs/PERFORMANCE.md).
@@ -32,8 +31,10 @@ const READ_BYTES: usize = 256;
 const FRAMES_AT_ONCE: usize = 256;
 /// A buffer that grew beyond this for one answer is given back.
 const WRITE_BYTES_KEPT: usize = 16 << 10;
-/// How long a last answer may take to be written to a client that does not read (S64: two seconds at a stop).
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How many reports and other slow answers one connection may wait for (S82): each is a task that holds its request.
+const SLOW_ANSWERS_MAX: usize = 16;
+/// The numbers of administrators (docs/PROTOCOL.md, section 4); what lies above is never assigned.
+const ADMIN_NUMBERS: std::ops::RangeInclusive<u16> = 0x1000..=0x3ffe;
 
 /// Where a connection comes from, before its hello.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ pub struct Origin {
     pub sees_counts: bool,
 }
 
-type Frames<S> = FramedRead<ReadHalf<S>, LengthDelimitedCodec>;
+type Frames<S> = FramedRead<ReadHalf<S>, FrameReader>;
 
 /// Serves one connection until it ends. Its sessions outlive it (S10).
 pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
@@ -57,14 +58,16 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
     server: Arc<Server>,
 ) {
     let Some(_place) = server.places.take(origin.address, &server.limits, server.connections_max) else {
-        let (_, mut writer) = tokio::io::split(stream);
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let text = "the server has as many connections as it takes: try again later (S82)";
         last_words(&mut writer, |buffer| answer::append_refusal(buffer, 0, Code::Busy, text, String::new()))
             .await;
+        linger(&mut reader, &server.lingering).await;
         return;
     };
     let (reader, mut writer) = tokio::io::split(stream);
-    let mut frames = FramedRead::with_capacity(reader, codec(HELLO_FRAME_BYTES_MAX), READ_BYTES);
+    let mut frames =
+        FramedRead::with_capacity(reader, FrameReader { length_max: HELLO_FRAME_BYTES_MAX }, READ_BYTES);
     let hello = timeout(server.limits.hello_time, frames.next());
     let hello = tokio::select! {
         biased;
@@ -76,9 +79,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
         Ok(Some(first)) => first,
     };
     match greet(first, &origin) {
-        Err(refusal) => last_words(&mut writer, refusal).await,
+        Err(refusal) => {
+            last_words(&mut writer, refusal).await;
+            linger(frames.get_mut(), &server.lingering).await;
+        }
         Ok((peer, call)) => {
-            frames.decoder_mut().set_max_frame_length(server.limits.frame_bytes as usize);
+            frames.decoder_mut().length_max = server.limits.frame_bytes as usize;
             let id = ConnectionId(server.next_connection.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
             let outbox = Arc::new(ConnectionOutbox::new(
                 id,
@@ -87,24 +93,24 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
                 server.limits.unread_bytes as usize,
             ));
             outbox.add(|buffer| answer::put(buffer, call, &hello_answer(&server)));
-            let connection =
-                Connection { server: server.clone(), outbox: outbox.clone(), origin, pace: Pace::new() };
+            let connection = Connection {
+                server: server.clone(),
+                outbox: outbox.clone(),
+                origin,
+                pace: Pace::new(),
+                slow: TaskTracker::new(),
+            };
             if server.engine.ask_soon(Ask::Open(outbox.clone())).await.is_ok() {
                 let end = connection.run(&mut frames, &mut writer).await;
                 debug!(connection = id.0, %end, "connection ended");
                 // The engine must hear of it, or the sessions would never be seen to be alone.
                 let _ = server.engine.ask_soon(Ask::Close(id)).await;
+                if matches!(end, End::Refused(_) | End::Goodbye) {
+                    linger(frames.get_mut(), &server.lingering).await;
+                }
             }
         }
     }
-}
-
-fn codec(length_max: usize) -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder()
-        .little_endian()
-        .length_field_type::<u32>()
-        .max_frame_length(length_max)
-        .new_codec()
 }
 
 fn hello_answer(server: &Server) -> told::Hello {
@@ -123,59 +129,59 @@ fn hello_answer(server: &Server) -> told::Hello {
 
 type Refusal = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
 
+/// `fault`: a word of docs/PROTOCOL.md, section 12; empty where the code says it all.
 fn refuse(call: u32, code: Code, message: impl Into<String>, fault: &'static str) -> Refusal {
     let message = message.into();
-    Box::new(move |buffer| answer::append_refusal(buffer, call, code, &message, fault_json(fault)))
+    let details = if fault.is_empty() { String::new() } else { format!("{{\"fault\":\"{fault}\"}}") };
+    Box::new(move |buffer| answer::append_refusal(buffer, call, code, &message, details))
 }
 
-fn fault_json(fault: &str) -> String {
-    if fault.is_empty() { String::new() } else { format!("{{\"fault\":\"{fault}\"}}") }
+fn refuse_field(call: u32, BadField { field, message }: BadField) -> Refusal {
+    Box::new(move |buffer| {
+        answer::append_refusal(buffer, call, Code::BadRequest, &message, answer::field_details(field));
+    })
 }
 
 /// The first frame: who is there, and the call number of its hello; or the refusal that ends the connection.
-fn greet(first: io::Result<BytesMut>, origin: &Origin) -> Result<(Peer, u32), Refusal> {
-    let payload = first.map_err(|error| bad_length(&error))?;
-    let (head, body) =
-        frame::split(&payload).map_err(|e| refuse(0, Code::BadRequest, e.to_string(), e.as_str()))?;
-    if head.number != asked::Hello::NUMBER || head.call == 0 {
-        return Err(refuse(head.call, Code::BadRequest, "a connection begins with a hello", ""));
+fn greet(first: Result<Frame, NoFrame>, origin: &Origin) -> Result<(Peer, u32), Refusal> {
+    let (head, body) = match first {
+        Ok(frame) => frame,
+        Err(NoFrame::Length(error)) => return Err(bad_length(error)),
+        // Nobody is there to read it.
+        Err(NoFrame::Io(_)) => return Err(Box::new(|_| {})),
+    };
+    let call = head.call;
+    if head.number != asked::Hello::NUMBER || call == 0 {
+        return Err(refuse(call, Code::BadRequest, "a connection begins with a hello", ""));
     }
-    let hello = match Incoming::decode(head.number, body) {
+    let hello = match Incoming::decode(head.number, &body) {
         Ok(Incoming::Hello(hello)) => hello,
-        Ok(_) => return Err(refuse(head.call, Code::BadRequest, "a connection begins with a hello", "")),
-        Err(e) => return Err(refuse(head.call, Code::BadRequest, e.to_string(), e.as_str())),
+        Ok(_) => return Err(refuse(call, Code::BadRequest, "a connection begins with a hello", "")),
+        Err(e) => return Err(refuse(call, Code::BadRequest, e.to_string(), e.as_str())),
     };
     if hello.magic != MAGIC {
-        return Err(refuse(head.call, Code::BadRequest, "this is not a Seatkeeper client", ""));
+        let message = "this is not a Seatkeeper client".into();
+        return Err(refuse_field(call, BadField { field: "magic", message }));
     }
-    if let Err(code) = pick_version(hello.lowest, hello.highest) {
-        let text = format!(
-            "client speaks versions {} to {}, server {}",
-            hello.lowest,
-            hello.highest,
-            wire::message::VERSION_HIGHEST
-        );
-        let code = Code::ALL.iter().copied().find(|c| c.as_str() == code).unwrap_or(Code::BadRequest);
-        return Err(refuse(head.call, code, text, ""));
+    answer::check_text("program", &hello.program).map_err(|bad| refuse_field(call, bad))?;
+    answer::check_text("program_version", &hello.program_version).map_err(|bad| refuse_field(call, bad))?;
+    let text = || {
+        let (lowest, highest) = (hello.lowest, hello.highest);
+        format!("client speaks versions {lowest} to {highest}, server {}", wire::message::VERSION_HIGHEST)
+    };
+    match pick_version(hello.lowest, hello.highest) {
+        Ok(_) => {}
+        Err(wire::codes::CLIENT_TOO_OLD) => return Err(refuse(call, Code::ClientTooOld, text(), "")),
+        Err(wire::codes::SERVER_TOO_OLD) => return Err(refuse(call, Code::ServerTooOld, text(), "")),
+        Err(_) => return Err(refuse_field(call, BadField { field: "lowest", message: text() })),
     }
     debug!(program = hello.program, version = hello.program_version, address = ?origin.address, "hello");
     let (address, admin, sees_all) = (origin.address, origin.admin.clone(), origin.sees_all);
-    Ok((Peer { address, admin, sees_all, install_id: hello.install_id }, head.call))
+    Ok((Peer { address, admin, sees_all, install_id: hello.install_id }, call))
 }
 
-fn bad_length(error: &io::Error) -> Refusal {
-    refuse(0, Code::BadRequest, format!("the frame cannot be read: {error}"), "frame_too_long")
-}
-
-/// Writes a last frame and gives up after a moment: the client may not read it.
-async fn last_words<W: AsyncWrite + Unpin>(writer: &mut W, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut buffer = Vec::new();
-    write(&mut buffer);
-    let _ = timeout(LAST_WORDS, async {
-        writer.write_all(&buffer).await?;
-        writer.shutdown().await
-    })
-    .await;
+fn bad_length(error: FrameError) -> Refusal {
+    refuse(0, Code::BadRequest, error.to_string(), error.as_str())
 }
 
 /// Why a connection ended, for the log.
@@ -216,6 +222,8 @@ struct Connection {
     outbox: Arc<ConnectionOutbox>,
     origin: Origin,
     pace: Pace,
+    /// Answers that neither this task nor the engine makes.
+    slow: TaskTracker,
 }
 
 impl Connection {
@@ -301,21 +309,21 @@ impl Connection {
     /// Takes a frame and those that are there already.
     async fn take_ready<S: AsyncRead>(
         &mut self,
-        first: Option<io::Result<BytesMut>>,
+        first: Option<Result<Frame, NoFrame>>,
         frames: &mut Frames<S>,
     ) -> Next {
         let mut frame = first;
         for _ in 0..FRAMES_AT_ONCE {
-            let payload = match frame {
+            let (head, body) = match frame {
                 None => return Next::End(End::Closed),
-                Some(Ok(payload)) => payload,
-                Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                    self.outbox.add(bad_length(&error));
+                Some(Ok(frame)) => frame,
+                Some(Err(NoFrame::Length(error))) => {
+                    self.outbox.add(bad_length(error));
                     return Next::End(End::Refused("frame length"));
                 }
-                Some(Err(error)) => return Next::End(End::Broken(error)),
+                Some(Err(NoFrame::Io(error))) => return Next::End(End::Broken(error)),
             };
-            if let Next::End(end) = self.take(&payload).await {
+            if let Next::End(end) = self.take(head, &body).await {
                 return Next::End(end);
             }
             match frames.next().now_or_never() {
@@ -327,15 +335,8 @@ impl Connection {
     }
 
     /// One frame: any of them is a sign of life (S12).
-    async fn take(&mut self, payload: &[u8]) -> Next {
+    async fn take(&mut self, head: Head, body: &[u8]) -> Next {
         self.outbox.hear();
-        let (head, body) = match frame::split(payload) {
-            Ok(split) => split,
-            Err(error) => {
-                self.outbox.add(refuse(0, Code::BadRequest, error.to_string(), error.as_str()));
-                return Next::End(End::Refused("a frame too short"));
-            }
-        };
         let call = head.call;
         if call == 0 {
             self.outbox.add(refuse(0, Code::BadRequest, "a request has a call number other than 0", ""));
@@ -356,7 +357,7 @@ impl Connection {
             self.outbox.add(refuse(call, Code::RateLimited, text, ""));
             return Next::GoOn;
         }
-        if head.kind() == Kind::Admin && self.outbox.peer().admin.is_none() {
+        if ADMIN_NUMBERS.contains(&head.number) && self.outbox.peer().admin.is_none() {
             let text = "administration goes over the Unix socket only (S80)";
             self.outbox.add(refuse(call, Code::NotPermitted, text, ""));
             return Next::GoOn;
@@ -386,19 +387,15 @@ impl Connection {
             }
             Incoming::Goodbye(_) => return self.goodbye(call).await,
             Incoming::Report(report) => {
-                self.report(call, report);
+                if self.has_room_for_slow(call) {
+                    self.report(call, report);
+                }
                 return Next::GoOn;
             }
             Incoming::Reload(_) => {
-                let (outbox, by) = (self.outbox.clone(), peer.admin.clone().unwrap_or_default());
-                self.server.admin.reload(
-                    &by,
-                    Box::new(move |json| {
-                        outbox.add_and_wake(|buffer| {
-                            answer::put(buffer, call, &told::Reload { json, extras: Vec::new() })
-                        });
-                    }),
-                );
+                if self.has_room_for_slow(call) {
+                    self.reload(call);
+                }
                 return Next::GoOn;
             }
             Incoming::Shutdown(_) => {
@@ -407,6 +404,10 @@ impl Connection {
                 return Next::GoOn;
             }
             Incoming::HostIds(message) => {
+                if let Err(bad) = answer::check_text("explain", message.explain.as_deref().unwrap_or("")) {
+                    self.outbox.add(refuse_field(call, bad));
+                    return Next::GoOn;
+                }
                 let json = self.server.admin.host_ids(message.explain.as_deref());
                 self.outbox
                     .add(|buffer| answer::put(buffer, call, &told::HostIds { json, extras: Vec::new() }));
@@ -423,11 +424,7 @@ impl Connection {
             }
         };
         match request {
-            Err(BadField { field, message }) => {
-                let details = serde_json::json!({ "fault": "field", "field": field }).to_string();
-                self.outbox
-                    .add(|buffer| answer::append_refusal(buffer, call, Code::BadRequest, &message, details));
-            }
+            Err(bad) => self.outbox.add(refuse_field(call, bad)),
             Ok(request) => self.ask(call, request),
         }
         Next::GoOn
@@ -462,23 +459,60 @@ impl Connection {
         if self.server.engine.ask_soon(turn).await.is_ok() {
             let _ = is_done.await;
         }
+        self.slow.close();
+        tokio::select! {
+            biased;
+            () = self.slow.wait() => {}
+            () = self.server.closing.cancelled() => {}
+        }
         self.outbox.add(|buffer| answer::put(buffer, call, &told::Goodbye::default()));
         Next::End(End::Goodbye)
     }
 
+    /// Whether one more answer may be made by a task of its own; a client that asks for more at once is told.
+    fn has_room_for_slow(&self, call: u32) -> bool {
+        let has_room = self.slow.len() < SLOW_ANSWERS_MAX;
+        if !has_room {
+            let text =
+                format!("at most {SLOW_ANSWERS_MAX} reports are made at once for one connection (S82)");
+            self.outbox.add(refuse(call, Code::Busy, text, ""));
+        }
+        has_room
+    }
+
     /// Makes a report off this task, so that the connection's other requests and its heartbeats go on.
     fn report(&self, call: u32, message: asked::Report) {
+        let asked::Report { what, feature, vendor, cursor, limit, .. } = message;
+        let question = reports::Question { what, feature, vendor, cursor, limit };
         let (server, outbox, origin) = (self.server.clone(), self.outbox.clone(), self.origin.clone());
-        tokio::spawn(async move {
+        self.slow.spawn(async move {
             let Ok(_turn) = server.reports.acquire().await else { return };
-            let part = reports::part(&server, &origin, message).await;
+            let part = reports::part(&server, &origin, question).await;
             outbox.add_and_wake(|buffer| match part {
                 Ok(part) => answer::put(
                     buffer,
                     call,
                     &told::Report { json: part.json, next: part.next, extras: Vec::new() },
                 ),
-                Err((code, text)) => answer::append_refusal(buffer, call, code, &text, String::new()),
+                Err(refusal) => {
+                    let details = refusal.field.map_or_else(String::new, answer::field_details);
+                    answer::append_refusal(buffer, call, refusal.code, &refusal.message, details);
+                }
+            });
+        });
+    }
+
+    /// Reads the licenses again, which takes as long as it takes.
+    fn reload(&self, call: u32) {
+        let (then, is_done) = tokio::sync::oneshot::channel();
+        let by = self.outbox.peer().admin.clone().unwrap_or_default();
+        self.server.admin.reload(&by, Box::new(move |json| drop(then.send(json))));
+        let outbox = self.outbox.clone();
+        self.slow.spawn(async move {
+            let json = is_done.await;
+            outbox.add_and_wake(|buffer| match json {
+                Ok(json) => answer::put(buffer, call, &told::Reload { json, extras: Vec::new() }),
+                Err(_) => refuse(call, Code::ShuttingDown, "the server is stopping", "")(buffer),
             });
         });
     }

@@ -1,5 +1,6 @@
 //! Sockets and connections: accepting, limits, reading frames, writing what the engine gives (S82 to S84).
 //!
+//! - [`frames`]: frames off a socket, and the last one onto it
 //! - [`listener`]: accepts connections and keeps to the limits
 //! - [`connection`]: one connection from hello to its end, generic over the stream
 //! - [`outbox`]: where the engine puts a connection's answers and events
@@ -8,6 +9,7 @@
 //! Not here: what a message means (`src/answer`) and what is decided (`src/engine`).
 
 pub mod connection;
+mod frames;
 pub mod listener;
 pub mod outbox;
 pub mod reports;
@@ -49,6 +51,7 @@ pub struct Server {
     /// Connections in all are bounded by this, which is never above the descriptors there are (S82).
     pub connections_max: usize,
     reports: Semaphore,
+    lingering: Semaphore,
     next_connection: AtomicU64,
     places: Places,
 }
@@ -87,6 +90,7 @@ impl Server {
             closing: CancellationToken::new(),
             connections_max,
             reports: Semaphore::new(REPORTS_AT_ONCE),
+            lingering: Semaphore::new(frames::LINGERING_MAX),
             next_connection: AtomicU64::new(1),
             places: Places::default(),
         }

@@ -103,8 +103,12 @@ impl Outbox for ConnectionOutbox {
         self.add(|buffer| answer::append_event(buffer, event, &self.context));
     }
 
-    fn flush(&self, sessions: u32) {
+    fn holds(&self, sessions: u32) {
+        // The lock of the buffer orders this before the outputs that follow.
         self.sessions.store(sessions, Ordering::Relaxed);
+    }
+
+    fn flush(&self) {
         self.wake.notify_one();
     }
 }

@@ -12,7 +12,6 @@ use seats::evaluate::{Evaluation, Standing, State, Total, evaluate, explain, for
 use seats::ledger::{Counters, Presentation, SessionView};
 use seats::license::{Count, License};
 use tokio::sync::oneshot;
-use wire::request;
 
 use super::Server;
 use super::connection::Origin;
@@ -41,6 +40,21 @@ pub trait Facts: Send + Sync {
     fn problems(&self) -> Arc<Vec<report::Problem>>;
 }
 
+/// Which part of which report.
+#[derive(Debug)]
+pub struct Question {
+    /// `status`, `features` and so on.
+    pub what: String,
+    /// Of this feature only, compared without case.
+    pub feature: Option<String>,
+    /// Of this vendor only, compared without case.
+    pub vendor: Option<String>,
+    /// Where the part begins; empty: at the beginning.
+    pub cursor: String,
+    /// The most items; 0: as many as fit.
+    pub limit: u32,
+}
+
 /// One part of a report.
 #[derive(Debug)]
 pub struct Part {
@@ -50,17 +64,40 @@ pub struct Part {
     pub next: String,
 }
 
-type Refusal = (Code, String);
+/// Why there is no part.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The code.
+    pub code: Code,
+    /// One sentence.
+    pub message: String,
+    /// With `bad_request`: the field that is wrong.
+    pub field: Option<&'static str>,
+}
+
+fn no(code: Code, message: impl Into<String>) -> Refusal {
+    Refusal { code, message: message.into(), field: None }
+}
+
+fn bad(field: &'static str, message: impl Into<String>) -> Refusal {
+    Refusal { code: Code::BadRequest, message: message.into(), field: Some(field) }
+}
 
 /// Makes one part.
 ///
 /// # Errors
-/// A code and a sentence: an unknown list, a list the reader may not see, a cursor that leads nowhere.
-pub async fn part(server: &Server, origin: &Origin, message: request::Report) -> Result<Part, Refusal> {
+/// [`Refusal`]: an unknown list, a list the reader may not see, a text over its limit, a cursor that leads nowhere.
+pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result<Part, Refusal> {
     let limit = match message.limit as usize {
         0 => ITEMS_MAX,
         n => n.min(ITEMS_MAX),
     };
+    let text =
+        |field, text: &str| crate::answer::check_text(field, text).map_err(|b| bad(b.field, b.message));
+    text("what", &message.what)?;
+    text("feature", message.feature.as_deref().unwrap_or(""))?;
+    text("vendor", message.vendor.as_deref().unwrap_or(""))?;
+    text("cursor", &message.cursor)?;
     let reader = Reader { server, origin, limit, message: &message };
     match message.what.as_str() {
         "status" => reader.status().await,
@@ -69,7 +106,7 @@ pub async fn part(server: &Server, origin: &Origin, message: request::Report) ->
         "licenses" => reader.licenses().await,
         "problems" => reader.problems(),
         "explain" => reader.explain().await,
-        other => Err((Code::BadRequest, format!("there is no report \"{other}\""))),
+        other => Err(bad("what", format!("there is no report \"{other}\""))),
     }
 }
 
@@ -77,7 +114,7 @@ struct Reader<'a> {
     server: &'a Server,
     origin: &'a Origin,
     limit: usize,
-    message: &'a request::Report,
+    message: &'a Question,
 }
 
 impl Reader<'_> {
@@ -114,7 +151,7 @@ impl Reader<'_> {
         }
         let text =
             format!("{} are for the administrator here (S84): ask over the admin socket", self.message.what);
-        Err((Code::NotPermitted, text))
+        Err(no(Code::NotPermitted, text))
     }
 
     fn wants(&self, vendor: &str, feature: &str) -> bool {
@@ -133,7 +170,10 @@ impl Reader<'_> {
                 Some(report::Server { name: all.name, version: all.version, ..Default::default() });
             return json(&status, String::new());
         }
-        let (list, at) = cursor.split_at_checked(1).unwrap_or(("f", "0"));
+        let (list, at) = match cursor {
+            "" => ("f", "0"),
+            _ => cursor.split_at_checked(1).ok_or_else(bad_cursor)?,
+        };
         let next = match list {
             "f" => {
                 let picture = self.picture().await?;
@@ -176,7 +216,7 @@ impl Reader<'_> {
 
     async fn features(&self) -> Result<Part, Refusal> {
         if !self.origin.sees_counts {
-            return Err((Code::NotPermitted, "features are for the administrator here (S84)".into()));
+            return Err(no(Code::NotPermitted, "features are for the administrator here (S84)"));
         }
         let picture = self.picture().await?;
         let (features, next) = self.feature_page(&picture, number(&self.message.cursor)?)?;
@@ -375,10 +415,10 @@ impl Reader<'_> {
     /// The sum of one feature and what comes next (L30).
     async fn explain(&self) -> Result<Part, Refusal> {
         if !self.origin.sees_counts {
-            return Err((Code::NotPermitted, "explanations are for the administrator here (S84)".into()));
+            return Err(no(Code::NotPermitted, "explanations are for the administrator here (S84)"));
         }
         let Some(name) = self.message.feature.as_deref() else {
-            return Err((Code::BadRequest, "explain which feature?".into()));
+            return Err(bad("feature", "explain which feature?"));
         };
         let picture = self.picture().await?;
         let (_, same_name) = picture.catalog.find(name);
@@ -387,7 +427,7 @@ impl Reader<'_> {
             (Some(feature), None) => feature,
             (Some(_), Some(_)) => {
                 let vendors: Vec<&str> = same_name.iter().map(|f| f.vendor.as_str()).collect();
-                return Err((
+                return Err(no(
                     Code::AmbiguousVendor,
                     format!("{name} is sold by {}: say which", vendors.join(" and ")),
                 ));
@@ -399,7 +439,10 @@ impl Reader<'_> {
                 } else {
                     format!("; did you mean {}?", similar.join(", "))
                 };
-                return Err((Code::UnknownFeature, format!("no license of {name} is on this server{hint}")));
+                return Err(no(
+                    Code::UnknownFeature,
+                    format!("no license of {name} is on this server{hint}"),
+                ));
             }
         };
         json(&self.explanation(feature, &picture), String::new())
@@ -520,7 +563,7 @@ impl<T: serde::Serialize> Page<T> {
 
 fn json<T: serde::Serialize>(value: &T, next: String) -> Result<Part, Refusal> {
     let json = serde_json::to_string(value)
-        .map_err(|e| (Code::Internal, format!("the report cannot be written: {e}")))?;
+        .map_err(|e| no(Code::Internal, format!("the report cannot be written: {e}")))?;
     Ok(Part { json, next })
 }
 
@@ -530,9 +573,9 @@ fn number(cursor: &str) -> Result<u64, Refusal> {
 }
 
 fn bad_cursor() -> Refusal {
-    (Code::BadRequest, "the cursor leads nowhere: begin again with an empty one".into())
+    bad("cursor", "the cursor leads nowhere: begin again with an empty one")
 }
 
 fn stopping() -> Refusal {
-    (Code::ShuttingDown, "the server is stopping".into())
+    no(Code::ShuttingDown, "the server is stopping")
 }

@@ -136,8 +136,8 @@ pub struct Holder {
     pub host: Box<str>,
     /// Seats.
     pub count: u32,
-    /// The tick of its checkout.
-    pub since: u64,
+    /// The instant of its checkout, milliseconds since 1970, as far as it is known.
+    pub since_unix_ms: Option<i64>,
 }
 
 /// The most holders listed in one denial: what an admin's screen shows at a glance.
@@ -152,6 +152,10 @@ pub struct Denial {
     pub message: String,
     /// What was asked for; `None` where the request was not about a feature.
     pub subject: Option<Subject>,
+    /// With `already_removed`: which session.
+    pub ended: Option<SessionId>,
+    /// With `already_removed`: when its bundle ended, milliseconds since 1970, as far as it is remembered (S23).
+    pub ended_unix_ms: Option<i64>,
 }
 
 /// The feature a denial is about, and its numbers.
@@ -178,6 +182,6 @@ pub struct Subject {
 impl Denial {
     /// A denial that is not about seats.
     pub fn new(code: Code, message: impl Into<String>) -> Denial {
-        Denial { code, message: message.into(), subject: None }
+        Denial { code, message: message.into(), subject: None, ended: None, ended_unix_ms: None }
     }
 }

@@ -284,7 +284,8 @@ fn events() -> Vec<(&'static str, Event)> {
     ]
 }
 
-/// Both sides of every border: u64 in a session, i64 in a date, i16 in an offset.
+/// Both sides of every border: u64 and u32 in a checkin, u16 in the versions of a hello, i64 in a date, i16 in an offset,
+/// lengths in a text. A u16 has no border at 65536, an i16 none at 32768.
 fn borders() -> Vec<Sample> {
     let mut samples = Vec::new();
     for session in [250, 251, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
@@ -292,16 +293,26 @@ fn borders() -> Vec<Sample> {
         let checkin = request::Checkin { session, count, extras: vec![] };
         samples.push((format!("border-{session}"), u32::MAX, Any::Request(Request::Checkin(checkin))));
     }
-    for n in [-1, -125, -126, 125, 126, -32_768, 32_768, i64::MIN, i64::MAX] {
+    let (low, high) = (i64::from(i32::MIN), i64::from(i32::MAX));
+    let dates = [-1, -125, -126, 125, 126, -32_768, -32_769, 32_767, 32_768];
+    for n in dates.into_iter().chain([low, low - 1, high, high + 1, i64::MIN, i64::MAX]) {
         let expired = event::Expired { license_ends: n, ..Default::default() };
         let name = if n < 0 { format!("border-minus-{}", n.unsigned_abs()) } else { format!("border-{n}") };
         samples.push((name, 0, Any::Event(Event::Expired(expired))));
     }
-    for n in [i16::MIN, -126, 840, i16::MAX] {
+    for n in [i16::MIN, -126, -125, 125, 126, 840, i16::MAX] {
         let facts = Facts { offset_minutes: n, pid: u32::MAX, ..Default::default() };
         let tried = request::Try { facts, ..Default::default() };
         let name = if n < 0 { format!("border-minus-{}", n.unsigned_abs()) } else { format!("border-{n}") };
         samples.push((name, 250, Any::Request(Request::Try(tried))));
+    }
+    for n in [250, 251, u16::MAX] {
+        let hello = request::Hello { lowest: n, highest: n, ..Default::default() };
+        samples.push((format!("border-{n}"), 1, Any::Request(Request::Hello(hello))));
+    }
+    for n in [250, 251] {
+        let release = request::Release { reason: "x".repeat(n), ..Default::default() };
+        samples.push((format!("border-{n}"), 7, Any::Request(Request::Release(release))));
     }
     samples
 }

@@ -1,0 +1,347 @@
+//! The words of the command line. What does not work yet is not offered.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand};
+use seats::change::SessionId;
+
+use super::vendor::VendorCommand;
+
+/// Floating licenses: what is there, who has it, and why not.
+#[derive(Debug, Parser)]
+#[command(
+    name = "seatkeeper",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 64 usage, 69 no server, 75 denied, 77 not permitted, 70 internal."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The server, each feature with its numbers, and what is wrong with the license files.
+    Status(Read),
+    /// Each feature with its numbers.
+    Features(ReadFeature),
+    /// Who has seats.
+    Sessions(ReadFeature),
+    /// Every license of every file: in force, waiting, or not, and why.
+    Licenses(ReadFeature),
+    /// The sum: base and upgrades make today's total, and what changes on which day.
+    Explain(ReadOneFeature),
+    /// Take seats and keep them until Ctrl-C.
+    Checkout(Checkout),
+    /// Run a command with seats, and give them back when it ends.
+    Run(Run),
+    /// Take a session away from its client.
+    Release(Release),
+    /// Read licenses and policy again.
+    Reload(Admin),
+    /// Stop the daemon; sessions are kept.
+    Shutdown(Admin),
+    /// The server's host ids, to be sent to a vendor.
+    Hostid(HostId),
+    /// Look for what keeps clients from a server: name, TCP, protocol, licenses.
+    Doctor(Doctor),
+    /// The state directory of a daemon.
+    #[command(subcommand)]
+    State(StateCommand),
+    /// The vendor's side: keys and licenses. Needs no server.
+    #[command(subcommand)]
+    Vendor(VendorCommand),
+    /// Print completions for a shell.
+    Completions {
+        /// Which one.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which server to ask, and how to answer.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Read {
+    /// The server; several, separated by commas, are tried in order [default: 127.0.0.1:6200].
+    #[arg(long, env = "SEATKEEPER_SERVER", value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// Ask over the administrator's socket, which sees everything.
+    #[arg(long, value_name = "SOCKET")]
+    pub admin: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A list, of one feature if named.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ReadFeature {
+    /// This feature only: NAME or VENDOR/NAME.
+    #[arg(value_name = "FEATURE")]
+    pub feature: Option<FeatureName>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub read: Read,
+}
+
+/// A report about one feature.
+#[derive(Args, Clone, Debug)]
+pub struct ReadOneFeature {
+    /// NAME or VENDOR/NAME.
+    #[arg(value_name = "FEATURE")]
+    pub feature: FeatureName,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub read: Read,
+}
+
+/// A feature, with its vendor where two sell the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureName {
+    /// Who sells it, if said.
+    pub vendor: Option<String>,
+    /// What is asked for.
+    pub feature: String,
+}
+
+impl std::str::FromStr for FeatureName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<FeatureName, String> {
+        let (vendor, feature) = match text.split_once('/') {
+            Some((vendor, feature)) => (Some(vendor), feature),
+            None => (None, text),
+        };
+        let is_name = |name: &str| seats::license::Name::new(name).is_some();
+        if is_name(feature) && vendor.is_none_or(is_name) {
+            return Ok(FeatureName { vendor: vendor.map(str::to_owned), feature: feature.to_owned() });
+        }
+        Err("write NAME or VENDOR/NAME, of ASCII letters, digits, _ and -".to_owned())
+    }
+}
+
+/// What to ask for.
+#[derive(Args, Clone, Debug)]
+pub struct Want {
+    /// One or more features, all of them or none: NAME or VENDOR/NAME.
+    #[arg(required = true, value_name = "FEATURE")]
+    pub features: Vec<FeatureName>,
+    /// Seats of each feature.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
+    pub count: u32,
+    /// The program's version: 4.2, or up to four numbers.
+    #[arg(long, value_name = "V")]
+    pub version: Option<String>,
+    /// The day of the program's build, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub released: Option<NaiveDate>,
+    /// The day its MAJOR.MINOR was first published, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub line_date: Option<NaiveDate>,
+    /// What processes sharing a seat have in common, for licenses that allow it.
+    #[arg(long, value_name = "STRING")]
+    pub share: Option<String>,
+    /// What the work is for.
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// The server; several, separated by commas, are tried in order [default: 127.0.0.1:6200].
+    #[arg(long, env = "SEATKEEPER_SERVER", value_name = "HOST:PORT")]
+    pub server: Option<String>,
+}
+
+/// `checkout`.
+#[derive(Args, Clone, Debug)]
+pub struct Checkout {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub want: Want,
+    /// Give back after so many seconds; 0: at once.
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub keep: Option<u32>,
+    /// Print the grant, or the denial, as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`.
+#[derive(Args, Clone, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub want: Want,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Which daemon to administer, and how to answer.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Admin {
+    /// The administrator's socket [default: SEATKEEPER_ADMIN, /run/seatkeeper/admin.sock, ./state/admin.sock].
+    #[arg(long, value_name = "SOCKET")]
+    pub admin: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `release`.
+#[derive(Args, Clone, Debug)]
+pub struct Release {
+    /// The session, as `seatkeeper sessions` shows it.
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// For how long its user and host get no seat of the feature: 30s, 10m, 2h.
+    #[arg(long, value_name = "DURATION", value_parser = bar)]
+    pub bar: Option<Duration>,
+    /// What the client is told.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub admin: Admin,
+}
+
+/// `hostid`.
+#[derive(Args, Clone, Debug)]
+pub struct HostId {
+    /// Compare with the host ids that the licenses of this feature name.
+    #[arg(long, value_name = "FEATURE")]
+    pub explain: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub admin: Admin,
+}
+
+/// `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct Doctor {
+    /// The server, or several [default: SEATKEEPER_SERVER, else 127.0.0.1:6200].
+    #[arg(value_name = "HOST:PORT", env = "SEATKEEPER_SERVER")]
+    pub server: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `state`.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Read all of it and say whether a daemon would start on it. Changes nothing.
+    Check(StateCheck),
+}
+
+/// `state check`.
+#[derive(Args, Clone, Debug)]
+pub struct StateCheck {
+    /// The state directory.
+    #[arg(default_value = "state", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn session(text: &str) -> Result<SessionId, String> {
+    text.parse().map_err(|()| "write a session as `seatkeeper sessions` shows it, such as 3k7".to_owned())
+}
+
+fn date(text: &str) -> Result<NaiveDate, String> {
+    let date = text.parse::<NaiveDate>().ok();
+    // chrono reads 2030-1-1 too, the server does not.
+    date.filter(|date| date.to_string() == text).ok_or_else(|| "write a day as YYYY-MM-DD".to_owned())
+}
+
+fn bar(text: &str) -> Result<Duration, String> {
+    let bar = crate::config::duration::parse(text)?;
+    match u32::try_from(bar.as_secs()) {
+        Ok(1..) => Ok(bar),
+        _ => Err("a bar lasts from 1s to 49710d".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(words: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("seatkeeper").chain(words.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_run_takes_features_then_the_command_with_its_own_flags() {
+        let Ok(Command::Run(run)) = parse("run cad ACME/cam --count 2 --version 4.2 -- sleep --for 5") else {
+            panic!()
+        };
+        let cam = FeatureName { vendor: Some("ACME".into()), feature: "cam".into() };
+        assert_eq!((run.want.features.len(), &run.want.features[1]), (2, &cam));
+        assert_eq!((run.want.count, run.want.version.as_deref()), (2, Some("4.2")));
+        assert_eq!(run.command, ["sleep", "--for", "5"]);
+    }
+
+    #[test]
+    fn a_checkout_knows_its_release() {
+        let words =
+            "checkout cad --released 2030-05-02 --line-date 2030-01-01 --for 0 --share s --project p --json";
+        let Ok(Command::Checkout(ask)) = parse(words) else { panic!() };
+        assert_eq!((ask.keep, ask.json, ask.want.count), (Some(0), true, 1));
+        assert_eq!(ask.want.released.unwrap().to_string(), "2030-05-02");
+        assert_eq!((ask.want.share.as_deref(), ask.want.project.as_deref()), (Some("s"), Some("p")));
+    }
+
+    #[test]
+    fn a_session_is_released_by_the_name_that_lists_show() {
+        let Ok(Command::Release(ask)) = parse("release 3k7 --bar 10m --reason over") else { panic!() };
+        assert_eq!(
+            (ask.session, ask.bar),
+            (SessionId(3 * 1024 + 19 * 32 + 7), Some(Duration::from_secs(600)))
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for words in [
+            "",
+            "checkout",
+            "checkout cad --count 0",
+            "checkout cad --count 2147483648",
+            "checkout cad --released 2030-2-1",
+            "checkout cad --released 2030-02-30",
+            "checkout c@d",
+            "checkout a/b/c",
+            "checkout cad --wait 5",
+            "checkout cad --token t",
+            "run cad",
+            "run -- sleep",
+            "release",
+            "release u!",
+            "release 3k7 --bar 10",
+            "release 3k7 --bar 0s",
+            "explain",
+            "borrow cad",
+            "state",
+            "statsu",
+        ] {
+            let error = parse(words).err();
+            let error = error.unwrap_or_else(|| panic!("{words:?} is accepted"));
+            let code = crate::exit::from_clap(&error);
+            // Without any words clap shows the help, on stderr.
+            assert_eq!(code, crate::exit::USAGE, "{words:?}");
+        }
+        assert_eq!(crate::exit::from_clap(&parse("--help").unwrap_err()), 0);
+        assert_eq!(crate::exit::from_clap(&parse("--version").unwrap_err()), 0);
+    }
+}

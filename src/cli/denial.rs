@@ -1,0 +1,107 @@
+//! A refusal for people: what, the numbers, who has the seats, when one is due (S4).
+
+use seatkeeper_client::Refusal;
+
+use super::table::{clean, plural, seats, wrap};
+use crate::report::{Denial, Due, Numbers};
+
+/// The most holders named.
+const HOLDERS_SHOWN: usize = 10;
+
+/// The sentence and its code, then whatever the details add, one fact a line.
+pub fn text(refusal: &Refusal) -> String {
+    let mut text = format!("denied: {} ({})", refusal.message, refusal.code);
+    // Details of a form that this program does not know are no reason to hide the sentence.
+    let Ok(details) = serde_json::from_str::<Denial>(&refusal.details) else { return text };
+    for line in facts(&details) {
+        text.push('\n');
+        text.push_str(wrap(&line, 2, 4).trim_end());
+    }
+    text
+}
+
+fn facts(details: &Denial) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(numbers) = &details.numbers {
+        lines.push(sum(numbers, details.wanted));
+    }
+    if details.recovering {
+        lines.push("the server was restarted a moment ago: seats of clients that have not come back yet count as used".into());
+    }
+    if let Some(rule) = &details.rule {
+        let says = rule.text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
+        lines.push(format!("rule {}:{}{says}", rule.file, rule.line));
+    }
+    if let Some(place) = &details.place {
+        lines.push(format!("license {}:{}", place.file, place.line));
+    }
+    let holders = details.holders.as_deref().unwrap_or_default();
+    for holder in holders.iter().take(HOLDERS_SHOWN) {
+        let since = holder.since.as_ref().map_or_else(String::new, |since| format!(" since {since}"));
+        let count = plural(holder.count.into(), "seat");
+        lines.push(format!(
+            "{} on {} has {count}{since} (session {})",
+            holder.user, holder.host, holder.session
+        ));
+    }
+    if holders.len() > HOLDERS_SHOWN {
+        lines.push(format!("and {} more", holders.len() - HOLDERS_SHOWN));
+    }
+    match &details.due {
+        Some(Due::At(at)) => lines.push(format!("the next seat is due at {at}")),
+        Some(Due::InSeconds(seconds)) => {
+            lines.push(format!("the next seat is due in {}", plural(*seconds, "second")));
+        }
+        Some(Due::Day(day)) => lines.push(format!("more seats are due on {day}")),
+        None => {}
+    }
+    if let Some(ended) = &details.ended_at {
+        lines.push(format!("it ended at {ended}"));
+    }
+    lines.into_iter().map(|line| clean(&line)).collect()
+}
+
+fn sum(n: &Numbers, wanted: Option<u64>) -> String {
+    let mut parts = vec![format!("{} in all", seats(n.total, n.unlimited)), format!("{} used", n.used)];
+    let further = [(n.suspect, "of them suspect"), (n.held, "held"), (n.reserved, "reserved")];
+    parts.extend(
+        further.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")),
+    );
+    parts.push(format!("{} free", seats(n.free, n.unlimited)));
+    parts.extend((n.over > 0).then(|| format!("{} over", n.over)));
+    let wanted = wanted.map_or_else(String::new, |wanted| format!("; {wanted} wanted"));
+    format!("seats: {}{wanted}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_says_what_is_needed_to_act_on_it() {
+        let details = r#"{"feature":"cad","vendor":"ACME","wanted":2,"total":16,"used":16,"free":0,"suspect":1,
+            "held":0,"reserved":0,"over":0,"unlimited":false,"due":{"in_seconds":35},"new_member":1,
+            "holders":[{"session":"h","user":"ann\u001b","host":"ws7","count":4,"since":"2030-06-30T08:00:00Z"}]}"#;
+        let refusal = Refusal {
+            code: "no_seats".into(),
+            message: "all 16 seats of cad are taken".into(),
+            details: details.into(),
+        };
+        assert_eq!(
+            text(&refusal),
+            "denied: all 16 seats of cad are taken (no_seats)\n  \
+             seats: 16 in all, 16 used, 1 of them suspect, 0 free; 2 wanted\n  \
+             ann\u{fffd} on ws7 has 4 seats since 2030-06-30T08:00:00Z (session h)\n  \
+             the next seat is due in 35 seconds"
+        );
+    }
+
+    #[test]
+    fn details_of_another_form_do_not_hide_the_sentence() {
+        for details in ["", "[]", "{", r#"{"total":"many","used":-1}"#] {
+            let refusal =
+                Refusal { code: "busy".into(), message: "later".into(), details: details.to_owned() };
+            assert_eq!(text(&refusal), "denied: later (busy)", "{details}");
+        }
+    }
+}

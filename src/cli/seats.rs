@@ -1,0 +1,292 @@
+//! `checkout` keeps seats until it is told to stop; `run` has them while a command runs.
+
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use seatkeeper_client::{CheckinError, CheckoutError, Client, Event, Grant, Item, Refusal, Seats, facts};
+use seats::change::SessionId;
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::origin::WithOrigin;
+use signal_hook::low_level::siginfo::Cause;
+
+use super::Failure;
+use super::args::{self, Want};
+use super::denial;
+use super::server::{self, refusal_code};
+use super::table::{clean, plural};
+use crate::clock::{Stopwatch, rfc3339};
+use crate::exit;
+use crate::report::SCHEMA;
+
+/// What wakes the waiting main thread.
+enum Wake {
+    /// A signal, and whether the kernel sent it: then the whole process group has it already.
+    Signal {
+        number: i32,
+        is_from_terminal: bool,
+    },
+    Event(Event),
+}
+
+/// `seatkeeper checkout`. Exits with 0 after a signal or `--for`, and with 75 if the seats are taken away.
+///
+/// # Errors
+///
+/// 75 denied, 69 no server, 77 not permitted; with `--json` the denial is on `out`.
+pub fn checkout(ask: &args::Checkout, out: &mut impl Write) -> Result<u8, Failure> {
+    let client = client(&ask.want)?;
+    let events = client.subscribe();
+    let seats = client.checkout(want(&ask.want)).map_err(|error| match error {
+        CheckoutError::Denied(refusal) if ask.json => match print_denial(&refusal, out) {
+            Ok(()) => denied(&refusal),
+            Err(failure) => failure,
+        },
+        error => no_seats(error),
+    })?;
+    // Before the grant is shown: who sees it may send a signal at once.
+    let wakes = wakes(&[SIGINT, SIGTERM, SIGHUP], events)?;
+    print_grant(&seats, ask.json, out)?;
+    let held = Stopwatch::start();
+    let keep = ask.keep.map(|seconds| Duration::from_secs(seconds.into()));
+    let code = loop {
+        match next(&wakes, keep.map(|keep| keep.saturating_sub(held.elapsed()))) {
+            None | Some(Wake::Signal { .. }) => break exit::OK,
+            Some(Wake::Event(event)) => {
+                report_event(&event);
+                if seats.sessions().is_empty() {
+                    break exit::TEMPORARY;
+                }
+            }
+        }
+    };
+    give_back(seats)?;
+    Ok(code)
+}
+
+/// `seatkeeper run`. Returns the command's status, 128 + n if signal n ended it, 127 if there is no such command.
+///
+/// # Errors
+///
+/// As [`checkout`]; the command is then not run.
+pub fn run(ask: &args::Run) -> Result<u8, Failure> {
+    let client = client(&ask.want)?;
+    let events = client.subscribe();
+    let seats = client.checkout(want(&ask.want)).map_err(no_seats)?;
+    let wakes = wakes(&[SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2], events)?;
+    let (program, arguments) = ask.command.split_first().unwrap_or_else(|| unreachable!("clap requires it"));
+    let started = Command::new(program).args(arguments).spawn();
+    let status = match started {
+        Ok(child) => wait_for(child, &wakes),
+        Err(error) => {
+            // As shells have it.
+            let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+            Err(Failure::new(code, format!("{}: {error}", program.to_string_lossy())))
+        }
+    };
+    // The command's status is the answer, whatever becomes of the seats.
+    if let Err(failure) = give_back(seats) {
+        eprintln!("seatkeeper: {}", failure.message);
+    }
+    Ok(exit_code(status?))
+}
+
+fn wait_for(mut child: Child, wakes: &mpsc::Receiver<Wake>) -> Result<ExitStatus, Failure> {
+    // Taken once: the number is the child's until `try_wait` has reaped it, which happens in this thread only.
+    let pid = Pid::from_child(&child);
+    loop {
+        let ended = child.try_wait();
+        if let Some(status) = ended.map_err(|e| Failure::new(exit::INTERNAL, e.to_string()))? {
+            return Ok(status);
+        }
+        match next(wakes, None) {
+            Some(Wake::Signal { number, is_from_terminal }) => {
+                if number != SIGCHLD && !is_from_terminal {
+                    pass_on(pid, number);
+                }
+            }
+            Some(Wake::Event(event)) => report_event(&event),
+            // Nobody sends any more; there is still a child to wait for.
+            None => return child.wait().map_err(|e| Failure::new(exit::INTERNAL, e.to_string())),
+        }
+    }
+}
+
+fn pass_on(pid: Pid, number: i32) {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        // It may have ended in this moment: SIGCHLD is on its way.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::INTERNAL)
+}
+
+fn client(want: &Want) -> Result<Client, Failure> {
+    Ok(Client::new(server::options(server::addresses(want.server.as_deref())?)))
+}
+
+fn want(ask: &Want) -> seatkeeper_client::Want {
+    let item = |name: &args::FeatureName| Item {
+        vendor: name.vendor.clone(),
+        feature: name.feature.clone(),
+        count: ask.count,
+    };
+    let facts = seatkeeper_client::Facts {
+        project: ask.project.clone(),
+        release_version: ask.version.clone(),
+        release_date: ask.released.map(|day| day.to_string()),
+        line_date: ask.line_date.map(|day| day.to_string()),
+        host_ids: facts::host_ids(),
+        ..facts::here()
+    };
+    seatkeeper_client::Want {
+        items: ask.features.iter().map(item).collect(),
+        facts,
+        share: ask.share.clone(),
+    }
+}
+
+fn no_seats(error: CheckoutError) -> Failure {
+    match error {
+        CheckoutError::Denied(refusal) => denied(&refusal),
+        CheckoutError::NoServer(_) => {
+            let hint = "`seatkeeper doctor` looks for the cause";
+            Failure::new(exit::UNAVAILABLE, format!("{error}; {hint}"))
+        }
+        CheckoutError::Protocol(_) => Failure::new(exit::INTERNAL, error.to_string()),
+        CheckoutError::Request(_) => Failure::new(exit::USAGE, error.to_string()),
+    }
+}
+
+fn denied(refusal: &Refusal) -> Failure {
+    Failure::new(refusal_code(refusal), denial::text(refusal))
+}
+
+fn print_denial(refusal: &Refusal, out: &mut impl Write) -> Result<(), Failure> {
+    let details = serde_json::from_str(&refusal.details).unwrap_or(Value::Null);
+    let line = json!({
+        "schema": SCHEMA, "granted": false,
+        "code": refusal.code, "message": refusal.message, "details": details,
+    });
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+fn print_grant(seats: &Seats, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let sessions = seats.sessions();
+    if json {
+        let line = json!({
+            "schema": SCHEMA, "granted": true,
+            "bundle": SessionId(seats.bundle()).to_string(),
+            "sessions": sessions.iter().map(session_json).collect::<Vec<_>>(),
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        for grant in &sessions {
+            writeln!(out, "{}", clean(&sentence(grant)))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn session_json(grant: &Grant) -> Value {
+    json!({
+        "session": SessionId(grant.session).to_string(),
+        "vendor": grant.vendor,
+        "feature": grant.feature,
+        "count": grant.count,
+        "version": grant.version,
+        "ends_at": grant.license_ends.map(instant),
+        "soft_limit": grant.soft_limit,
+        "notice": grant.notice,
+        "signed": grant.license.is_some(),
+    })
+}
+
+fn sentence(grant: &Grant) -> String {
+    let until = grant.license_ends.map_or_else(
+        || "the license never ends".to_owned(),
+        |at| format!("the license ends at {}", instant(at)),
+    );
+    let soft = if grant.soft_limit { "; above the soft limit" } else { "" };
+    let notice = grant.notice.as_ref().map_or_else(String::new, |notice| format!("; {notice}"));
+    format!(
+        "{}: {}, session {}; {until}{soft}{notice}",
+        super::show::name(Some(&grant.vendor), &grant.feature),
+        plural(grant.count.into(), "seat"),
+        SessionId(grant.session)
+    )
+}
+
+fn instant(unix_seconds: i64) -> String {
+    rfc3339(unix_seconds.saturating_mul(1000))
+}
+
+fn give_back(seats: Seats) -> Result<(), Failure> {
+    seats.checkin().map_err(|error| match error {
+        CheckinError::NoServer(_) => Failure::new(
+            exit::UNAVAILABLE,
+            format!("{error}; the seats come back by themselves once the lease ends"),
+        ),
+        CheckinError::Denied(refusal) => denied(&refusal),
+        CheckinError::Protocol(_) => Failure::new(exit::INTERNAL, error.to_string()),
+    })
+}
+
+/// What happens to the seats, for a person; stderr, so that it does not mix with a command's output.
+fn report_event(event: &Event) {
+    let text = match event {
+        Event::Expired { session, feature, license_ends } => format!(
+            "the license of {feature} (session {}) has ended at {}; the seat is kept",
+            SessionId(*session),
+            instant(*license_ends)
+        ),
+        Event::SessionEnded { session, code, message, .. } => {
+            format!("session {} has lost its seats: {message} ({code})", SessionId(*session))
+        }
+        Event::ResumedElsewhere { bundle } => {
+            format!("bundle {} was resumed by another process", SessionId(*bundle))
+        }
+        Event::Stopping => "the server stops; the seats are kept and resumed when it is back".to_owned(),
+        Event::Lost { message } => format!("{message}; trying to get back to the server"),
+        Event::Resumed { bundle, .. } => format!("back; bundle {} is resumed", SessionId(*bundle)),
+        _ => return,
+    };
+    eprintln!("seatkeeper: {}", clean(&text));
+}
+
+/// Signals and events in one queue.
+fn wakes(signals: &[i32], events: mpsc::Receiver<Event>) -> Result<mpsc::Receiver<Wake>, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let mut signals = SignalsInfo::<WithOrigin>::new(signals)
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("signals cannot be caught: {e}")))?;
+    let to = sender.clone();
+    thread::spawn(move || {
+        for origin in signals.forever() {
+            let number = origin.signal;
+            let is_from_terminal = origin.cause == Cause::Kernel && matches!(number, SIGINT | SIGQUIT);
+            if to.send(Wake::Signal { number, is_from_terminal }).is_err() {
+                return;
+            }
+        }
+    });
+    thread::spawn(move || events.into_iter().try_for_each(|event| sender.send(Wake::Event(event))));
+    Ok(receiver)
+}
+
+fn next(wakes: &mpsc::Receiver<Wake>, most: Option<Duration>) -> Option<Wake> {
+    match most {
+        // No time left, or nobody who could send.
+        Some(most) => wakes.recv_timeout(most).ok(),
+        None => wakes.recv().ok(),
+    }
+}

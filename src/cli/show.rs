@@ -1,0 +1,317 @@
+//! `status`, `features`, `sessions`, `licenses`: lists for people, or as the server sent them.
+
+use std::io::Write;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Failure;
+use super::args::{Read, ReadFeature};
+use super::server;
+use super::table::{Lines, clean, plural, seats, wrap};
+use crate::report::{Feature, License, Problem, Server, Session, Status};
+
+/// `seatkeeper status`.
+///
+/// # Errors
+///
+/// As [`server::report`].
+pub fn status(read: &Read, out: &mut impl Write) -> Result<(), Failure> {
+    let whole = server::report(read, "status", None)?;
+    answer(read.json, whole, out, |status: &Status| {
+        let features = status.features.as_deref().unwrap_or_default();
+        let mut text = status.server.as_ref().map_or_else(String::new, header);
+        text.push('\n');
+        text.push_str(&match &status.features {
+            None => "this server tells features to administrators only: use --admin\n".to_owned(),
+            Some(list) if list.is_empty() => {
+                "no features: no license in the directory names one; `seatkeeper licenses` lists them\n"
+                    .to_owned()
+            }
+            Some(_) => feature_table(features),
+        });
+        text.push_str(&status.problems.as_deref().map_or_else(String::new, problem_list));
+        text
+    })
+}
+
+/// `seatkeeper features`.
+///
+/// # Errors
+///
+/// As [`server::report`].
+pub fn features(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
+    let whole = server::report(&ask.read, "features", ask.feature.as_ref())?;
+    answer(ask.read.json, whole, out, |status: &Status| {
+        or_none(feature_table(status.features.as_deref().unwrap_or_default()), "no features")
+    })
+}
+
+/// `seatkeeper sessions`.
+///
+/// # Errors
+///
+/// As [`server::report`].
+pub fn sessions(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
+    let whole = server::report(&ask.read, "sessions", ask.feature.as_ref())?;
+    answer(ask.read.json, whole, out, |status: &Status| {
+        or_none(session_table(status.sessions.as_deref().unwrap_or_default()), "no sessions")
+    })
+}
+
+/// `seatkeeper licenses`.
+///
+/// # Errors
+///
+/// As [`server::report`].
+pub fn licenses(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
+    let whole = server::report(&ask.read, "licenses", ask.feature.as_ref())?;
+    answer(ask.read.json, whole, out, |status: &Status| {
+        or_none(license_table(status.licenses.as_deref().unwrap_or_default()), "no licenses")
+    })
+}
+
+/// Prints a report as it came, or as `text` says it.
+///
+/// # Errors
+///
+/// 70 if the report has another shape than this program knows.
+pub fn answer<T: DeserializeOwned>(
+    json: bool,
+    whole: Value,
+    out: &mut impl Write,
+    text: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    if json {
+        writeln!(out, "{whole:#}")?;
+    } else {
+        let report = serde_json::from_value(whole).map_err(|e| server::unreadable("answer", &e))?;
+        write!(out, "{}", text(&report))?;
+    }
+    Ok(())
+}
+
+fn or_none(text: String, none: &str) -> String {
+    if text.is_empty() { format!("{none}\n") } else { text }
+}
+
+fn header(server: &Server) -> String {
+    let mut text = format!("{}, seatkeeperd {}", server.name, server.version);
+    if let Some(started) = &server.started_at {
+        text += &format!(", since {started}");
+    }
+    let mut lines = wrap(&text, 0, 2);
+    if let (Some(today), Some(zone)) = (server.today, &server.time_zone) {
+        let next = server.next_midnight.as_ref().map_or_else(String::new, |at| format!(", until {at}"));
+        lines += &wrap(&format!("today is {today} in {zone}{next}"), 0, 2);
+    }
+    match server.clock.as_deref() {
+        None | Some("ok") => {}
+        Some("suspect") => {
+            lines += &wrap(
+                "clock: suspect; it is behind the highest day served, so licenses with dates give no new seats: \
+                 set the clock right",
+                0,
+                2,
+            );
+        }
+        Some(state) => lines += &wrap(&format!("clock: {state}"), 0, 2),
+    }
+    if server.recovering {
+        lines +=
+            &wrap("recovering: seats of clients that have not come back yet count as used for a lease", 0, 2);
+    }
+    if server.demo_key_trusted {
+        lines +=
+            &wrap("demo key trusted: fine for a trial; in production, trust your vendors' keys only", 0, 2);
+    }
+    lines
+}
+
+/// One row a feature; columns that would be all zeros are left out.
+pub(super) fn feature_table(features: &[Feature]) -> String {
+    type Column = (&'static str, fn(&Feature) -> u64);
+    let rare: [Column; 5] = [
+        (">OVER", |f| f.over),
+        (">HELD", |f| f.held),
+        (">RESERVED", |f| f.reserved),
+        (">BORROWED", |f| f.borrowed),
+        (">QUEUED", |f| f.queued),
+    ];
+    let rare: Vec<Column> = rare.into_iter().filter(|(_, of)| features.iter().any(|f| of(f) > 0)).collect();
+    let mut headers = vec!["FEATURE", ">TOTAL", ">USED", ">FREE", ">SUSPECT"];
+    headers.extend(rare.iter().map(|(name, _)| *name));
+    headers.push("ENDS");
+    let mut table = Lines::new(&headers);
+    for f in features {
+        let mut row = vec![
+            name(Some(&f.vendor), &f.name),
+            seats(f.total, f.unlimited),
+            f.used.to_string(),
+            if f.unlimited { "-".into() } else { seats(f.free, false) },
+            f.suspect.to_string(),
+        ];
+        row.extend(rare.iter().map(|(_, of)| of(f).to_string()));
+        // Without seats there is nothing that could end.
+        let never = if f.total == Some(0) { "-" } else { "never" };
+        row.push(f.ends_at.clone().unwrap_or_else(|| never.into()));
+        table.row(row);
+    }
+    table.text()
+}
+
+fn session_table(sessions: &[Session]) -> String {
+    let mut table = Lines::new(&["SESSION", "FEATURE", ">SEATS", "USER", "HOST", "STATE", "SINCE"]);
+    for s in sessions {
+        table.row([
+            s.id.clone(),
+            name(Some(&s.vendor), &s.feature),
+            s.count.to_string(),
+            s.user.clone(),
+            s.host.clone(),
+            s.state.clone(),
+            s.since.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    table.text()
+}
+
+fn license_table(licenses: &[License]) -> String {
+    let mut table = Lines::new(&["FEATURE", "TYPE", ">SEATS", "FROM", "TO", "STATE", "WHERE"]);
+    for l in licenses {
+        let state = match (l.state.as_str(), &l.reason) {
+            ("in_force", _) => "in force".to_owned(),
+            ("waiting", Some(reason)) => format!("waiting: {reason}"),
+            (state, reason) => reason.clone().unwrap_or_else(|| state.to_owned()),
+        };
+        table.row([
+            name(l.vendor.as_deref(), l.feature.as_deref().unwrap_or("-")),
+            l.key_type.clone(),
+            seats(l.count, l.unlimited),
+            l.start.map_or_else(|| "-".into(), |day| day.to_string()),
+            l.end.map_or_else(|| "never".into(), |day| day.to_string()),
+            state,
+            place(l.file.as_deref(), l.line, None),
+        ]);
+    }
+    let mut text = table.text();
+    let silent: Vec<&License> = licenses.iter().filter(|l| l.message.is_some()).collect();
+    if !silent.is_empty() {
+        text += "\nwhat does not count, and why:\n";
+    }
+    for l in silent {
+        let sn = l.sn.as_ref().map_or_else(String::new, |sn| format!(", SN {sn}"));
+        let (feature, message) =
+            (l.feature.as_deref().unwrap_or("-"), l.message.as_deref().unwrap_or_default());
+        let at = place(l.file.as_deref(), l.line, None);
+        text += &wrap(&format!("{at}: {feature}{sn}: {message}"), 2, 4);
+    }
+    text
+}
+
+/// What is wrong with the files, each with its place and what to do.
+pub(super) fn problem_list(problems: &[Problem]) -> String {
+    if problems.is_empty() {
+        return String::new();
+    }
+    let count = plural(problems.len() as u64, "problem");
+    let mut text = format!("\n{count}:\n");
+    for p in problems {
+        let at = place(p.file.as_deref(), p.line, p.column);
+        let feature = p.feature.as_ref().map_or_else(String::new, |f| format!("{f}: "));
+        text += &wrap(&format!("{at}: {feature}{} ({})", p.message, p.reason), 2, 4);
+    }
+    text
+}
+
+/// `VENDOR/NAME`, or the name alone where nobody is named.
+pub(super) fn name(vendor: Option<&str>, name: &str) -> String {
+    match vendor.filter(|v| !v.is_empty()) {
+        Some(vendor) => clean(&format!("{vendor}/{name}")),
+        None => clean(name),
+    }
+}
+
+/// `file:line:column`, as far as known.
+pub(super) fn place(file: Option<&str>, line: Option<u32>, column: Option<u32>) -> String {
+    let mut text = file.unwrap_or("-").to_owned();
+    for number in [line, line.and(column)].into_iter().flatten() {
+        text += &format!(":{number}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feature() -> Feature {
+        Feature {
+            vendor: "ACME".into(),
+            name: "cad".into(),
+            total: Some(5),
+            free: Some(0),
+            used: 8,
+            ..Feature::default()
+        }
+    }
+
+    #[test]
+    fn a_feature_is_one_row_and_over_is_shown_where_it_occurs() {
+        let plain = feature_table(&[feature()]);
+        assert!(plain.lines().count() == 2 && !plain.contains("OVER"), "{plain}");
+        let over = feature_table(&[Feature { over: 3, ..feature() }]);
+        let row: Vec<&str> = over.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["ACME/cad", "5", "8", "0", "0", "3", "never"], "{over}");
+    }
+
+    #[test]
+    fn every_list_fits_eighty_columns_with_the_longest_names() {
+        let long = "x".repeat(64);
+        let feature = Feature {
+            vendor: long.clone(),
+            name: long.clone(),
+            over: 1,
+            held: 1,
+            reserved: 1,
+            borrowed: 1,
+            queued: 1,
+            ends_at: Some("2030-06-30T22:00:00Z".into()),
+            total: Some(2_147_483_647),
+            used: 2_147_483_647,
+            ..feature()
+        };
+        let session = Session {
+            id: "1234567890abc".into(),
+            vendor: long.clone(),
+            feature: long.clone(),
+            user: long.clone(),
+            host: long.clone(),
+            state: "borrowed".into(),
+            since: Some("2030-06-30T22:00:00Z".into()),
+            ..Session::default()
+        };
+        let license = License {
+            feature: Some(long.clone()),
+            vendor: Some(long.clone()),
+            sn: Some(long.clone()),
+            key_type: "MAINTENANCE".into(),
+            state: "not_in_force".into(),
+            reason: Some("setting_not_allowed".into()),
+            message: Some("word ".repeat(40)),
+            file: Some(format!("licenses/{long}.xml")),
+            line: Some(70_000),
+            start: chrono::NaiveDate::from_ymd_opt(2030, 1, 1),
+            end: chrono::NaiveDate::from_ymd_opt(2030, 1, 1),
+            ..License::default()
+        };
+        let problem =
+            Problem { file: Some(long), line: Some(1), message: "m ".repeat(90), ..Problem::default() };
+        let text = feature_table(&[feature])
+            + &session_table(&[session])
+            + &license_table(&[license])
+            + &problem_list(&[problem]);
+        let wide = text.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{text}");
+    }
+}

@@ -1,0 +1,315 @@
+//! `docs/status.schema.json` and the types of `report` say the same: names, types, what may be absent, what may be null.
+
+use chrono::NaiveDate;
+use seatkeeper::report::*;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../docs/status.schema.json")).unwrap()
+}
+
+fn definition<'a>(whole: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema.get("$ref").and_then(Value::as_str) {
+        Some(name) => definition(whole, whole.pointer(&name[1..]).unwrap_or_else(|| panic!("no {name}"))),
+        None => schema,
+    }
+}
+
+/// The words of JSON Schema that ours uses, and that no member goes unmentioned.
+fn check(whole: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+    let schema = definition(whole, schema);
+    let wrong = |what: String| Err(format!("{at}: {what}"));
+    let is = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    match &schema["type"] {
+        Value::String(kind) if kind == is => {}
+        Value::Array(kinds) if kinds.iter().any(|kind| kind == is) => {}
+        other => return wrong(format!("{is}, not {other}")),
+    }
+    if schema.get("const").is_some_and(|only| only != value) {
+        return wrong(format!("{value} is not {}", schema["const"]));
+    }
+    if schema.get("enum").and_then(Value::as_array).is_some_and(|words| !words.contains(value)) {
+        return wrong(format!("{value} is none of {}", schema["enum"]));
+    }
+    if let (Some(format), Some(text)) = (schema.get("format"), value.as_str()) {
+        let date_bytes = if format == "date" { 10 } else { 20 };
+        if text.len() != date_bytes || (format == "date-time") != text.ends_with('Z') {
+            return wrong(format!("{text} is no {format}"));
+        }
+    }
+    if let Value::Array(items) = value {
+        for (nth, item) in items.iter().enumerate() {
+            check(whole, &schema["items"], item, &format!("{at}[{nth}]"))?;
+        }
+    }
+    if let Value::Object(members) = value {
+        for name in schema["required"].as_array().unwrap() {
+            if !members.contains_key(name.as_str().unwrap()) {
+                return wrong(format!("{name} is missing"));
+            }
+        }
+        for (name, member) in members {
+            let Some(of) = schema["properties"].get(name) else {
+                return wrong(format!("{name} is not in the schema"));
+            };
+            check(whole, of, member, &format!("{at}.{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn valid(name: &str, value: &impl Serialize) -> Value {
+    let whole = schema();
+    let value = serde_json::to_value(value).unwrap();
+    let of = &whole["$defs"][name];
+    assert_eq!(check(&whole, of, &value, name), Ok(()));
+    value
+}
+
+fn day() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2030, 6, 30).unwrap()
+}
+
+fn instant() -> Option<Instant> {
+    Some(seatkeeper::clock::rfc3339(1_909_087_200_000))
+}
+
+fn text() -> Option<String> {
+    Some("text".into())
+}
+
+fn license() -> License {
+    License {
+        feature: text(),
+        vendor: text(),
+        sn: text(),
+        key_type: "UPGRADE".into(),
+        count: Some(6),
+        unlimited: false,
+        version: text(),
+        start: Some(day()),
+        end: Some(day()),
+        ends_at: instant(),
+        state: "not_in_force".into(),
+        reason: text(),
+        message: text(),
+        file: text(),
+        line: Some(3),
+    }
+}
+
+fn problem() -> Problem {
+    Problem {
+        file: text(),
+        line: Some(3),
+        column: Some(12),
+        feature: text(),
+        sn: text(),
+        reason: "bad_value".into(),
+        message: "m".into(),
+    }
+}
+
+fn full_status() -> Status {
+    let server = Server {
+        name: "lic01".into(),
+        version: "0.1.0".into(),
+        started_at: instant(),
+        time_zone: text(),
+        today: Some(day()),
+        next_midnight: instant(),
+        clock: Some("ok".into()),
+        key: text(),
+        demo_key_trusted: true,
+        recovering: true,
+    };
+    let pool = Pool {
+        id: "1".into(),
+        key_type: "EXCLUSIVE".into(),
+        total: Some(16),
+        used: 3,
+        licenses: vec![license()],
+    };
+    let feature = Feature {
+        version: text(),
+        total: Some(16),
+        base: Some(10),
+        free: Some(13),
+        soft_limit: Some(12),
+        share: vec!["HOST".into(), "VIRTUAL".into()],
+        ends_at: instant(),
+        maintenance_ends: Some(day()),
+        denials_24h: Some(0),
+        pools: vec![pool],
+        ..Feature::default()
+    };
+    let session = Session {
+        version: text(),
+        release_date: text(),
+        pid: Some(4711),
+        address: text(),
+        state: "active".into(),
+        since: instant(),
+        last_seen: instant(),
+        borrowed_until: instant(),
+        ..Session::default()
+    };
+    Status {
+        schema: SCHEMA,
+        server: Some(server),
+        features: Some(vec![feature, Feature { unlimited: true, ..Feature::default() }]),
+        sessions: Some(vec![session, Session { state: "suspect".into(), ..Session::default() }]),
+        licenses: Some(vec![license()]),
+        problems: Some(vec![problem(), Problem::default()]),
+    }
+}
+
+fn full_explain() -> Explain {
+    let changed = ChangedLicense { sn: text(), state: "not_in_force".into(), reason: Some("expired".into()) };
+    let change = Change { day: day(), at: instant().unwrap(), total: None, licenses: vec![changed] };
+    Explain {
+        schema: SCHEMA,
+        feature: "cad".into(),
+        vendor: "ACME".into(),
+        today: day(),
+        total: Some(16),
+        base: Some(10),
+        upgrades: 6,
+        unlimited: false,
+        licenses: vec![License { feature: None, vendor: None, ..license() }],
+        changes: vec![change],
+    }
+}
+
+fn full_denial() -> Denial {
+    let place = Some(Place { file: "policy.toml".into(), line: 7, text: text() });
+    let holder = Holder { since: instant(), ..Holder::default() };
+    Denial {
+        feature: text(),
+        vendor: text(),
+        wanted: Some(2),
+        numbers: Some(Numbers { total: Some(16), used: 16, free: Some(0), ..Numbers::default() }),
+        rule: place.clone(),
+        place,
+        due: Some(Due::InSeconds(35)),
+        recovering: true,
+        holders: Some(vec![holder, Holder::default()]),
+        fault: text(),
+        field: text(),
+        session: text(),
+        ended_at: instant(),
+    }
+}
+
+fn full_reload() -> Reload {
+    let change = TotalChange { old_total: Some(10), new_total: None, ..TotalChange::default() };
+    Reload { schema: SCHEMA, files: 2, licenses: 5, changes: vec![change], problems: vec![problem()] }
+}
+
+fn full_host_ids() -> HostIds {
+    let entry = HostEntry { kind: "HOSTNAME".into(), value: "lic01".into(), matches: true };
+    let license = HostMatch { blocks: vec![vec![entry]], match_rate: 100, ..HostMatch::default() };
+    let id = HostId { kind: "DMI".into(), value: None, note: text() };
+    HostIds { schema: SCHEMA, host_ids: vec![id, HostId::default()], licenses: Some(vec![license]) }
+}
+
+#[test]
+fn what_the_types_write_is_what_the_schema_says() {
+    valid("status", &full_status());
+    valid("status", &Status::default());
+    let bare = Server { name: "lic01".into(), version: "0.1.0".into(), ..Server::default() };
+    valid("status", &Status { server: Some(bare), ..Status::default() });
+    valid("explain", &full_explain());
+    valid("denial", &full_denial());
+    valid("denial", &Denial::default());
+    for due in [Due::At(instant().unwrap()), Due::Day(day())] {
+        valid("denial", &Denial { due: Some(due), ..Denial::default() });
+    }
+    valid("reload", &full_reload());
+    valid("host_ids", &full_host_ids());
+}
+
+#[test]
+fn every_member_of_the_schema_is_written_by_the_types() {
+    let whole = schema();
+    let mut due: Vec<Value> = vec![];
+    for each in [Due::At(instant().unwrap()), Due::Day(day())] {
+        due.push(valid("denial", &Denial { due: Some(each), ..Denial::default() }));
+    }
+    for (name, mut examples) in [
+        ("status", vec![valid("status", &full_status())]),
+        ("explain", vec![valid("explain", &full_explain())]),
+        ("denial", vec![valid("denial", &full_denial())]),
+        ("reload", vec![valid("reload", &full_reload())]),
+        ("host_ids", vec![valid("host_ids", &full_host_ids())]),
+    ] {
+        if name == "denial" {
+            examples.append(&mut due);
+        }
+        let examples: Vec<&Value> = examples.iter().collect();
+        all_members_occur(&whole, &whole["$defs"][name], &examples, name);
+    }
+}
+
+fn all_members_occur(whole: &Value, schema: &Value, values: &[&Value], at: &str) {
+    let schema = definition(whole, schema);
+    if let Some(items) = schema.get("items") {
+        let inner: Vec<&Value> = values.iter().filter_map(|v| v.as_array()).flatten().collect();
+        assert!(!inner.is_empty(), "{at}: no example has an item");
+        all_members_occur(whole, items, &inner, at);
+    }
+    for (name, of) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let at = format!("{at}.{name}");
+        // A license inside a feature leaves out what the feature says; the list has it.
+        if at.contains("pools.licenses") || (at.contains("explain.licenses") && !at.ends_with("sn")) {
+            continue;
+        }
+        let inner: Vec<&Value> = values.iter().filter_map(|v| v.get(name)).collect();
+        assert!(!inner.is_empty(), "{at}: in the schema, but never written");
+        all_members_occur(whole, of, &inner, &at);
+    }
+}
+
+#[test]
+fn a_missing_member_or_another_type_is_found() {
+    let whole = schema();
+    let of = &whole["$defs"]["problem"];
+    let Value::Object(good) = serde_json::to_value(problem()).unwrap() else { panic!() };
+    for name in good.keys() {
+        let less: Map<String, Value> = good.clone().into_iter().filter(|(n, _)| n != name).collect();
+        assert!(check(&whole, of, &Value::Object(less), "").is_err(), "{name}");
+        let mut other = good.clone();
+        other.insert(name.clone(), Value::Bool(true));
+        assert!(check(&whole, of, &Value::Object(other), "").is_err(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    fn there_and_back<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
+        let mut json = serde_json::to_value(value).unwrap();
+        assert_eq!(&serde_json::from_value::<T>(json.clone()).unwrap(), value);
+        json["a_member_of_a_later_version"] = true.into();
+        assert_eq!(&serde_json::from_value::<T>(json).unwrap(), value);
+    }
+    there_and_back(&full_status());
+    there_and_back(&Status::default());
+    there_and_back(&full_explain());
+    there_and_back(&full_denial());
+    there_and_back(&Denial::default());
+    there_and_back(&Denial {
+        numbers: Some(Numbers { unlimited: true, ..Numbers::default() }),
+        ..Denial::default()
+    });
+    there_and_back(&full_reload());
+    there_and_back(&full_host_ids());
+}
