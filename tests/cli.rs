@@ -157,6 +157,11 @@ fn no_server_exits_69_with_the_address() {
         assert_eq!(code, 69, "{words:?}");
         assert!(err.contains("no/such.sock: no such socket"), "{err}");
     }
+    let by_variable = |value: &str| {
+        finished(seatkeeper(address, &["reload"]).env("SEATKEEPER_ADMIN", value).spawn().unwrap())
+    };
+    assert!(by_variable("other.sock").2.contains("other.sock: no such socket"));
+    assert_eq!(by_variable("").0, 69, "an empty variable is none");
 }
 
 #[test]

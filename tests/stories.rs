@@ -9,6 +9,10 @@
 #[path = "../crates/seats/tests/driver/mod.rs"]
 mod driver;
 
+#[path = "stories/licenses.rs"]
+mod licenses;
+#[path = "stories/shown.rs"]
+mod shown;
 #[path = "stories/world.rs"]
 mod world;
 

@@ -3,15 +3,14 @@
 use seats::denial::{Denial, Due, Numbers, Subject};
 use seats::license::Name;
 
-use super::Context;
 use crate::clock::rfc3339;
 use crate::report;
 
 /// The JSON text of a denial's details; empty where there is nothing to add.
 /// `sees_all`: the reader may see users, hosts and files.
-pub fn denial_details(denial: &Denial, sees_all: bool, context: &Context) -> String {
+pub fn denial_details(denial: &Denial, sees_all: bool) -> String {
     match (&denial.subject, denial.ended) {
-        (Some(subject), _) => to_json(&details(subject, sees_all, context)),
+        (Some(subject), _) => to_json(&details(subject, sees_all)),
         (None, Some(session)) => to_json(&report::Denial {
             session: Some(session.to_string()),
             ended_at: denial.ended_unix_ms.map(rfc3339),
@@ -21,17 +20,13 @@ pub fn denial_details(denial: &Denial, sees_all: bool, context: &Context) -> Str
     }
 }
 
-fn details(subject: &Subject, sees_all: bool, context: &Context) -> report::Denial {
-    let (now_tick, now_ms) = (context.clock.tick().0, context.clock.unix_ms());
-    // What lies in ticks is shown by the distance from now: both run alike while the server does.
-    let instant_of =
-        |tick: u64| now_ms.checked_sub(i64::try_from(now_tick.checked_sub(tick)?).ok()?).map(rfc3339);
+fn details(subject: &Subject, sees_all: bool) -> report::Denial {
     let holder = |h: &seats::denial::Holder| report::Holder {
         session: h.session.to_string(),
         user: h.user.to_string(),
         host: h.host.to_string(),
         count: h.count,
-        since: instant_of(h.since),
+        since: h.since_unix_ms.map(rfc3339),
     };
     report::Denial {
         feature: Some(subject.feature.to_string()),

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use seats::change::SessionId;
-use seats::denial::{Code, Denial};
+pub use seats::denial::Code;
+use seats::denial::Denial;
 use seats::ledger::{GrantView, SessionGrant};
 use seats::license::{Count, HostIdKind};
 use seats::request::{Checkout, Facts, ITEMS_MAX, Item, StatedHostId, TEXT_BYTES_MAX};
@@ -285,12 +286,12 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() })
         }
         Answer::Watching => put(buffer, call, &answer::Watch::default()),
-        Answer::Denied(denial) => append_denial(buffer, call, denial, peer, context),
+        Answer::Denied(denial) => append_denial(buffer, call, denial, peer),
     }
 }
 
-fn append_denial(buffer: &mut Vec<u8>, call: u32, denial: &Denial, peer: &Peer, context: &Context) {
-    let details = denial_details(denial, peer.sees_all, context);
+fn append_denial(buffer: &mut Vec<u8>, call: u32, denial: &Denial, peer: &Peer) {
+    let details = denial_details(denial, peer.sees_all);
     append_refusal(buffer, call, denial.code, &denial.message, details);
 }
 

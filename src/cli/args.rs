@@ -183,8 +183,8 @@ pub struct Run {
 /// Which daemon to administer, and how to answer.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Admin {
-    /// The administrator's socket [default: /run/seatkeeper/admin.sock, then ./state/admin.sock].
-    #[arg(long, env = "SEATKEEPER_ADMIN", value_name = "SOCKET")]
+    /// The administrator's socket [default: SEATKEEPER_ADMIN, /run/seatkeeper/admin.sock, ./state/admin.sock].
+    #[arg(long, value_name = "SOCKET")]
     pub admin: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]

@@ -48,7 +48,7 @@ fn text(explain: &Explain) -> String {
                 let what = explain.licenses.iter().find(|l| l.sn.is_some() && l.sn == changed.sn);
                 let what = what.map_or_else(
                     || changed.sn.clone().unwrap_or_else(|| "a license".into()),
-                    |l| format!("{} {}{}", kind(l).trim(), amount(l), identity(l)),
+                    |l| format!("{} {}, {}", kind(l).trim(), amount(l), mark(l)),
                 );
                 let how = match (changed.state.as_str(), &changed.reason) {
                     ("in_force", _) => "counts from then on".to_owned(),
@@ -93,6 +93,12 @@ fn kind(license: &License) -> &'static str {
 
 fn amount(license: &License) -> String {
     seats(license.count, license.unlimited)
+}
+
+/// Enough to find it in the sum above.
+fn mark(license: &License) -> String {
+    let sn = || license.sn.as_ref().map_or_else(|| "no SN".to_owned(), |sn| format!("SN {sn}"));
+    license.file.as_ref().map_or_else(sn, |_| place(license.file.as_deref(), license.line, None))
 }
 
 /// Where it stands and its serial number, as far as the reader may see them.
@@ -177,8 +183,8 @@ does not count today:
   + upgrade 4, cad.xml:3, SN 55bb: it begins on 2030-08-01 (not_started)
 
 NEXT        TOTAL  BECAUSE
-2030-07-01     10  + upgrade 6, cad.xml:3, SN 91aa: no longer counts: expired
-2030-08-01     14  + upgrade 4, cad.xml:3, SN 55bb: counts from then on
+2030-07-01     10  + upgrade 6, cad.xml:3: no longer counts: expired
+2030-08-01     14  + upgrade 4, cad.xml:3: counts from then on
 ";
         assert_eq!(text(&explain), expected);
     }

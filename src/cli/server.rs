@@ -59,8 +59,10 @@ pub fn reader(read: &Read) -> Result<Connection, Failure> {
 ///
 /// 69 where there is none or nobody answers, 77 where this user may not.
 pub fn admin(admin: &Admin) -> Result<Connection, Failure> {
-    if let Some(socket) = admin.admin.as_deref().filter(|s| !s.as_os_str().is_empty()) {
-        return open_socket(socket);
+    // By hand: for clap an empty variable is a usage error, for scripts it is as good as none.
+    let variable = || std::env::var_os("SEATKEEPER_ADMIN").filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(socket) = admin.admin.clone().or_else(variable) {
+        return open_socket(&socket);
     }
     // A directory that this user may not look into may well hold it.
     let may_exist = |p: &&&str| match Path::new(p).metadata() {

@@ -179,7 +179,11 @@ fn session_table(sessions: &[Session]) -> String {
 fn license_table(licenses: &[License]) -> String {
     let mut table = Lines::new(&["FEATURE", "TYPE", ">SEATS", "FROM", "TO", "STATE", "WHERE"]);
     for l in licenses {
-        let state = l.reason.as_ref().map_or_else(|| l.state.clone(), |r| format!("{}: {r}", l.state));
+        let state = match (l.state.as_str(), &l.reason) {
+            ("in_force", _) => "in force".to_owned(),
+            ("waiting", Some(reason)) => format!("waiting: {reason}"),
+            (state, reason) => reason.clone().unwrap_or_else(|| state.to_owned()),
+        };
         table.row([
             name(l.vendor.as_deref(), l.feature.as_deref().unwrap_or("-")),
             l.key_type.clone(),

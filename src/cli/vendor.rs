@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
+use crate::clock::{Clock, Ticks, Zone};
 use crate::licenses::{FILE_BYTES_MAX, Problem, Signatures, TrustedKey, read_files};
 use crate::vendor::{SignedFile, Template, VendorKey, inspect, keygen, sign};
 
@@ -76,7 +77,7 @@ pub fn run(command: VendorCommand) -> u8 {
     let done = match command {
         VendorCommand::Keygen { vendor, id, out } => run_keygen(&vendor, &id, &out),
         VendorCommand::Sign { key, templates, base, output } => {
-            run_sign(&key, &templates, base.as_deref(), output.as_deref(), today())
+            today().and_then(|day| run_sign(&key, &templates, base.as_deref(), output.as_deref(), day))
         }
         VendorCommand::Verify { trust, licenses } => run_verify(&trust, &licenses),
         VendorCommand::Inspect { licenses, json } => run_inspect(&licenses, json),
@@ -210,9 +211,7 @@ fn say(text: &str) -> Result<u8, Failure> {
 }
 
 /// The day in the system's zone, for ISSUED. A signer is no license server: nothing is granted by this date.
-#[allow(clippy::disallowed_methods, reason = "the vendor's own day; src/clock.rs is the server's")]
-fn today() -> NaiveDate {
-    let today = jiff::Zoned::now().date();
-    let (year, month, day) = (i32::from(today.year()), today.month(), today.day());
-    NaiveDate::from_ymd_opt(year, month.unsigned_abs().into(), day.unsigned_abs().into()).unwrap_or_default()
+fn today() -> Result<NaiveDate, Failure> {
+    let zone = Zone::system().map_err(|error| Failure(NO_INPUT, error.to_string()))?;
+    Ok(Clock::system(zone, Ticks(0)).now().today)
 }

@@ -29,13 +29,13 @@ pub struct Flags {
     /// Where clients connect, such as 0.0.0.0:6200; may be given several times [default: 127.0.0.1:6200]
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     pub listen: Vec<SocketAddr>,
-    /// Where HTTP is answered, or off [default: 127.0.0.1:6199]
+    /// Where HTTP will be answered, or off; this version answers none yet [default: 127.0.0.1:6199]
     #[arg(long, value_name = "ADDR|off")]
     pub http: Option<Http>,
     /// The directory of the journal and the server's identity
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// The policy file
+    /// The policy file; this version obeys none and refuses to start with one
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Whose midnight counts, an IANA name such as Europe/Berlin [default: the system's zone]

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use chrono::NaiveDate;
 use seats::catalog::{Catalog, FeatureLicenses};
 use seats::evaluate::{Total, evaluate, lower_successors};
 use seats::license::Name;
@@ -26,6 +27,9 @@ use crate::licenses::{LicenseSet, Loader, Problem};
 use crate::report;
 use crate::server::Admin;
 use crate::server::reports::Facts;
+
+/// How many new problems of one load are logged each in a line of its own (S83).
+const PROBLEMS_TOLD_MAX: usize = 100;
 
 type Then = Box<dyn FnOnce(String) + Send>;
 
@@ -53,7 +57,7 @@ pub(super) struct KeeperFacts {
 }
 
 impl Keeper {
-    /// Reads the directory for the first time.
+    /// Reads the directory for the first time. `day`: the day used for grants.
     ///
     /// # Errors
     /// The directory cannot be read and nothing is known of what was in it.
@@ -61,6 +65,7 @@ impl Keeper {
         mut loader: Loader,
         host: HostFacts,
         clock: &Clock,
+        day: NaiveDate,
         server_key: &str,
         demo_key_trusted: bool,
     ) -> Result<(Keeper, Arc<Catalog>), Failure> {
@@ -79,7 +84,7 @@ impl Keeper {
         let facts =
             Arc::new(KeeperFacts { fixed, problems: ArcSwap::default(), host: Mutex::new((host, reader)) });
         let mut keeper = Keeper { loader, catalog: catalog.clone(), set: LicenseSet::default(), facts };
-        keeper.take_note(set, clock);
+        keeper.take_note(set, day);
         Ok((keeper, catalog))
     }
 
@@ -91,7 +96,7 @@ impl Keeper {
     ///
     /// # Errors
     /// No thread can be started.
-    pub(super) fn start(self, engine: Handle, clock: Clock, directory: &Path) -> Result<Reloader, Failure> {
+    pub(super) fn start(self, engine: Handle, directory: &Path) -> Result<Reloader, Failure> {
         let failed =
             |e: std::io::Error| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}"));
         let (commands, received) = channel();
@@ -100,12 +105,12 @@ impl Keeper {
             let _ = wake.send(Command::Look);
         })
         .map_err(failed)?;
-        let run = move || self.run(&received, &engine, &clock);
+        let run = move || self.run(&received, &engine);
         std::thread::Builder::new().name("licenses".into()).spawn(run).map_err(failed)?;
         Ok(Reloader { commands, _watch: Arc::new(watch) })
     }
 
-    fn run(mut self, commands: &Receiver<Command>, engine: &Handle, clock: &Clock) {
+    fn run(mut self, commands: &Receiver<Command>, engine: &Handle) {
         while let Ok(command) = commands.recv() {
             let then = match command {
                 Command::Look => None,
@@ -119,15 +124,16 @@ impl Keeper {
                 error!("the license directory cannot be read; what was loaded stays in force");
                 continue;
             };
+            let Some(day) = day_served(engine) else { return };
             let before = self.catalog.clone();
             let is_changed = set.licenses != self.set.licenses;
             if is_changed {
                 self.catalog = Arc::new(Catalog::new(set.licenses.clone()));
             }
             if is_changed || set.problems != self.set.problems {
-                self.take_note(set, clock);
+                self.take_note(set, day);
             }
-            let answer = then.map(|then| (then, self.reloaded(&before, clock)));
+            let answer = then.map(|then| (then, self.reloaded(&before, day)));
             let catalog = self.catalog.clone();
             let taken: Box<dyn FnOnce(()) + Send> = Box::new(move |()| {
                 if let Some((then, json)) = answer {
@@ -150,13 +156,17 @@ impl Keeper {
     }
 
     /// Remembers a set and says what is new about its problems.
-    fn take_note(&mut self, set: LicenseSet, clock: &Clock) {
+    fn take_note(&mut self, set: LicenseSet, today: NaiveDate) {
         let known: HashSet<String> = self.set.problems.iter().map(ToString::to_string).collect();
-        for problem in set.problems.iter().filter(|p| !known.contains(&p.to_string())) {
+        let mut new = set.problems.iter().filter(|p| !known.contains(&p.to_string()));
+        for problem in new.by_ref().take(PROBLEMS_TOLD_MAX) {
             warn!("{problem}");
         }
+        let untold = new.count();
+        if untold > 0 {
+            warn!(problems = untold, "and more problems in license files; `seatkeeper status` shows them");
+        }
         let mut problems: Vec<report::Problem> = set.problems.iter().map(shown).collect();
-        let today = clock.now().today;
         for feature in self.catalog.features() {
             for warning in lower_successors(feature, today) {
                 let problem = lower_total(feature, &warning);
@@ -169,22 +179,31 @@ impl Keeper {
     }
 
     /// What a reload came to, for who asked.
-    fn reloaded(&self, before: &Catalog, clock: &Clock) -> String {
+    fn reloaded(&self, before: &Catalog, today: NaiveDate) -> String {
         let files: HashSet<&str> = self.set.licenses.iter().map(|l| &*l.place.file).collect();
         let reload = report::Reload {
             schema: report::SCHEMA,
             files: files.len() as u64,
             licenses: self.set.licenses.len() as u64,
-            changes: total_changes(before, &self.catalog, clock),
+            changes: total_changes(before, &self.catalog, today),
             problems: self.facts.problems.load().to_vec(),
         };
         serde_json::to_string(&reload).unwrap_or_default()
     }
 }
 
+/// The day used for grants, which the wall clock alone does not tell (S71). `None`: the engine has stopped.
+fn day_served(engine: &Handle) -> Option<NaiveDate> {
+    let (give, take) = channel();
+    let ask = Ask::Picture(Box::new(move |picture| {
+        let _ = give.send(picture.day);
+    }));
+    engine.ask_patiently(ask).ok()?;
+    take.recv().ok()
+}
+
 /// The features whose total differs between two sets, today.
-fn total_changes(before: &Catalog, after: &Catalog, clock: &Clock) -> Vec<report::TotalChange> {
-    let today = clock.now().today;
+fn total_changes(before: &Catalog, after: &Catalog, today: NaiveDate) -> Vec<report::TotalChange> {
     let total = |catalog: &Catalog, vendor: &Name, feature: &Name| {
         catalog
             .index_of(vendor, feature)
@@ -312,30 +331,26 @@ impl Admin for Administration {
             facts.facts.iter().map(|f| entry(f.kind.as_str(), Some(f.value.clone()), None)).collect();
         host_ids
             .extend(facts.unreadable.iter().map(|u| entry(u.kind.as_str(), None, Some(u.message.clone()))));
-        let licenses = explain.and_then(Name::new).map(|feature| {
-            loader
-                .explain_host_ids(&feature)
-                .into_iter()
-                .map(|(place, found)| host_match(&place, &found))
-                .collect()
-        });
+        let licenses = explain
+            .and_then(Name::new)
+            .map(|feature| loader.explain_host_ids(&feature).iter().map(host_match).collect());
         let answer = report::HostIds { schema: report::SCHEMA, host_ids, licenses };
         serde_json::to_string(&answer).unwrap_or_default()
     }
 }
 
-fn host_match(place: &seats::license::Place, found: &crate::hostid::HostMatch) -> report::HostMatch {
+fn host_match(license: &crate::licenses::HostExplanation) -> report::HostMatch {
     let entry = |e: &crate::hostid::EntryMatch| report::HostEntry {
         kind: e.entry.kind.as_str().into(),
         value: e.entry.value.clone(),
         matches: e.matched,
     };
     report::HostMatch {
-        sn: None,
-        file: Some(place.file.to_string()),
-        line: Some(place.line),
-        matches: found.matched,
-        match_rate: 100,
-        blocks: found.blocks.iter().map(|b| b.entries.iter().map(entry).collect()).collect(),
+        sn: license.sn.as_ref().map(|sn| sn.to_string()),
+        file: Some(license.place.file.to_string()),
+        line: Some(license.place.line),
+        matches: license.found.matched,
+        match_rate: license.match_rate.into(),
+        blocks: license.found.blocks.iter().map(|b| b.entries.iter().map(entry).collect()).collect(),
     }
 }

@@ -123,10 +123,14 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let clock = Clock::system(config.zone.clone(), Ticks(opened.tick));
     let server_key = state.identity().fingerprint();
     let host = HostFacts::collect(Some(&server_key), &config.host_ids);
+    // A clock that was set back does not bring an older day back (S71).
+    let today = clock.now().today;
+    let day = fold.state.day().map_or(today, |served| served.max(today));
     let (keeper, catalog) = Keeper::load(
         loader(config, &server_key, true)?,
         host,
         &clock,
+        day,
         &server_key,
         demo_key_trusted(config)?,
     )?;
@@ -144,7 +148,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         .build()
         .map_err(|e| Failure::new(exit::INTERNAL, format!("the runtime cannot be started: {e}")))?;
     let keeper_facts = keeper.facts();
-    let reload = keeper.start(handle.clone(), clock.clone(), &config.licenses)?;
+    let reload = keeper.start(handle.clone(), &config.licenses)?;
     let millis = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
     let context = Context {
         clock: clock.clone(),

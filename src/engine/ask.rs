@@ -7,7 +7,8 @@ use seats::catalog::Catalog;
 use seats::change::{BundleId, SessionId, Tick};
 use seats::denial::{Denial, Numbers};
 use seats::evaluate::Total;
-use seats::ledger::{ConnectionId, GrantView, SessionView};
+pub use seats::ledger::ConnectionId;
+use seats::ledger::{GrantView, SessionView};
 use seats::license::Name;
 use seats::request::{Checkout, Facts};
 

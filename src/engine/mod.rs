@@ -36,6 +36,8 @@ const SWEEP_FEATURES: usize = 1_000;
 const SESSIONS_A_STEP: usize = 1_000;
 /// A batch is written when it holds so many bytes, though asks are left: far below what the journal takes.
 const BATCH_BYTES: usize = 4 << 20;
+/// How many changed totals of one reload or midnight are logged each in a line of its own.
+const CHANGES_TOLD_MAX: usize = 100;
 /// How far the wall clock may stray from the ticks before another reading of it is journaled.
 const DRIFT_MS: i64 = 1_000;
 
@@ -58,6 +60,8 @@ pub struct Engine<D: Disk> {
     day: NaiveDate,
     last_mark: Option<ClockRead>,
     sessions_max: usize,
+    /// Changed totals since every pool was up to date.
+    changes_told: usize,
 }
 
 enum Output {
@@ -95,6 +99,7 @@ impl<D: Disk> Engine<D> {
             day,
             last_mark: None,
             sessions_max: sessions_max as usize,
+            changes_told: 0,
         }
     }
 
@@ -358,7 +363,10 @@ impl<D: Disk> Engine<D> {
     /// Journals a total, and tells those who want to know (L22).
     fn pool_changed(&mut self, change: PoolChange, now: Now) -> Result<(), JournalError> {
         let PoolChange { set, before, why, has_expired } = change;
-        if before == set.total {
+        self.changes_told += 1;
+        if self.changes_told > CHANGES_TOLD_MAX {
+            // A reload of a hundred thousand features is one line more, not a hundred thousand (S83).
+        } else if before == set.total {
             info!(feature = %set.feature, vendor = %set.vendor, total = %before, "licenses changed: {why}");
         } else {
             info!(feature = %set.feature, vendor = %set.vendor, "{} {before} → {}: {why}", set.feature, set.total);
@@ -439,6 +447,10 @@ impl<D: Disk> Engine<D> {
             }
         }
         if self.ledger.is_complete() {
+            let untold = std::mem::take(&mut self.changes_told).saturating_sub(CHANGES_TOLD_MAX);
+            if untold > 0 {
+                info!(features = untold, "and more features changed; `seatkeeper features` shows them");
+            }
             for then in self.catalog_taken.drain(..) {
                 self.outputs.push(Output::Call(Box::new(move || then(()))));
             }

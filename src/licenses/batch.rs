@@ -12,8 +12,8 @@
 //!    the group order. A bad one stays hidden in each with a probability of at most one half.
 //! 4. Then only the equation's large part is left, where random factors of 128 bits decide.
 //!
-//! Any signature that is refused by the strict rule gets through with a probability below 2^-60; where a batch
-//! fails, its signatures are verified strictly one by one.
+//! Any signature that is refused by the strict rule gets through with a probability of 2^-40 at most (and only the
+//! holder of the private key can try); where a batch fails, its signatures are verified strictly one by one.
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
@@ -25,7 +25,7 @@ use sha2::{Digest, Sha512};
 /// Fewer signatures than this are verified one by one: the probes alone cost as much.
 const BATCH_MIN: usize = 64;
 /// Random sums that a part of small order must be found by.
-const PROBES: usize = 64;
+const PROBES: usize = 40;
 /// Probes taken from one random byte: each of its bits says whether a point belongs to the probe of that bit.
 const PROBES_A_BYTE: usize = 8;
 const ROUNDS: usize = PROBES / PROBES_A_BYTE;

@@ -4,6 +4,7 @@
 //! new [`LicenseSet`]. It takes as long as it takes and belongs on a thread of its own; the caller swaps the set
 //! in. Files whose contents are the same keep their licenses and are not verified again.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use seats::license::{License, Name, Place, Reason};
+use seats::license::{Fingerprint, KeyType, License, Name, Place, Reason};
 
 use super::last_good::{self, Contents, Update, contents};
 use super::load::{Judge, Loaded, Source, load};
@@ -54,6 +55,19 @@ pub struct Loader {
     /// Copies in the state directory: the file's name and the digest of what is kept. `None` before the first load.
     copies: Option<BTreeMap<String, String>>,
     saving: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// How one license's SERVER_HOSTID blocks stand to this host.
+#[derive(Clone, Debug)]
+pub struct HostExplanation {
+    /// Its serial number.
+    pub sn: Option<Arc<str>>,
+    /// Where it stands.
+    pub place: Place,
+    /// HOSTID_MATCH_RATE, percent.
+    pub match_rate: u8,
+    /// Entry by entry.
+    pub found: HostMatch,
 }
 
 /// A file that loaded.
@@ -114,7 +128,13 @@ impl Loader {
         };
         let directory: Arc<str> = self.config.directory.display().to_string().into();
         let (names, listed) = match list(&self.config.directory) {
-            Ok(names) => (names, true),
+            Ok(listing) => {
+                for name in listing.unnameable {
+                    let message = "its name is not UTF-8; rename it".to_owned();
+                    problems.push(of_file(&name.into(), Reason::BadXml, message));
+                }
+                (listing.names, true)
+            }
             Err(source) => {
                 let names: BTreeSet<String> = self.known.keys().chain(copies.keys()).cloned().collect();
                 if names.is_empty() {
@@ -139,19 +159,28 @@ impl Loader {
     }
 
     /// Waits until the last good contents are on disk. Loading, and dropping the loader, do so by themselves.
+    ///
+    /// # Errors
+    ///
+    /// The first copy that could not be written; the next load tries again.
     pub fn flush(&mut self) -> io::Result<()> {
-        match self.saving.take().map(JoinHandle::join) {
+        let result = match self.saving.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(result)) => result,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
+        };
+        if result.is_err() {
+            // What is on disk is looked at anew, and what is missing written again.
+            self.copies = None;
         }
+        result
     }
 
     /// How the SERVER_HOSTID blocks of every license of a feature stand to this host (`hostid --explain`).
     /// Files that cannot be read are left out; [`Loader::load`] says what is wrong with them.
-    pub fn explain_host_ids(&self, feature: &Name) -> Vec<(Place, HostMatch)> {
+    pub fn explain_host_ids(&self, feature: &Name) -> Vec<HostExplanation> {
         let mut found = Vec::new();
-        for file in list(&self.config.directory).unwrap_or_default() {
+        for file in list(&self.config.directory).unwrap_or_default().names {
             let Fetched::Read(bytes) = fetch(&self.config.directory.join(&file)) else { continue };
             let Ok(text) = xml::decode(&bytes) else { continue };
             let Ok(document) = xml::read(text) else { continue };
@@ -163,7 +192,12 @@ impl Loader {
                 };
                 let (line, column) = lines.line_column(raw.at);
                 let place = Place { file: file.as_str().into(), line, column };
-                found.push((place, self.facts.explain(&checked.server_host_ids, license.match_rate)));
+                found.push(HostExplanation {
+                    sn: license.sn.clone(),
+                    place,
+                    match_rate: license.match_rate,
+                    found: self.facts.explain(&checked.server_host_ids, license.match_rate),
+                });
             }
         }
         found
@@ -197,7 +231,11 @@ impl Loader {
                     let contents = contents(&bytes);
                     match self.known.remove(&name) {
                         Some(known) if known.contents == Some(contents) => {
-                            pass.now.insert(name, known);
+                            pass.now.insert(name.clone(), known);
+                            // Its copy may be missing: the disk was full, or somebody took it away.
+                            if self.config.last_good.is_some() && !pass.copies.contains_key(&name) {
+                                pass.update.good.push((name, contents, bytes));
+                            }
                         }
                         other => {
                             // Kept for the case that the new contents are not well-formed.
@@ -242,7 +280,6 @@ impl Loader {
             match directory.filter(|_| pass.copies.contains_key(name)).and_then(|d| last_good::read(d, name))
             {
                 Some(bytes) => copies.push((name.clone(), bytes)),
-                None if self.known.contains_key(name) => {}
                 None => {
                     without.insert(name.clone());
                 }
@@ -318,7 +355,7 @@ impl Loader {
     fn set(&self, mut problems: Vec<Problem>) -> LicenseSet {
         let mut licenses: Vec<Arc<License>> =
             self.known.values().flat_map(|known| known.licenses.iter().cloned()).collect();
-        licenses.sort_by(|a, b| in_order(a, b));
+        licenses.sort_unstable_by(|a, b| in_order(a, b));
         problems.extend(self.known.values().flat_map(|known| known.problems.iter().cloned()));
         // The line that counts the rest has no position and belongs after the others of its file.
         problems.sort_by(|a, b| {
@@ -330,8 +367,6 @@ impl Loader {
 
     fn finish_saving(&mut self) -> Option<Problem> {
         let error = self.flush().err()?;
-        // Written again in full by the next load that finds something new.
-        self.copies = None;
         let directory = self.config.last_good.as_deref().unwrap_or(Path::new("")).display().to_string();
         let message = format!(
             "the last good contents of the license files cannot be kept: {error}; mend it, or a file that breaks \
@@ -359,10 +394,17 @@ struct Pass {
 }
 
 /// By what the licenses say; where they stand decides only between equal ones.
-fn in_order(a: &License, b: &License) -> std::cmp::Ordering {
-    let key = |license: &License| (license.key_type, license.sn.clone(), license.fingerprint);
-    let place = |license: &License| (license.place.file.clone(), license.place.line, license.place.column);
-    (a.vendor.cmp(&b.vendor))
+fn in_order(a: &License, b: &License) -> Ordering {
+    fn key(license: &License) -> (KeyType, Option<&str>, Fingerprint) {
+        (license.key_type, license.sn.as_deref(), license.fingerprint)
+    }
+    fn place(license: &License) -> (&str, u32, u32) {
+        (&license.place.file, license.place.line, license.place.column)
+    }
+    // Most files are one vendor's, written one way.
+    let vendor =
+        if a.vendor.as_str() == b.vendor.as_str() { Ordering::Equal } else { a.vendor.cmp(&b.vendor) };
+    vendor
         .then_with(|| a.feature.cmp(&b.feature))
         .then_with(|| key(a).cmp(&key(b)))
         .then_with(|| place(a).cmp(&place(b)))
@@ -372,19 +414,31 @@ fn of_file(file: &Arc<str>, reason: Reason, message: String) -> Problem {
     Problem { file: file.clone(), line: None, column: None, feature: None, sn: None, reason, message }
 }
 
-/// The names of the license files, sorted: `*.xml` and `*.lic`, without dot-files, `*.tmp` and `*~`.
-fn list(directory: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
+/// The license files of a directory.
+#[derive(Default)]
+struct Listing {
+    /// Sorted.
+    names: Vec<String>,
+    /// Names that are not UTF-8, as well as they can be shown.
+    unnameable: Vec<String>,
+}
+
+/// Lists `*.xml` and `*.lic`, without dot-files, `*.tmp` and `*~`.
+fn list(directory: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        // A name that is not UTF-8 is shown as well as it can be; opening it then says what is wrong.
-        let name = name.to_string_lossy();
-        if !name.starts_with('.') && (name.ends_with(".xml") || name.ends_with(".lic")) {
-            names.push(name.into_owned());
+        let shown = name.to_string_lossy();
+        if shown.starts_with('.') || !(shown.ends_with(".xml") || shown.ends_with(".lic")) {
+            continue;
+        }
+        match name.to_str() {
+            Some(name) => listing.names.push(name.to_owned()),
+            None => listing.unnameable.push(shown.into_owned()),
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    listing.names.sort_unstable();
+    Ok(listing)
 }
 
 /// Reads one file, following links, and tells "gone" from "cannot be read".

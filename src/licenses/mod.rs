@@ -2,7 +2,7 @@
 //!
 //! A file is read by [`xml`] (what is well-formed, and where everything stands), its values are checked by
 //! [`settings`], what was signed is rebuilt by [`canonical`] and held against the trusted keys by [`trust`];
-//! [`directory`] does this for every file of the directory and keeps the last good contents, [`watch`] says
+//! [`directory`] does this for every file of the directory and keeps the last good contents, [`watch`](mod@watch) says
 //! when to do it again. What the licenses grant on a day is not decided here but in `seats::evaluate`.
 //!
 //! ```no_run
@@ -34,7 +34,7 @@ mod values;
 pub mod watch;
 pub mod xml;
 
-pub use directory::{LoadError, Loader, LoaderConfig};
+pub use directory::{HostExplanation, LoadError, Loader, LoaderConfig};
 pub use trust::{KeyFileError, TrustedKey};
 pub use watch::{Watch, watch};
 

@@ -13,7 +13,7 @@ use seats::license::{
 
 use super::maintenance;
 use super::values::{self, Expected};
-use super::xml::{BlockKind, Fault, RawBlock, RawFeature, RawSetting, shown, value_fault};
+use super::xml::{BlockKind, Fault, RawFeature, RawSetting, shown, value_fault};
 use crate::hostid;
 
 macro_rules! settings {
@@ -96,11 +96,16 @@ pub fn check(raw: &RawFeature<'_>) -> Checked {
     }
 }
 
+/// Each setting's first appearance, by its number.
+type Given<'r> = [Option<&'r RawSetting<'r>>; Setting::NAMES.len()];
+
 /// The settings of one feature by name, and what was found wrong with them so far.
 pub(super) struct Reading<'r> {
-    given: Vec<Option<&'r RawSetting<'r>>>,
+    given: Given<'r>,
     token_dependencies: Vec<&'r RawSetting<'r>>,
     feature_at: usize,
+    /// Whether any value is too long or has control characters in it.
+    unreadable: bool,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
@@ -108,9 +113,10 @@ pub(super) struct Reading<'r> {
 impl<'r> Reading<'r> {
     fn new(raw: &'r RawFeature<'r>) -> Reading<'r> {
         let mut reading = Reading {
-            given: vec![None; Setting::NAMES.len()],
+            given: [None; Setting::NAMES.len()],
             token_dependencies: Vec::new(),
             feature_at: raw.at,
+            unreadable: false,
             faults: raw.faults.clone(),
             warnings: Vec::new(),
         };
@@ -132,6 +138,7 @@ impl<'r> Reading<'r> {
             return;
         };
         if let Some(fault) = value_fault(raw) {
+            self.unreadable = true;
             self.faults.push(fault);
         } else if setting == Setting::TokenDependency {
             self.token_dependencies.push(raw);
@@ -163,7 +170,7 @@ impl<'r> Reading<'r> {
     ) -> Option<T> {
         let raw = self.raw(setting)?;
         // Too long, or with control characters in it: told already.
-        if value_fault(raw).is_some() {
+        if self.unreadable && value_fault(raw).is_some() {
             return None;
         }
         match read(&raw.value) {
@@ -301,9 +308,8 @@ fn check_allowed(reading: &mut Reading<'_>, raw: &RawFeature<'_>, key_type: KeyT
         ]),
         KeyType::Exclusive | KeyType::Additive | KeyType::Token => None,
     };
-    let given: Vec<(Setting, &RawSetting<'_>)> =
-        raw.settings.iter().filter_map(|setting| Some((Setting::named(setting.name)?, setting))).collect();
-    for (setting, at) in given {
+    for at in &raw.settings {
+        let Some(setting) = Setting::named(at.name) else { continue };
         let message = match (setting, allowed) {
             (_, Some(allowed)) if !allowed.contains(&setting) => {
                 format!("{} is not allowed in a license of KEYTYPE {}; remove it", at.name, key_type.as_str())
@@ -333,7 +339,10 @@ fn check_allowed(reading: &mut Reading<'_>, raw: &RawFeature<'_>, key_type: KeyT
         KeyType::Token => &[S::TokenDependency],
         KeyType::Maintenance => &[S::Renews, S::MaintenanceEnd],
     };
-    for setting in required.iter().filter(|setting| !reading.has(**setting)).collect::<Vec<_>>() {
+    for setting in required {
+        if reading.has(*setting) {
+            continue;
+        }
         let message = format!("a license of KEYTYPE {} needs {}; add it", key_type.as_str(), setting.name());
         reading.conflict(*setting, message);
     }
@@ -452,9 +461,8 @@ fn platforms(reading: &mut Reading<'_>) -> Vec<Arc<str>> {
 
 /// The host-id blocks of one kind. An empty block is a fault (L12), and so is an entry that can never match.
 fn blocks(reading: &mut Reading<'_>, raw: &RawFeature<'_>, kind: BlockKind) -> Vec<Vec<HostIdEntry>> {
-    let of_kind: Vec<&RawBlock<'_>> = raw.blocks.iter().filter(|block| block.kind == kind).collect();
-    let mut typed = Vec::with_capacity(of_kind.len());
-    for block in of_kind {
+    let mut typed = Vec::new();
+    for block in raw.blocks.iter().filter(|block| block.kind == kind) {
         if block.entries.is_empty() {
             let message = format!("this {} is empty; give it a host id or remove it", kind.as_str());
             reading.faults.push(Fault::new(block.at, Reason::BadValue, message));
@@ -487,7 +495,7 @@ fn host_id(reading: &mut Reading<'_>, entry: &RawSetting<'_>) -> Option<HostIdEn
 }
 
 /// What is good and not served yet, at the first setting that says so.
-fn unsupported(license: &License, given: &[Option<&RawSetting<'_>>], feature_at: usize) -> Option<Fault> {
+fn unsupported(license: &License, given: &Given<'_>, feature_at: usize) -> Option<Fault> {
     use Setting as S;
     let raw = |setting: Setting| given.get(setting as usize).copied().flatten();
     let kind_at = raw(S::KeyType).map_or(feature_at, |raw| raw.name_at);

@@ -7,9 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::clock::Stopwatch;
 
 /// How long the directory must be quiet before it is read: a copy in many steps is one event.
 pub const QUIET: Duration = Duration::from_millis(200);
@@ -129,7 +131,7 @@ fn run(mut state: State, received: &Receiver<Signal>, rescan: Duration, mut wake
 
 /// Waits until the directory is quiet; `false` to stop.
 fn settle(received: &Receiver<Signal>) -> bool {
-    let first = Instant::now();
+    let first = Stopwatch::start();
     while first.elapsed() < QUIET_AWAITED_MAX {
         match received.recv_timeout(QUIET) {
             Ok(Signal::Changed) => {}

@@ -131,8 +131,16 @@ pub fn read(text: &str) -> Result<Document<'_>, Fault> {
     if let Some(fault) = illegal_character(text).or_else(|| foreign(text)) {
         return Err(fault);
     }
-    Parser { text, reader: reader(text), stack: Vec::new(), root: None, document: Document::new(), kept: 0 }
-        .run()
+    Parser {
+        text,
+        reader: reader(text),
+        stack: Vec::new(),
+        root: None,
+        document: Document::new(),
+        kept: 0,
+        attributes: Vec::new(),
+    }
+    .run()
 }
 
 /// The text of a file's bytes, without its byte-order mark.
@@ -175,7 +183,9 @@ struct Parser<'a> {
     stack: Vec<Open>,
     root: Option<Root>,
     document: Document<'a>,
+    /// Problems kept in full so far.
     kept: usize,
+    attributes: Vec<RawSetting<'a>>,
 }
 
 impl<'a> Document<'a> {
@@ -241,7 +251,9 @@ impl<'a> Parser<'a> {
         if self.stack.len() >= DEPTH_MAX {
             return Err(bad(at, format!("<{}> is nested deeper than {DEPTH_MAX} elements", shown(name))));
         }
-        let attributes = self.attributes(tag, name_at)?;
+        // One list for all elements: most have one attribute.
+        let mut attributes = std::mem::take(&mut self.attributes);
+        self.read_attributes(tag, name_at, &mut attributes)?;
         let open = match (self.stack.last(), name) {
             (None, _) if self.root.is_some() => {
                 return Err(bad(at, format!("<{}> is a second root; a file has one", shown(name))));
@@ -271,11 +283,11 @@ impl<'a> Parser<'a> {
                     self.document.faults.push(bad(at, message));
                     return Ok(false);
                 }
-                self.feature(at, attributes);
+                self.feature(at, &mut attributes);
                 Open::Feature
             }
             (Some(Open::Feature), "SETTING") => {
-                self.setting(at, attributes);
+                self.setting(at, &mut attributes);
                 Open::Setting
             }
             (Some(Open::Feature), "SERVER_HOSTID" | "CLIENT_HOSTID") => {
@@ -289,7 +301,7 @@ impl<'a> Parser<'a> {
                 Open::Block
             }
             (Some(Open::Block), "SETTING") => {
-                self.entry(at, attributes);
+                self.entry(at, &mut attributes);
                 Open::Setting
             }
             (Some(Open::Unknown), _) => Open::Unknown,
@@ -306,12 +318,15 @@ impl<'a> Parser<'a> {
             }
         };
         self.stack.push(open);
+        attributes.clear();
+        self.attributes = attributes;
         Ok(true)
     }
 
-    fn feature(&mut self, at: usize, attributes: Vec<RawSetting<'a>>) {
-        self.document.features.push(RawFeature { at, ..RawFeature::default() });
-        for attribute in attributes {
+    fn feature(&mut self, at: usize, attributes: &mut Vec<RawSetting<'a>>) {
+        let settings = Vec::with_capacity(8);
+        self.document.features.push(RawFeature { at, settings, ..RawFeature::default() });
+        for attribute in attributes.drain(..) {
             if attribute.name == "NAME" {
                 if let Some(feature) = self.document.features.last_mut() {
                     feature.name = Some(attribute);
@@ -327,11 +342,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn setting(&mut self, at: usize, attributes: Vec<RawSetting<'a>>) {
+    fn setting(&mut self, at: usize, attributes: &mut Vec<RawSetting<'a>>) {
         if attributes.is_empty() {
             self.fault(Fault::new(at, Reason::BadValue, "this SETTING says nothing; give it an attribute"));
         }
-        for attribute in attributes {
+        for attribute in attributes.drain(..) {
             if self.has_room(attribute.name_at)
                 && let Some(feature) = self.document.features.last_mut()
             {
@@ -340,11 +355,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn entry(&mut self, at: usize, attributes: Vec<RawSetting<'a>>) {
+    fn entry(&mut self, at: usize, attributes: &mut Vec<RawSetting<'a>>) {
         if attributes.is_empty() {
             self.fault(Fault::new(at, Reason::BadValue, "this SETTING says nothing; give it a host id"));
         }
-        for attribute in attributes {
+        for attribute in attributes.drain(..) {
             if self.has_room(attribute.name_at)
                 && let Some(block) = self.document.features.last_mut().and_then(|f| f.blocks.last_mut())
             {
@@ -431,10 +446,18 @@ impl<'a> Parser<'a> {
     }
 
     /// Every attribute of a tag. Faults here make the text ill-formed, apart from those of one value.
-    fn attributes(&mut self, tag: &BytesStart<'_>, name_at: usize) -> Result<Vec<RawSetting<'a>>, Fault> {
-        let mut found = Vec::new();
+    fn read_attributes(
+        &self,
+        tag: &BytesStart<'_>,
+        name_at: usize,
+        found: &mut Vec<RawSetting<'a>>,
+    ) -> Result<(), Fault> {
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|error| attribute_fault(&error, name_at))?;
+            if found.len() == FEATURE_ENTRIES_MAX {
+                let message = format!("this element has more than {FEATURE_ENTRIES_MAX} attributes");
+                return Err(bad(name_at, message));
+            }
             let (name, at) = self.locate(attribute.key.0);
             let (raw, value_at) = self.locate(&attribute.value);
             if !self.text.get(..at).is_some_and(|before| before.ends_with([' ', '\t', '\n', '\r'])) {
@@ -455,7 +478,7 @@ impl<'a> Parser<'a> {
             };
             found.push(RawSetting { name, name_at: at, value, value_at });
         }
-        Ok(found)
+        Ok(())
     }
 
     /// A part of an event as a part of the text: quick-xml borrows and never copies when it reads from memory.
@@ -478,6 +501,10 @@ pub(super) fn value_fault(setting: &RawSetting<'_>) -> Option<Fault> {
         let message =
             format!("{} has {} bytes; at most {VALUE_BYTES_MAX} are allowed", setting.name, value.len());
         return Some(Fault::new(setting.value_at, Reason::BadValue, message));
+    }
+    // U+0080 to U+009F begin with 0xC2; the usual value is told by its bytes.
+    if !value.bytes().any(|b| b < b' ' || b == 0x7f || b == 0xc2) {
+        return None;
     }
     let control = value.chars().find(|c| c.is_control())?;
     let message =

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use seats::denial::Code;
-use seats::ledger::ConnectionId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::FramedRead;
@@ -23,8 +21,8 @@ use wire::{answer as told, request as asked};
 use super::frames::{Frame, FrameReader, LAST_WORDS, NoFrame, last_words, linger};
 use super::outbox::ConnectionOutbox;
 use super::{Server, reports};
-use crate::answer::{self, BadField, Peer};
-use crate::engine::ask::{Ask, Outbox, Request};
+use crate::answer::{self, BadField, Code, Peer};
+use crate::engine::ask::{Ask, ConnectionId, Outbox, Request};
 use crate::engine::thread::NotTaken;
 
 /// The room a reader starts with: an idle connection costs little (docs/PERFORMANCE.md).
@@ -484,10 +482,12 @@ impl Connection {
 
     /// Makes a report off this task, so that the connection's other requests and its heartbeats go on.
     fn report(&self, call: u32, message: asked::Report) {
+        let asked::Report { what, feature, vendor, cursor, limit, .. } = message;
+        let question = reports::Question { what, feature, vendor, cursor, limit };
         let (server, outbox, origin) = (self.server.clone(), self.outbox.clone(), self.origin.clone());
         self.slow.spawn(async move {
             let Ok(_turn) = server.reports.acquire().await else { return };
-            let part = reports::part(&server, &origin, message).await;
+            let part = reports::part(&server, &origin, question).await;
             outbox.add_and_wake(|buffer| match part {
                 Ok(part) => answer::put(
                     buffer,

@@ -12,7 +12,6 @@ use seats::evaluate::{Evaluation, Standing, State, Total, evaluate, explain, for
 use seats::ledger::{Counters, Presentation, SessionView};
 use seats::license::{Count, License};
 use tokio::sync::oneshot;
-use wire::request;
 
 use super::Server;
 use super::connection::Origin;
@@ -39,6 +38,21 @@ pub trait Facts: Send + Sync {
     fn server(&self) -> report::Server;
     /// What is wrong with the files.
     fn problems(&self) -> Arc<Vec<report::Problem>>;
+}
+
+/// Which part of which report.
+#[derive(Debug)]
+pub struct Question {
+    /// `status`, `features` and so on.
+    pub what: String,
+    /// Of this feature only, compared without case.
+    pub feature: Option<String>,
+    /// Of this vendor only, compared without case.
+    pub vendor: Option<String>,
+    /// Where the part begins; empty: at the beginning.
+    pub cursor: String,
+    /// The most items; 0: as many as fit.
+    pub limit: u32,
 }
 
 /// One part of a report.
@@ -73,7 +87,7 @@ fn bad(field: &'static str, message: impl Into<String>) -> Refusal {
 ///
 /// # Errors
 /// [`Refusal`]: an unknown list, a list the reader may not see, a text over its limit, a cursor that leads nowhere.
-pub async fn part(server: &Server, origin: &Origin, message: request::Report) -> Result<Part, Refusal> {
+pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result<Part, Refusal> {
     let limit = match message.limit as usize {
         0 => ITEMS_MAX,
         n => n.min(ITEMS_MAX),
@@ -100,7 +114,7 @@ struct Reader<'a> {
     server: &'a Server,
     origin: &'a Origin,
     limit: usize,
-    message: &'a request::Report,
+    message: &'a Question,
 }
 
 impl Reader<'_> {

@@ -11,8 +11,8 @@ use ed25519_dalek::{Signer, SigningKey};
 use seats::license::Name;
 use zeroize::Zeroizing;
 
+use crate::licenses::KeyFileError;
 use crate::licenses::trust::{KeyValue, TrustedKey};
-use crate::licenses::{KeyFileError, trust};
 
 /// Where a PEM file's key begins; OpenSSL and we ignore what stands before it.
 const PEM_BEGIN: &str = "-----BEGIN";
@@ -161,11 +161,6 @@ pub fn random_sn() -> Result<String, KeyError> {
         let _ = write!(text, "{byte:02x}");
     }
     Ok(text)
-}
-
-/// Whether an id can be a key's.
-pub fn is_key_id(id: &str) -> bool {
-    trust::is_key_id(id)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const CLOCK: &str = "src/clock.rs";
 /// The client library cannot reach that file. It states the offset from GMT in a checkout (S1) and decides nothing by it.
 const CLIENT_OFFSET: &str = "crates/client/src/facts.rs";
 /// Where bincode may be named.
-const BINCODE: [&str; 2] = ["crates/wire/src/layout.rs", "src/journal/record.rs"];
+const BINCODE: [&str; 2] = ["crates/wire/src/layout.rs", "src/engine/record.rs"];
 /// The C ABI, alone in being unsafe.
 const UNSAFE: [&str; 1] = ["crates/client/src/ffi.rs"];
 /// What the rules may stand on.
@@ -255,7 +255,7 @@ fn what_keeps_to_its_layer_is_let_through() {
         ),
         ("crates/seats/src/ledger.rs", "let seats = wire; mem::take(&mut x); super::std::f()"),
         ("crates/wire/src/layout.rs", "use bincode::config; use std::fmt;"),
-        ("src/journal/record.rs", "use bincode::Encode;"),
+        ("src/engine/record.rs", "use bincode::Encode;"),
         ("src/answer.rs", "use wire::Frame; use seats::Ledger;"),
         ("src/answer/status.rs", "use wire::Frame; use seats::Ledger;"),
         ("src/answers.rs", "use wire::Frame;"),

@@ -239,6 +239,35 @@ fn a_damaged_copy_grants_nothing() {
 }
 
 #[test]
+fn last_good_contents_that_could_not_be_kept_are_a_problem_and_kept_later() {
+    let place = Place::new();
+    place.put("a.xml", &seats_of(5));
+    let copies = place.state.path().join("last-good");
+    fs::write(&copies, "a file where the directory should be").unwrap();
+    let mut loader = place.loader();
+    assert_eq!(loader.load().unwrap().problems, []);
+    let set = loader.load().unwrap();
+    assert!(set.problems[0].message.contains("cannot be kept"), "{set:?}");
+    assert_eq!(counts(&set), ["5"], "it serves all the same");
+    loader.flush().unwrap_err();
+    fs::remove_file(&copies).unwrap();
+    loader.load().unwrap();
+    loader.flush().unwrap();
+    assert_eq!(loader.load().unwrap().problems, []);
+    assert_eq!(fs::read_dir(&copies).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_whose_name_is_not_utf_8_is_a_problem() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.xml");
+    fs::write(place.directory.path().join(name), seats_of(1)).unwrap();
+    let set = place.loader().load().unwrap();
+    assert_eq!((set.licenses.len(), files(&set.problems)), (0, vec!["caf\u{fffd}.xml"]));
+}
+
+#[test]
 fn a_copy_is_judged_as_a_file_is() {
     // Whoever can write the state directory can change copies and their digests; the signature still counts.
     let place = Place::new();
@@ -291,7 +320,7 @@ fn other_keys_and_other_host_facts_judge_every_file_again() {
     assert!(set.problems[0].message.contains("hostid --explain cad"), "{}", set.problems[0]);
     assert_eq!(refusal(set), Some(Reason::HostMismatch));
     let explained = loader.explain_host_ids(&Name::new("cad").unwrap());
-    assert_eq!((explained.len(), explained[0].1.matched, &*explained[0].0.file), (1, false, "a.xml"));
+    assert_eq!((explained.len(), explained[0].found.matched, &*explained[0].place.file), (1, false, "a.xml"));
 }
 
 #[test]

@@ -204,3 +204,9 @@ fn a_feature_with_endless_settings_is_refused_in_bounded_memory() {
     assert_eq!(set.problems.len(), FILE_PROBLEMS_MAX + 1);
     assert_eq!(set.licenses.iter().filter(|license| license.refusal.is_none()).count(), 1);
 }
+
+#[test]
+fn an_element_with_endless_attributes_is_refused_in_bounded_memory() {
+    let attributes: String = (0..1_000_000).map(|n| format!(" A{n}=\"\"")).collect();
+    broken(&format!("<LICENSEFILE><FEATURE NAME=\"a\"><¦SETTING{attributes}/></FEATURE></LICENSEFILE>"));
+}

@@ -1,21 +1,18 @@
 //! The verbs of the stories: what each does to the ledger, and how its answer reads.
 //!
-//! Only this file knows the little language; `README.md` beside it tells it to people.
+//! `README.md` beside it tells the little language to people.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
 use seats::change::{BundleId, SessionId};
-use seats::denial::{Denial, Due, Numbers};
-use seats::evaluate::{Evaluation, Standing, evaluate, explain, forecast, lower_successors};
-use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange};
-use seats::license::{
-    Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Place, Reason, Signed, TimeZones,
-};
+use seats::evaluate::{evaluate, explain, forecast, lower_successors};
+use seats::ledger::{CheckoutOutcome, ConnectionId};
 use seats::request::{Checkout, Facts, Item};
 
-use crate::driver::{self, LEASE_MS, Server, date, exclusive, facts, half_hash, name, refused};
+use crate::driver::{self, LEASE_MS, Server, date, facts, half_hash};
+use crate::licenses::license;
+use crate::shown::{changed, denied, described, numbers, standing, sum, title};
 
 /// Features looked at in one slice of the background's work.
 const SLICE: usize = 100;
@@ -434,174 +431,10 @@ fn state_fact(facts: &mut Facts, option: &str, value: &str) -> Result<(), String
     Ok(())
 }
 
-/// `exclusive cad 10 sn=base end=2030-12-31`.
-fn license(line: &str, at: usize) -> Result<License, String> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [kind, feature, count, rest @ ..] = &words[..] else {
-        return Err("a license is a key type, a feature, a count, and settings".into());
-    };
-    let mut license = exclusive(feature, 1);
-    license.key_type = match *kind {
-        "exclusive" => KeyType::Exclusive,
-        "upgrade" => KeyType::Upgrade,
-        "additive" => KeyType::Additive,
-        _ => return Err(format!("{kind} is no key type")),
-    };
-    license.count = match *count {
-        "unlimited" => Some(Count::Unlimited),
-        "local" => None,
-        n => Some(Count::Limited(n.parse().map_err(|_| format!("{n} is no count"))?)),
-    };
-    license.place =
-        Place { file: "licenses.xml".into(), line: u32::try_from(at).unwrap_or(0) + 1, column: 1 };
-    for (option, value) in options(rest)? {
-        set(&mut license, option, value)?;
-    }
-    Ok(license)
-}
-
-fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
-    let day = || value.parse::<NaiveDate>().map(Some).map_err(|e| format!("{value}: {e}"));
-    match option {
-        "sn" => license.sn = Some(value.into()),
-        "vendor" => license.vendor = name(value),
-        "start" => license.start = day()?,
-        "end" => license.end = day()?,
-        "issued" => license.issued = day()?,
-        "version" => {
-            let (major, minor) = value.split_once('.').ok_or("a version is MAJOR.MINOR")?;
-            let number = |text: &str| text.parse().map_err(|_| "a version is MAJOR.MINOR");
-            license.version = Some(LicenseVersion { major: number(major)?, minor: number(minor)? });
-        }
-        "file" => license.place.file = value.into(),
-        "hal" => license.hal = value == "3",
-        "platforms" => license.platforms = value.split(',').map(Into::into).collect(),
-        "zones" => {
-            let mut zones = TimeZones(0);
-            for hour in value.split(',') {
-                let good = hour.parse().is_ok_and(|hour| zones.insert(hour));
-                good.then_some(()).ok_or_else(|| format!("{hour} is no hour from -12 to 13"))?;
-            }
-            license.time_zones = Some(zones);
-        }
-        "client" => {
-            let entry = |text: &str| {
-                let (kind, value) = text.split_once(':')?;
-                let kind = HostIdKind::ALL.into_iter().find(|k| k.as_str() == kind)?;
-                Some(HostIdEntry { kind, value: value.into() })
-            };
-            let block = value.split(',').map(entry).collect::<Option<Vec<_>>>();
-            license.client_host_ids.push(block.ok_or("client= takes KIND:VALUE,KIND:VALUE")?);
-        }
-        "rate" => license.match_rate = value.parse().map_err(|_| "rate= takes a percentage")?,
-        "key" => license.signed = Some(Signed { canonical: Box::default(), key: value.into() }),
-        "refused" => {
-            let reason = REASONS.into_iter().find(|r| r.as_str() == value);
-            license.refusal = refused(reason.ok_or_else(|| format!("{value} is no reason"))?);
-        }
-        _ => return Err(format!("{option}= is not known")),
-    }
-    Ok(())
-}
-
-/// What the reader of the files finds whatever the day, as far as the stories need it.
-const REASONS: [Reason; 6] = [
-    Reason::BadSignature,
-    Reason::HostMismatch,
-    Reason::SettingNotAllowed,
-    Reason::NotSupportedYet,
-    Reason::Unsigned,
-    Reason::BadValue,
-];
-
-fn options<'a>(words: &[&'a str]) -> Result<Vec<(&'a str, &'a str)>, String> {
+pub(crate) fn options<'a>(words: &[&'a str]) -> Result<Vec<(&'a str, &'a str)>, String> {
     words.iter().map(|w| w.split_once('=').ok_or_else(|| format!("{w} is not NAME=VALUE"))).collect()
 }
 
 fn session(text: &str) -> Result<SessionId, String> {
     text.parse().map_err(|()| format!("{text} is no session's number"))
-}
-
-/// `cad 10 → 16: upgrade up1 active`, as the log has it (L22).
-fn changed(change: &PoolChange) -> String {
-    let told = if change.has_expired { "; its sessions are told `expired`" } else { "" };
-    format!("{} {} → {}: {}{told}", change.set.feature, change.before, change.set.total, change.why)
-}
-
-fn numbers(n: &Numbers) -> String {
-    let free = n.free().map_or_else(|| "unlimited".to_string(), |free| free.to_string());
-    let active = n.used - n.suspect;
-    format!(
-        "total {}, used {} (active {active}, suspect {}), free {free}, over {}",
-        n.total,
-        n.used,
-        n.suspect,
-        n.over()
-    )
-}
-
-fn denied(denial: &Denial) -> Vec<String> {
-    let mut lines = vec![format!("denied {}: {}", denial.code, denial.message)];
-    let Some(subject) = &denial.subject else { return lines };
-    if let Some(n) = &subject.numbers {
-        lines.push(format!("  {}", numbers(n)));
-    }
-    match subject.due {
-        Some(Due::Day(day)) => lines.push(format!("  the next seat is due on {day}")),
-        Some(Due::LeaseEnds(ms)) => lines.push(format!("  the next seat is due in {} s", ms / 1000)),
-        None => {}
-    }
-    if subject.recovering {
-        lines.push("  recovering from a restart".into());
-    }
-    for h in &subject.holders {
-        lines.push(format!("  held by {}@{}: {} (session {})", h.user, h.host, h.count, h.session));
-    }
-    lines
-}
-
-/// `10 + 6 = `, or nothing where there is nothing to add.
-fn sum(licenses: &[Arc<License>], today: &Evaluation) -> String {
-    let in_force = |at: &usize| today.standings[*at].reason.is_none();
-    let count = |at: usize| {
-        licenses[at].count.map_or(0, |c| match c {
-            Count::Limited(n) => n,
-            Count::Unlimited => 0,
-        })
-    };
-    let upgrades: Vec<String> = (0..licenses.len())
-        .filter(|at| in_force(at) && today.base != Some(*at))
-        .map(|at| format!(" + {}", count(at)))
-        .collect();
-    match today.base {
-        Some(base) if !upgrades.is_empty() => format!("{}{} = ", count(base), upgrades.concat()),
-        _ => String::new(),
-    }
-}
-
-fn standing(s: Standing) -> String {
-    match s.reason {
-        Some(reason) => format!("{}, {reason}", s.state.as_str()),
-        None => s.state.as_str().to_string(),
-    }
-}
-
-fn title(license: &License) -> String {
-    let kind = license.key_type.as_str().to_lowercase();
-    format!("{kind} {}", license.sn.as_deref().unwrap_or("without SN"))
-}
-
-fn described(license: &License) -> String {
-    let seats = match license.count {
-        Some(Count::Limited(n)) => format!(", {n} seats"),
-        Some(Count::Unlimited) => ", unlimited".to_string(),
-        None => String::new(),
-    };
-    let from = license.start.map_or_else(String::new, |d| format!(", from {d}"));
-    let until = license.end.map_or_else(String::new, |d| format!(", until {d}"));
-    let file = match &*license.place.file {
-        "licenses.xml" => String::new(),
-        file => format!(" ({file})"),
-    };
-    format!("{}{file}{seats}{from}{until}", title(license))
 }

@@ -74,7 +74,7 @@ fn content_order(l: &License) -> impl Ord + '_ {
 }
 
 /// L36: of the accepted licenses with one identity (key type and SN, or the same KEY; without an SN the whole
-/// content), the latest ISSUED counts, then the larger COUNT, then the smaller KEY bytes.
+/// content), the latest ISSUED counts, then the larger COUNT, then a signed one, then the smaller KEY bytes.
 /// A license that is itself refused displaces nobody.
 fn keep_one_of_each(licenses: &[Arc<License>]) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..licenses.len()).collect();
@@ -98,7 +98,8 @@ fn identity(l: &License) -> Identity<'_> {
 }
 
 fn precedence(l: &License) -> impl Ord + '_ {
-    (l.issued, l.count, Reverse(l.signed.as_ref().map(|s| &*s.key)), Reverse(l.fingerprint))
+    let key = l.signed.as_ref().map(|s| &*s.key);
+    (l.issued, l.count, key.is_some(), Reverse(key), Reverse(l.fingerprint))
 }
 
 /// Every license of a server, good and refused.

@@ -136,8 +136,8 @@ pub struct Holder {
     pub host: Box<str>,
     /// Seats.
     pub count: u32,
-    /// The tick of its checkout.
-    pub since: u64,
+    /// The instant of its checkout, milliseconds since 1970, as far as it is known.
+    pub since_unix_ms: Option<i64>,
 }
 
 /// The most holders listed in one denial: what an admin's screen shows at a glance.

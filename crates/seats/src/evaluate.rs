@@ -265,10 +265,20 @@ pub fn forecast(feature: &FeatureLicenses, day: NaiveDate, limit: usize) -> Vec<
     found
 }
 
-/// The next day on which the total will be above `total`; `None`: not by itself.
+/// How much work a look ahead may be, in licenses looked at. A few licenses with a few dates stay far below; a
+/// feature of ten thousand upgrades, each with a date of its own, is looked at for its next few dates only.
+const LOOK_AHEAD: usize = 100_000;
+
+/// How many boundaries of a feature a look ahead goes through.
+fn boundaries_ahead(feature: &FeatureLicenses) -> usize {
+    LOOK_AHEAD / feature.licenses.len().max(1) + 1
+}
+
+/// The next day on which the total will be above `total`; `None`: not by itself, or too far ahead to look for.
 pub fn next_rise(feature: &FeatureLicenses, day: NaiveDate, total: Total) -> Option<NaiveDate> {
     let mut at = day;
-    while let Some(next) = next_boundary(feature, at) {
+    for _ in 0..boundaries_ahead(feature) {
+        let next = next_boundary(feature, at)?;
         if evaluate(feature, next).total > total {
             return Some(next);
         }
@@ -345,7 +355,8 @@ pub fn lower_successors(feature: &FeatureLicenses, today: NaiveDate) -> Vec<Lowe
         return found;
     }
     let mut day = Some(today);
-    while let Some(at) = day {
+    for _ in 0..boundaries_ahead(feature) {
+        let Some(at) = day else { break };
         let with = evaluate(feature, at);
         if let Some(successor) = with.base.filter(|s| !found.iter().any(|f| f.successor == *s)) {
             let (rest, left) = feature.without(successor);

@@ -23,9 +23,9 @@ pub const ITEMS_MAX: usize = 64;
 pub struct Facts {
     /// Drawn once per installation by the client library, and kept (S2).
     pub install_id: [u8; 16],
-    /// As stated; compared by [`fold_user`].
+    /// As stated; compared by [`NameRules::fold_user`].
     pub user: Box<str>,
-    /// As stated; compared by [`fold_host`].
+    /// As stated; compared by [`NameRules::fold_host`].
     pub host: Box<str>,
     /// The peer's address as the server saw it; `None` on the admin socket.
     pub address: Option<IpAddr>,
@@ -84,6 +84,21 @@ pub struct Checkout {
     pub pid: u32,
 }
 
+/// The simple case folding of Unicode: one character for one. Lower case alone would keep the final sigma of a
+/// Greek name apart from the one its capital has. A letter that folds to several stays as it is.
+fn fold(c: char) -> char {
+    let alone = |of: &mut dyn Iterator<Item = char>| match (of.next(), of.next()) {
+        (Some(c), None) => Some(c),
+        _ => None,
+    };
+    // The dotless i has the capital of the dotted one and is another letter.
+    if c == 'ı' {
+        return c;
+    }
+    let upper = alone(&mut c.to_uppercase()).unwrap_or(c);
+    alone(&mut upper.to_lowercase()).unwrap_or(upper)
+}
+
 /// How names of users and hosts are compared (S1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameRules {
@@ -95,7 +110,7 @@ impl NameRules {
     /// Without case, and without a leading `DOMAIN\`.
     pub fn fold_user(self, user: &str) -> String {
         let bare = user.rsplit_once('\\').map_or(user, |(_, name)| name);
-        bare.chars().flat_map(char::to_lowercase).collect()
+        bare.chars().map(fold).collect()
     }
 
     /// Without case, and up to the first dot unless `fqdn` is set. An IP address stays whole.
@@ -104,7 +119,7 @@ impl NameRules {
             Some((first, _)) if !self.fqdn && !first.is_empty() && host.parse::<IpAddr>().is_err() => first,
             _ => host,
         };
-        bare.chars().flat_map(char::to_lowercase).collect()
+        bare.chars().map(fold).collect()
     }
 
     /// Whether a resume states the same program as the grant: user, host, install id and release facts (S10).
@@ -185,9 +200,30 @@ mod tests {
     fn users_and_hosts_compare_without_case_domain_and_suffix() {
         let short = NameRules::default();
         assert_eq!(short.fold_user("ACME\\Ann"), short.fold_user("ann"));
-        assert_eq!(short.fold_user("ÄNNE"), "änne");
+        for (one, other) in [
+            ("ÄNNE", "änne"),
+            ("ΝΙΚΟΣ", "νικος"),
+            ("ΝΙΚΟΣ", "νικοσ"),
+            ("STRAẞE", "straße"),
+            ("\u{212a}ate", "kate"),
+            ("ФЁДОР", "фёдор"),
+            ("A\\B\\Ann", "ann"),
+        ] {
+            assert_eq!(short.fold_user(one), short.fold_user(other), "{one} is {other}");
+        }
+        for (one, other) in
+            [("strasse", "straße"), ("ışık", "isik"), ("İNCİ", "inci"), ("ann", "anne"), ("ann", "ANN ")]
+        {
+            assert_ne!(short.fold_user(one), short.fold_user(other), "{one} is not {other}");
+        }
         assert_eq!(short.fold_host("WS7.acme.example"), "ws7");
         assert_eq!(short.fold_host("10.1.2.3"), "10.1.2.3");
+        assert_ne!(
+            short.fold_host("10.1.2.3"),
+            short.fold_host("10.1.2.4"),
+            "an address is no name with dots"
+        );
+        assert_eq!(short.fold_host(".hidden"), ".hidden");
         assert_eq!(NameRules { fqdn: true }.fold_host("WS7.acme.example"), "ws7.acme.example");
     }
 }

@@ -2,11 +2,13 @@
 
 mod driver;
 
+use std::sync::Arc;
+
 use driver::{LEASE_MS, Server, date, exclusive, facts, request, upgrade};
 use seats::change::SessionId;
 use seats::denial::{Code, Denial, Due};
 use seats::license::{HostIdEntry, HostIdKind, License, LicenseVersion, Reason, TimeZones};
-use seats::request::Facts;
+use seats::request::{Checkout, Facts, StatedHostId};
 
 fn server(licenses: Vec<License>) -> Server {
     let mut server = Server::new(date("2030-01-01"), LEASE_MS);
@@ -189,4 +191,83 @@ fn a_server_that_took_nothing_over_is_not_recovering() {
     server.pass(LEASE_MS, &|_| true);
     assert_eq!(server.ledger.next_deadline(), None);
     checkout(&mut server, 10, facts("ben", "ws8"), &[("cad", 1)]).expect("nobody came back");
+}
+
+/// L13: one CLIENT_HOSTID block is enough; of its entries HOSTID_MATCH_RATE percent match, the rate reached being
+/// rounded down to whole percent.
+#[test]
+fn client_host_ids_match_by_block_and_by_rate() {
+    use HostIdKind::{Custom, Ethernet, Hostname, IpAddress, Username};
+    let block = |entries: &[(HostIdKind, &str)]| -> Vec<HostIdEntry> {
+        entries.iter().map(|(kind, value)| HostIdEntry { kind: *kind, value: (*value).into() }).collect()
+    };
+    let three = block(&[(Hostname, "WS7.acme.example"), (Username, "ACME\\Ann"), (IpAddress, "10.1.2.3")]);
+    let table = [
+        // Rate, blocks, user, host, address; whether it matches.
+        (100, vec![three.clone()], "ann", "ws7", "10.1.2.3", true),
+        (100, vec![three.clone()], "ann", "ws7", "10.1.2.4", false),
+        (66, vec![three.clone()], "ann", "ws7", "10.1.2.4", true),
+        (67, vec![three.clone()], "ann", "ws7", "10.1.2.4", false),
+        (33, vec![three.clone()], "eve", "ws8", "10.1.2.3", true),
+        (34, vec![three.clone()], "eve", "ws8", "10.1.2.3", false),
+        (1, vec![three.clone()], "eve", "ws8", "10.9.9.9", false),
+        (0, vec![three.clone()], "eve", "ws8", "10.9.9.9", true),
+        (100, vec![three.clone(), block(&[(Hostname, "ws8")])], "eve", "ws8", "10.9.9.9", true),
+        // The same address, as a socket that listens on IPv6 sees it.
+        (100, vec![block(&[(IpAddress, "10.1.2.3")])], "eve", "ws8", "::ffff:10.1.2.3", true),
+        (100, vec![block(&[(IpAddress, "2001:db8::7")])], "eve", "ws8", "2001:db8:0::7", true),
+        (100, vec![block(&[(Custom, "blue")])], "eve", "ws8", "10.9.9.9", true),
+        (100, vec![block(&[(Custom, "Blue")])], "eve", "ws8", "10.9.9.9", false),
+        (100, vec![block(&[(Ethernet, "00:11:22:33:44:AA")])], "ann", "ws7", "10.1.2.3", true),
+        // The client states another.
+        (100, vec![block(&[(Ethernet, "00:11:22:33:44:55")])], "ann", "ws7", "10.1.2.3", false),
+        // No block locks to nobody; an empty one, which the reader refuses, lets nobody in.
+        (100, vec![], "eve", "ws8", "10.9.9.9", true),
+        (0, vec![vec![]], "ann", "ws7", "10.1.2.3", false),
+    ];
+    for (rate, blocks, user, host, address, expected) in table {
+        let license = License { match_rate: rate, client_host_ids: blocks.clone(), ..exclusive("cad", 1) };
+        let mut server = server(vec![license]);
+        let address = Some(address.parse().expect("an address"));
+        let state = |kind, value: &str| StatedHostId { kind, value: value.into() };
+        let host_ids = vec![state(Custom, "blue"), state(Ethernet, "00:11:22:33:44:aa")];
+        let stated = Facts { address, host_ids, ..facts(user, host) };
+        let code = checkout(&mut server, 1, stated, &[("cad", 1)]).err().map(|denial| denial.code);
+        let refused = (!expected).then_some(Code::ClientHostMismatch);
+        assert_eq!(code, refused, "{rate} % of {blocks:?} for {user}@{host} {address:?}");
+    }
+}
+
+/// S1: what is not well-formed is said before anything else, and takes nothing.
+#[test]
+fn a_request_that_is_not_well_formed_is_a_bad_request() {
+    let mut server = server(vec![exclusive("cad", 10)]);
+    let good = || request(1, facts("ann", "ws7"), &[("cad", 1)]);
+    let longest = "x".repeat(256);
+    let mut bad: Vec<(&str, Checkout)> = Vec::new();
+    let mut with = |what, change: &dyn Fn(&mut Checkout)| {
+        let mut request = good();
+        change(&mut request);
+        bad.push((what, request));
+    };
+    with("no feature", &|r| r.items.clear());
+    with("65 features", &|r| r.items = vec![r.items[0].clone(); 65]);
+    with("no seat", &|r| r.items[0].count = 0);
+    with("2147483648 seats", &|r| r.items[0].count = 2_147_483_648);
+    with("a long feature", &|r| r.items[0].feature = format!("{longest}x").into());
+    with("a control character", &|r| r.items[0].vendor = Some("AC\u{7}ME".into()));
+    with("a long user", &|r| {
+        r.facts = Arc::new(Facts { user: format!("{longest}x").into(), ..facts("", "") })
+    });
+    with("a line break", &|r| r.facts = Arc::new(Facts { project: Some("a\nb".into()), ..facts("a", "b") }));
+    with("a C1 control", &|r| r.facts = Arc::new(Facts { host: "w\u{85}".into(), ..facts("a", "b") }));
+    for (what, request) in bad {
+        let on = server.connect();
+        let code = server.checkout(&request, on).1.map_err(|denial| denial.code);
+        assert_eq!(code, Err(Code::BadRequest), "{what}");
+    }
+    let on = server.connect();
+    let at_the_limit = Facts { user: longest.as_str().into(), ..facts("", "ws7") };
+    let request = Checkout { facts: Arc::new(at_the_limit), ..request(2, facts("", ""), &[("cad", 1); 10]) };
+    server.checkout(&request, on).1.expect("256 bytes and ten seats of ten are fine");
 }

@@ -4,10 +4,10 @@ mod driver;
 
 use std::sync::Arc;
 
-use driver::{date, exclusive, sealed};
+use driver::{date, exclusive, sealed, upgrade};
 use seats::catalog::{Catalog, FeatureLicenses};
-use seats::evaluate::lower_successors;
-use seats::license::{License, TimeZones};
+use seats::evaluate::{evaluate, lower_successors};
+use seats::license::{License, LicenseVersion, Reason, TimeZones};
 
 /// The one feature of these licenses.
 fn feature(licenses: Vec<License>) -> FeatureLicenses {
@@ -83,4 +83,82 @@ fn renaming_files_does_not_change_how_a_feature_is_spelled() {
     let one = feature(vec![spelled("CAD", "a.xml"), spelled("cad", "b.xml")]);
     let other = feature(vec![spelled("CAD", "b.xml"), spelled("cad", "a.xml")]);
     assert_eq!(one.feature.as_str(), other.feature.as_str());
+}
+
+/// L36: without an SN only the very same content is the same license, in trials where nothing is signed.
+#[test]
+fn without_a_serial_number_the_content_is_the_identity() {
+    let up = |count, end: Option<&str>| License { end: end.map(date), sn: None, ..upgrade("cad", count, "") };
+    let table = [
+        (vec![up(3, None)], 13),
+        (vec![up(3, None), up(3, None)], 13),
+        (vec![up(3, None), up(4, None)], 17),
+        (vec![up(3, None), up(3, Some("2031-12-31"))], 16),
+    ];
+    for (upgrades, expected) in table {
+        let feature = feature([vec![exclusive("cad", 10)], upgrades.clone()].concat());
+        let total = evaluate(&feature, date("2030-01-01")).total.limited();
+        assert_eq!(total, Some(expected), "{upgrades:?}");
+    }
+}
+
+/// L31: the order among exclusives whose dates include the day, each step against all that come after it.
+#[test]
+fn the_exclusive_in_force_is_the_latest_then_newest_then_largest() {
+    let sold = |sn: &str, issued: Option<&str>, version: Option<(u32, u32)>, count| License {
+        sn: Some(sn.into()),
+        issued: issued.map(date),
+        version: version.map(|(major, minor)| LicenseVersion { major, minor }),
+        ..exclusive("cad", count)
+    };
+    // Each is in force among itself and all below it.
+    let ranked = [
+        sold("a", Some("2029-12-31"), Some((1, 0)), 1),
+        sold("a2", Some("2029-06-01"), None, 1),
+        sold("a3", Some("2029-06-01"), Some((10, 0)), 1),
+        sold("a4", Some("2029-06-01"), Some((9, 10)), 1),
+        sold("a5", Some("2029-06-01"), Some((9, 9)), 30),
+        sold("c", Some("2029-06-01"), Some((9, 9)), 20),
+        sold("b", Some("2029-06-01"), Some((9, 9)), 20),
+        sold("z", None, None, 2_000_000_000),
+    ];
+    for from in 0..ranked.len() {
+        let mut some = ranked[from..].to_vec();
+        some.reverse();
+        let feature = feature(some);
+        let today = evaluate(&feature, date("2030-01-01"));
+        let base = &feature.licenses[today.base.expect("one is in force")];
+        assert_eq!(base.sn, ranked[from].sn, "among the last {}", ranked.len() - from);
+        let superseded = today.standings.iter().filter(|s| s.reason == Some(Reason::Superseded)).count();
+        assert_eq!(superseded, ranked.len() - from - 1, "the others are listed as superseded");
+    }
+}
+
+/// L35: in the order START, SN; the one that would overflow does not count, a smaller one after it does.
+#[test]
+fn the_upgrade_that_would_overflow_does_not_count() {
+    let up = |sn, start: Option<&str>, count| License { start: start.map(date), ..upgrade("cad", count, sn) };
+    let table = [
+        (2_147_483_647, vec![up("a", None, 1)], 2_147_483_647, vec!["a"]),
+        (2_147_483_646, vec![up("a", None, 1)], 2_147_483_647, vec![]),
+        (2_147_483_640, vec![up("b", None, 5), up("a", None, 5), up("c", None, 2)], 2_147_483_647, vec!["b"]),
+        (
+            2_147_483_640,
+            vec![up("a", Some("2029-02-01"), 5), up("b", Some("2029-01-01"), 5)],
+            2_147_483_645,
+            vec!["a"],
+        ),
+        (2_147_483_640, vec![up("z", None, 5), up("b", Some("2029-01-01"), 5)], 2_147_483_645, vec!["b"]),
+        (1, vec![up("a", None, 2_147_483_647), up("b", None, 2_147_483_646)], 2_147_483_647, vec!["a"]),
+    ];
+    for (count, upgrades, total, over) in table {
+        let feature = feature([vec![exclusive("cad", count)], upgrades].concat());
+        let today = evaluate(&feature, date("2030-01-01"));
+        assert_eq!(today.total.limited(), Some(total));
+        let overflowing: Vec<_> = (feature.licenses.iter().zip(&today.standings))
+            .filter(|(_, s)| s.reason == Some(Reason::CountOverflow))
+            .filter_map(|(l, _)| l.sn.as_deref())
+            .collect();
+        assert_eq!(overflowing, over, "on top of {count}");
+    }
 }

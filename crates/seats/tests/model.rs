@@ -5,6 +5,19 @@
 //! session is lost, and what is on disk gives the same ledger. At each reload the order of files is shuffled.
 //!
 //! `SEATKEEPER_SEED=n` repeats a run, `SEATKEEPER_MODEL_HISTORIES=n` makes it longer.
+//!
+//! Errors were planted in the ledger by hand, one at a time, to see that somebody notices (plant your own after
+//! changing a rule). Found by the stories and by this model, each alone: END or START exclusive; an upgrade
+//! without a base; a duplicate counted twice; an overflow let through, or wrapped; an upgrade without END above a
+//! base with one; a retried key that takes a second seat; expiry that ends sessions; a checkin in part that
+//! frees all; a midnight that forgets a pool; yesterday's total; a lease from the connect instead of the last
+//! sign of life; one seat too many; two items of one feature not added up; lost seats counted as active; a
+//! restart that halves leases; a resume that leaves the old deadline; a snapshot without spent keys; session
+//! numbers used again; the order of files; L31 without ISSUED; a resume without the secret; a wrapped `free`; a
+//! pool forgotten with its first checkin; a reload that keeps removed licenses.
+//! Found by the model alone: midnights slept through that are not made up for (there is a story now), leases
+//! that skip a session when they end in slices. Found by nobody: an index of request keys that grows, since
+//! no answer and no record shows it.
 
 #[path = "model/bridge.rs"]
 mod bridge;

@@ -261,6 +261,9 @@ impl Ledger {
     /// L13: one CLIENT_HOSTID block matches what the client states, by HOSTID_MATCH_RATE percent rounded down.
     fn client_matches(&self, license: &License, facts: &Facts) -> bool {
         let names = self.names;
+        let states = |equals: &dyn Fn(&str) -> bool, kind: HostIdKind| {
+            facts.host_ids.iter().any(|id| id.kind == kind && equals(&id.value))
+        };
         license.client_host_ids.iter().any(|block| {
             let hits = block.iter().filter(|entry| match entry.kind {
                 HostIdKind::Hostname => names.fold_host(&entry.value) == names.fold_host(&facts.host),
@@ -268,11 +271,9 @@ impl Ledger {
                 HostIdKind::IpAddress => {
                     facts.address.is_some_and(|a| entry.value.parse() == Ok(a.to_canonical()))
                 }
-                // What the server cannot see, the client states.
-                kind => facts
-                    .host_ids
-                    .iter()
-                    .any(|id| id.kind == kind && id.value.eq_ignore_ascii_case(&entry.value)),
+                // What the server cannot see, the client states; a string of the customer's own is compared as it is.
+                HostIdKind::Custom => states(&|value| value == entry.value, entry.kind),
+                kind => states(&|value| value.eq_ignore_ascii_case(&entry.value), kind),
             });
             let hits = hits.count();
             !block.is_empty() && hits * 100 / block.len() >= usize::from(license.match_rate)
@@ -292,7 +293,10 @@ impl Ledger {
         } else if free > 0 {
             format!("{wanted} seats of {} were asked for, {free} of {total} are free", item.feature)
         } else {
-            format!("all {total} seats of {} are in use", item.feature)
+            match total {
+                Total::Limited(1) => format!("the one seat of {} is in use", item.feature),
+                total => format!("all {total} seats of {} are in use", item.feature),
+            }
         };
         let mut denial = self.about(item, Some(at), Denial::new(Code::NoSeats, text));
         if let Some(subject) = &mut denial.subject {
@@ -327,7 +331,8 @@ impl Ledger {
         let holder = |id: SessionId| {
             let ((_, bundle), session) = self.state.session(id)?;
             let (user, host) = (bundle.facts.user.clone(), bundle.facts.host.clone());
-            Some(Holder { session: id, user, host, count: session.count, since: bundle.since })
+            let since_unix_ms = self.state.unix_ms_of(bundle.since);
+            Some(Holder { session: id, user, host, count: session.count, since_unix_ms })
         };
         self.state.sessions_of(pool).take(HOLDERS_MAX).filter_map(holder).collect()
     }

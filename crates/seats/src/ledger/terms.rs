@@ -4,7 +4,7 @@
 //! before it is decided, so no request ever meets another day's totals or an older set of files; the rest
 //! follows in slices, and nobody waits for a hundred thousand pools.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -18,6 +18,12 @@ use crate::catalog::{Catalog, FeatureLicenses};
 use crate::change::{PoolId, PoolSet, Source};
 use crate::evaluate::{Evaluation, State as LicenseState, Total, evaluate, next_boundary};
 use crate::license::{KeyType, License};
+
+/// The most licenses of a pool that are journaled with its total: the exclusive and the first upgrades. A
+/// pool sums any number of them; a record of hundreds of thousands would not fit a batch of the journal.
+const SOURCES_MAX: usize = 1_000;
+/// The most licenses named in one line of the log.
+const PARTS_MAX: usize = 5;
 
 /// What is known of one feature of the catalog.
 #[derive(Clone, Copy, Debug)]
@@ -221,30 +227,39 @@ fn sources(feature: &FeatureLicenses, evaluation: &Evaluation) -> Vec<Source> {
     let upgrades = (evaluation.standings.iter().enumerate())
         .filter(|(at, s)| s.state == LicenseState::InForce && *at != base)
         .map(|(at, _)| source(&feature.licenses[at]));
-    core::iter::once(source(&feature.licenses[base])).chain(upgrades).collect()
+    core::iter::once(source(&feature.licenses[base])).chain(upgrades).take(SOURCES_MAX).collect()
 }
 
 /// Which license came or went, in a few words for the log and the event.
 fn difference(old: &[Source], new: &[Source], day: NaiveDate) -> String {
+    let prints = |sources: &[Source]| sources.iter().map(|s| s.fingerprint).collect::<BTreeSet<_>>();
+    let (were, are) = (prints(old), prints(new));
+    let gone: Vec<&Source> = old.iter().filter(|o| !are.contains(&o.fingerprint)).collect();
+    let came: Vec<&Source> = new.iter().filter(|n| !were.contains(&n.fingerprint)).collect();
+    let names =
+        |sources: &[&Source]| sources.iter().map(|s| (s.key_type, s.sn.clone())).collect::<BTreeSet<_>>();
+    let (gone_names, came_names) = (names(&gone), names(&came));
     let name = |s: &Source| {
         let kind = if s.key_type == KeyType::Upgrade { "upgrade" } else { "exclusive" };
         format!("{kind} {}", s.sn.as_deref().unwrap_or("without SN"))
     };
-    let gone =
-        old.iter().filter(|o| !new.iter().any(|n| n.fingerprint == o.fingerprint)).map(|o| match o.end {
+    let is_reissued =
+        |s: &Source, others: &BTreeSet<_>| s.sn.is_some() && others.contains(&(s.key_type, s.sn.clone()));
+    let mut parts: Vec<String> = Vec::new();
+    for o in gone.iter().filter(|o| !is_reissued(o, &came_names)).take(PARTS_MAX) {
+        parts.push(match o.end {
             Some(end) if end < day => format!("{} ended with {end}", name(o)),
             _ => format!("{} no longer in force", name(o)),
         });
-    let came = new
-        .iter()
-        .filter(|n| !old.iter().any(|o| o.fingerprint == n.fingerprint))
-        .map(|n| format!("{} active", name(n)));
-    let mut text = String::new();
-    for part in gone.chain(came) {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        text.push_str(&part);
+    }
+    for n in came.iter().take(PARTS_MAX) {
+        let how = if is_reissued(n, &gone_names) { "reissued" } else { "active" };
+        parts.push(format!("{} {how}", name(n)));
+    }
+    let told = parts.len().min(PARTS_MAX);
+    let mut text = parts[..told].join(", ");
+    if parts.len() > told {
+        text.push_str(" and more");
     }
     text
 }

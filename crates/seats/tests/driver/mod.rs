@@ -22,6 +22,9 @@ use seats::request::{Checkout, Facts, Item, NameRules};
 /// The lease of S12 where a test says nothing else.
 pub const LEASE_MS: u64 = 120_000;
 
+/// The most deadlines in one stretch of time; a history has some dozens of sessions.
+const WAKES_MAX: u32 = 100_000;
+
 /// One running server.
 pub struct Server {
     pub ledger: Ledger,
@@ -201,7 +204,10 @@ impl Server {
     ) -> Vec<(Tick, SessionId)> {
         let target = self.now.tick + ms;
         let mut ended = Vec::new();
+        let mut wakes = 0;
         loop {
+            wakes += 1;
+            assert!(wakes < WAKES_MAX, "an engine would spin: a deadline is past and nothing ends");
             let wake = self.ledger.next_deadline().filter(|d| *d <= target).unwrap_or(target);
             self.now.tick = wake.max(self.now.tick);
             let tick = self.now.tick;

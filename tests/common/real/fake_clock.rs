@@ -1,0 +1,76 @@
+//! A clock for the real daemon: libfaketime, told through a file, so that time can jump while it runs.
+//!
+//! The monotonic clock stays true (`FAKETIME_DONT_FAKE_MONOTONIC`): leases and time-outs must not notice. The fake wall
+//! clock runs on by itself from what it was set to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chrono::DateTime;
+
+use super::daemon::Start;
+use super::site::Site;
+
+/// The wall clock of a site's daemons.
+pub struct FakeClock {
+    file: PathBuf,
+    library: PathBuf,
+}
+
+impl FakeClock {
+    /// A clock set to `instant`, RFC 3339.
+    ///
+    /// # Panics
+    /// If there is no libfaketime: call `require("faketime")` first.
+    pub fn new(site: &Site, instant: &str) -> FakeClock {
+        let clock = FakeClock { file: site.path().join("clock"), library: library() };
+        clock.set(instant);
+        clock
+    }
+
+    /// The wall clock jumps to `instant`, RFC 3339, and runs on from there.
+    pub fn set(&self, instant: &str) {
+        let wanted = DateTime::parse_from_rfc3339(instant).expect("an instant").timestamp_millis();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let offset = wanted - i64::try_from(now).expect("within range");
+        // Beside it and renamed: the daemon reads it at any moment.
+        let beside = self.file.with_extension("new");
+        fs::write(
+            &beside,
+            format!(
+                "{}{}.{:03}\n",
+                if offset < 0 { "-" } else { "+" },
+                offset.abs() / 1000,
+                offset.abs() % 1000
+            ),
+        )
+        .and_then(|()| fs::rename(&beside, &self.file))
+        .expect("the clock's file");
+    }
+
+    /// A daemon that lives by this clock.
+    pub fn lead(&self, start: Start) -> Start {
+        start
+            .env("LD_PRELOAD", &self.library)
+            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DISABLE_SHM", "1")
+    }
+}
+
+/// The library for programs with threads.
+fn library() -> PathBuf {
+    let in_lib = |lib: &str| {
+        let entries = fs::read_dir(lib).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let places = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
+    let mut found = places.iter().flat_map(|place| {
+        let mut around = in_lib(place);
+        around.push(Path::new(place).to_owned());
+        around.into_iter().map(|directory| directory.join("faketime/libfaketimeMT.so.1"))
+    });
+    found.find(|path| path.is_file()).expect("libfaketimeMT.so.1 is beside the program faketime")
+}

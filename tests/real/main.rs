@@ -1,0 +1,10 @@
+//! The daemon that ships as a process of its own: midnights, kill -9, hostile peers, signals, reloads.
+//!
+//! One binary, so that it is linked once. `cargo test --test real midnight` runs a part.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/real/mod.rs"]
+mod real;
+
+mod midnight;

@@ -1,0 +1,92 @@
+//! How answers read in the stories.
+
+use std::sync::Arc;
+
+use seats::denial::{Denial, Due, Numbers};
+use seats::evaluate::{Evaluation, Standing};
+use seats::ledger::PoolChange;
+use seats::license::{Count, License};
+
+/// `cad 10 → 16: upgrade up1 active`, as the log has it (L22).
+pub(crate) fn changed(change: &PoolChange) -> String {
+    let told = if change.has_expired { "; its sessions are told `expired`" } else { "" };
+    format!("{} {} → {}: {}{told}", change.set.feature, change.before, change.set.total, change.why)
+}
+
+pub(crate) fn numbers(n: &Numbers) -> String {
+    let free = n.free().map_or_else(|| "unlimited".to_string(), |free| free.to_string());
+    let active = n.used - n.suspect;
+    format!(
+        "total {}, used {} (active {active}, suspect {}), free {free}, over {}",
+        n.total,
+        n.used,
+        n.suspect,
+        n.over()
+    )
+}
+
+pub(crate) fn denied(denial: &Denial) -> Vec<String> {
+    let mut lines = vec![format!("denied {}: {}", denial.code, denial.message)];
+    let Some(subject) = &denial.subject else { return lines };
+    if let Some(n) = &subject.numbers {
+        lines.push(format!("  {}", numbers(n)));
+    }
+    match subject.due {
+        Some(Due::Day(day)) => lines.push(format!("  the next seat is due on {day}")),
+        Some(Due::LeaseEnds(ms)) => lines.push(format!("  the next seat is due in {} s", ms / 1000)),
+        None => {}
+    }
+    if subject.recovering {
+        lines.push("  recovering from a restart".into());
+    }
+    for h in &subject.holders {
+        lines.push(format!("  held by {}@{}: {} (session {})", h.user, h.host, h.count, h.session));
+    }
+    lines
+}
+
+/// `10 + 6 = `, or nothing where there is nothing to add.
+pub(crate) fn sum(licenses: &[Arc<License>], today: &Evaluation) -> String {
+    let in_force = |at: &usize| today.standings[*at].reason.is_none();
+    let count = |at: usize| {
+        licenses[at].count.map_or(0, |c| match c {
+            Count::Limited(n) => n,
+            Count::Unlimited => 0,
+        })
+    };
+    let upgrades: Vec<String> = (0..licenses.len())
+        .filter(|at| in_force(at) && today.base != Some(*at))
+        .map(|at| format!(" + {}", count(at)))
+        .collect();
+    match today.base {
+        Some(base) if !upgrades.is_empty() => format!("{}{} = ", count(base), upgrades.concat()),
+        _ => String::new(),
+    }
+}
+
+pub(crate) fn standing(s: Standing) -> String {
+    match s.reason {
+        Some(reason) => format!("{}, {reason}", s.state.as_str()),
+        None => s.state.as_str().to_string(),
+    }
+}
+
+pub(crate) fn title(license: &License) -> String {
+    let kind = license.key_type.as_str().to_lowercase();
+    format!("{kind} {}", license.sn.as_deref().unwrap_or("without SN"))
+}
+
+pub(crate) fn described(license: &License) -> String {
+    let seats = match license.count {
+        Some(Count::Limited(n)) => format!(", {n} seats"),
+        Some(Count::Unlimited) => ", unlimited".to_string(),
+        None => String::new(),
+    };
+    let from = license.start.map_or_else(String::new, |d| format!(", from {d}"));
+    let until = license.end.map_or_else(String::new, |d| format!(", until {d}"));
+    let file = match &*license.place.file {
+        "licenses.xml" => String::new(),
+        file => format!(" ({file})"),
+    };
+    format!("{}{file}{seats}{from}{until}", title(license))
+}
