@@ -13,7 +13,7 @@ use wire::{frame, request};
 
 use crate::common::{Random, seed};
 use crate::real::client::{Client, Held, asking, granted, hello, is_end, random_bytes, refused};
-use crate::real::daemon::{Daemon, Start};
+use crate::real::daemon::Daemon;
 use crate::real::site::{Site, exclusive};
 use crate::real::{until, within};
 
