@@ -29,7 +29,7 @@ struct Bundle {
 
 /// A request whose answer never came: it was done, or it was not.
 enum Doubt {
-    Checkout(request::Checkout),
+    Checkout(Box<request::Checkout>),
     Checkin { at: usize, session: u64, count: u32 },
 }
 
@@ -102,7 +102,7 @@ impl Worker {
             .map(|_| (self.random.one_of(&FEATURES).0, u32::try_from(self.random.within(1, 3)).unwrap()))
             .collect();
         let asked = asking(&items);
-        self.doubt = Some(Doubt::Checkout(asked.clone()));
+        self.doubt = Some(Doubt::Checkout(Box::new(asked.clone())));
         let answer = client.checkout_again(&asked)?;
         self.doubt = None;
         match answer {
