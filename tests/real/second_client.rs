@@ -37,7 +37,7 @@ fn the_daemon_does_what_the_document_promises() {
     let arguments =
         ["--server", &address, "--feature", "cad", "--seats", "4", "--release-version", "4.2", "--slow"];
     run(&python, "scenario.py", &arguments);
-    assert_eq!(daemon.admin().feature("cad")["used"], 0, "it gives back what it took");
+    daemon.await_used("cad", 0);
 }
 
 /// The Python client, one command a line.
@@ -114,7 +114,7 @@ fn the_second_client_finds_its_seats_after_kill_9() {
         "do": "resume", "as": "again", "bundle": granted["bundle"], "secret": granted["secret"],
     })));
     assert_eq!(resumed["sessions"][0]["count"], 3);
-    assert_eq!(daemon.admin().feature("cad")["used"], 3);
+    daemon.await_used("cad", 3);
     driver.does(&json!({ "do": "checkin", "as": "again", "session": granted["sessions"][0]["session"] }));
-    assert_eq!(daemon.admin().feature("cad")["used"], 0);
+    daemon.await_used("cad", 0);
 }

@@ -72,9 +72,11 @@ fn each_way_to_fail_has_its_exit_code_and_says_what_to_do() {
     site.configure("lease = \"1s\"\nheartbeat = \"30s\"");
     fails(78, &["seatkeeper.toml:6", "lease"], Start::of(&site));
     site.configure("");
-    fails(78, &["nowhere"], Start::of(&site).arg("--licenses").arg("nowhere"));
     fails(78, &["nowhere.pub"], Start::of(&site).arg("--trust").arg("nowhere.pub"));
     fails(78, &["Mars/Olympus"], Start::of(&site).arg("--time-zone").arg("Mars/Olympus"));
+    // Where licenses were read before, a directory that is gone keeps the old set (L6).
+    let new = Site::new();
+    fails(78, &["nowhere"], Start::of(&new).arg("--licenses").arg("nowhere"));
     fs::write(site.path().join("file"), "").unwrap();
     fails(74, &["file"], Start::of(&site).arg("--state").arg("file"));
 
