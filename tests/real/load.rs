@@ -89,9 +89,9 @@ impl Worker {
                     "a session is lost, or too many are there"
                 );
             }
-            1 if !self.bundles.is_empty() => self.ask_again(client)?,
+            1 if !self.bundles.is_empty() => return self.ask_again(client),
             2..6 if self.bundles.len() < BUNDLES_MAX => return self.check_out(client),
-            _ if !self.bundles.is_empty() => self.check_in(client)?,
+            _ if !self.bundles.is_empty() => return self.check_in(client),
             _ => {}
         }
         Ok(true)
@@ -118,18 +118,22 @@ impl Worker {
         Ok(true)
     }
 
-    fn check_in(&mut self, client: &mut Client) -> io::Result<()> {
+    fn check_in(&mut self, client: &mut Client) -> io::Result<bool> {
         let at = usize::try_from(self.random.bits() % self.bundles.len() as u64).unwrap();
         let (session, has) = *self.random.one_of(&self.bundles[at].counts());
         // All of it, or some.
         let count = u32::try_from(self.random.within(0, i64::from(has))).unwrap();
         self.doubt = Some(Doubt::Checkin { at, session, count });
-        let told = granted(Ok(client.checkin(session, count)?));
+        let told = client.checkin(session, count)?;
         self.doubt = None;
+        if is_stopping(&told) {
+            return Ok(false);
+        }
+        let told = granted(Ok(told));
         let left = if count == 0 { 0 } else { has - count };
         assert_eq!((told.count, told.remaining), (has - left, left));
         self.give(at, session, left);
-        Ok(())
+        Ok(true)
     }
 
     /// The model after a checkin that is known to be done.
@@ -146,12 +150,16 @@ impl Worker {
     }
 
     /// S2: the same request key gets the same answer and no second seat.
-    fn ask_again(&mut self, client: &mut Client) -> io::Result<()> {
+    fn ask_again(&mut self, client: &mut Client) -> io::Result<bool> {
         let bundle = self.random.one_of(&self.bundles);
-        let (again, is_replay) = granted(Ok(client.checkout_again(&bundle.held.asked)?));
+        let answer = client.checkout_again(&bundle.held.asked)?;
+        if is_stopping(&answer) {
+            return Ok(false);
+        }
+        let (again, is_replay) = granted(Ok(answer));
         assert!(is_replay && again.bundle == bundle.held.bundle, "a retried checkout takes nothing more");
         assert_eq!(sorted(again.sessions), bundle.counts());
-        Ok(())
+        Ok(true)
     }
 
     /// After a restart: everything it was told is true, and what it was not told is found out.
@@ -197,6 +205,11 @@ impl Worker {
             assert_eq!(answer.expect_err("it was given back").code, "already_removed");
         }
     }
+}
+
+/// Whether the answer came from a server whose last batch is written: nothing was done (S64).
+fn is_stopping<T>(answer: &Result<T, wire::answer::Refused>) -> bool {
+    answer.as_ref().is_err_and(|refused| refused.code == "shutting_down")
 }
 
 fn sorted(mut counts: Vec<(u64, u32)>) -> Vec<(u64, u32)> {

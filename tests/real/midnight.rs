@@ -1,5 +1,7 @@
 //! Midnight, as the daemon that ships meets it: under libfaketime, in the zones where it is hard (L20 to L22, L39, S71).
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use serde_json::Value;
 use wire::message::Event;
@@ -148,11 +150,21 @@ fn a_midnight_that_comes_by_itself_is_no_different() {
     let (mut client, mut watcher) = (daemon.connect(), daemon.connect());
     watcher.watch();
     let _thirteen = client.checkout(&[("cad", 13)]).expect("of 16");
+    // One second before: what is asked a second after the clock was set belongs to the new day, to the millisecond.
+    let (second, before) = (Duration::from_secs(1), Instant::now());
     clock.set("2030-06-30T23:59:59Z");
+    let set = Instant::now();
     let denied = loop {
+        let is_new_day = set.elapsed() >= second;
         match client.checkout(&[("cad", 1)]) {
-            Ok(held) => client.give_back(&held),
-            Err(refused) => break refused,
+            Ok(held) => {
+                assert!(!is_new_day, "granted by yesterday's total");
+                client.give_back(&held);
+            }
+            Err(refused) => {
+                assert!(before.elapsed() >= second, "denied by tomorrow's total");
+                break refused;
+            }
         }
         assert_eq!(client.heartbeat().unwrap(), 1);
     };

@@ -206,6 +206,7 @@ fn a_reader_sees_what_the_configuration_lets_it_see() {
         let status = client.report("status", None).unwrap();
         match readers {
             "all" => {
+                assert!(denied.1["holders"][0]["since"].is_string(), "{}", denied.1);
                 assert!(names(&denied.1, &["\"ann\""]) && names(&status, &["4711-SN"]), "{status}");
                 assert_eq!(client.report("sessions", None).unwrap()["sessions"][0]["user"], "ann");
             }
