@@ -86,12 +86,7 @@ struct Connection {
 ///
 /// # Errors
 /// A connection fails, an answer is wrong, or nothing comes for twenty seconds.
-pub(crate) fn drive(
-    address: SocketAddr,
-    shape: Shape,
-    length: Duration,
-    talk: &mut dyn Talk,
-) -> Result<Run> {
+pub(crate) fn drive(address: SocketAddr, shape: Shape, length: Duration, talk: &mut dyn Talk) -> Result<Run> {
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut connections = Vec::with_capacity(shape.connections);
     for n in 0..shape.connections {

@@ -74,7 +74,11 @@ impl Options {
                 "--seed" => options.seed = value()?.parse()?,
                 "--against" => options.against.push(value()?.into()),
                 "--pin" => options.is_pinned = true,
-                _ => return Err(format!("{word} is not known here; see the top of benches/load/main.rs").into()),
+                _ => {
+                    return Err(
+                        format!("{word} is not known here; see the top of benches/load/main.rs").into()
+                    );
+                }
             }
         }
         Ok(options)

@@ -6,9 +6,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use ed25519_dalek::VerifyingKey;
 use seats::license::{HostIdEntry, HostIdKind};
-use sha2::{Digest, Sha256};
 
 use super::{HostFacts, Unreadable, expected};
 
@@ -20,11 +18,6 @@ const PLACEHOLDERS: &[&str] = &[
     "to be filled by o.e.m.",
     "00000000-0000-0000-0000-000000000000",
 ];
-
-/// SERVERKEY of a server: the SHA-256 of its public identity key, 64 lower-case hex digits.
-pub fn server_key_fingerprint(key: &VerifyingKey) -> String {
-    Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 pub(super) fn collect(server_key: Option<&str>, custom: &[String]) -> HostFacts {
     let mut host = HostFacts::default();

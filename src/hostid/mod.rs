@@ -12,8 +12,6 @@ use serde::Serialize;
 
 mod facts;
 
-pub use facts::server_key_fingerprint;
-
 /// What is known of this host, and why something is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HostFacts {
@@ -34,7 +32,7 @@ pub struct Unreadable {
 
 impl HostFacts {
     /// Asks the operating system. `server_key` is the fingerprint of the server's own identity key
-    /// ([`server_key_fingerprint`]), `custom` the strings of the configuration.
+    /// ([`Identity::fingerprint`](crate::state::Identity::fingerprint)), `custom` the strings of the configuration.
     ///
     /// Never fails: what cannot be read is in [`HostFacts::unreadable`].
     pub fn collect(server_key: Option<&str>, custom: &[String]) -> HostFacts {

@@ -99,10 +99,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
                 origin,
                 pace: Pace::new(),
                 slow: TaskTracker::new(),
+                report_turn: Arc::default(),
             };
             if server.engine.ask_soon(Ask::Open(outbox.clone())).await.is_ok() {
                 let end = connection.run(&mut frames, &mut writer).await;
                 debug!(connection = id.0, %end, "connection ended");
+                outbox.give_up();
                 // The engine must hear of it, or the sessions would never be seen to be alone.
                 let _ = server.engine.ask_soon(Ask::Close(id)).await;
                 if matches!(end, End::Refused(_) | End::Goodbye) {
@@ -224,6 +226,8 @@ struct Connection {
     pace: Pace,
     /// Answers that neither this task nor the engine makes.
     slow: TaskTracker,
+    /// Its reports are made one after the other: one that asks for many is never ahead of one that asks for one.
+    report_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Connection {
@@ -485,8 +489,17 @@ impl Connection {
         let asked::Report { what, feature, vendor, cursor, limit, .. } = message;
         let question = reports::Question { what, feature, vendor, cursor, limit };
         let (server, outbox, origin) = (self.server.clone(), self.outbox.clone(), self.origin.clone());
+        let turn = self.report_turn.clone();
         self.slow.spawn(async move {
-            let Ok(_turn) = server.reports.acquire().await else { return };
+            let _turn = turn.lock().await;
+            // An administrator waits for no client.
+            let _place = match origin.admin {
+                Some(_) => None,
+                None => server.reports.acquire().await.ok(),
+            };
+            if outbox.is_over() {
+                return;
+            }
             let part = reports::part(&server, &origin, question).await;
             outbox.add_and_wake(|buffer| match part {
                 Ok(part) => answer::put(

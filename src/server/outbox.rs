@@ -56,8 +56,12 @@ impl ConnectionOutbox {
     }
 
     /// Adds frames that do not come from the engine: answers to heartbeats, refusals, reports.
+    /// A connection that is over gets nothing more: nobody would read it.
     pub fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_over() {
+            return;
+        }
         write(&mut buffer);
         if buffer.len() > self.unread_max {
             self.is_over.store(true, Ordering::Relaxed);
@@ -73,6 +77,13 @@ impl ConnectionOutbox {
     /// What is to be written now; `into` is empty beforehand and keeps its room.
     pub fn take(&self, into: &mut Vec<u8>) {
         std::mem::swap(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+
+    /// The connection has ended: what comes for it later, a report or an event, is not kept.
+    pub fn give_up(&self) {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_over.store(true, Ordering::Relaxed);
+        *buffer = Vec::new();
     }
 
     /// Whether more lies unread than may: the connection is lost, never an event (interfaces.md 7).

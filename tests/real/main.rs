@@ -7,4 +7,7 @@ mod common;
 #[path = "../common/real/mod.rs"]
 mod real;
 
+mod crash;
+mod hostile;
+mod load;
 mod midnight;

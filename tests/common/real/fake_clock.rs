@@ -30,6 +30,7 @@ impl FakeClock {
     }
 
     /// The wall clock jumps to `instant`, RFC 3339, and runs on from there.
+    #[allow(clippy::disallowed_methods, reason = "the true time, to set a false one by: this is a test")]
     pub fn set(&self, instant: &str) {
         let wanted = DateTime::parse_from_rfc3339(instant).expect("an instant").timestamp_millis();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
