@@ -211,7 +211,8 @@ fn a_failed_sync_tells_nobody_anything() {
     let disk = MemoryDisk::new(1);
     let mut world = World::start(&disk, inline(), 2);
     let (ann, ben) = (world.connect(1), world.connect(2));
-    (ann.take(), ben.take());
+    ann.take();
+    ben.take();
     disk.fail_sync(1);
     let asks = vec![world.ask(&ann, checkout(1, 2)), world.ask(&ben, checkout(2, 1))];
     assert!(matches!(world.step(asks), Err(JournalError::Sync { .. })));
