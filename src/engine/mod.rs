@@ -21,7 +21,7 @@ use seats::change::{Cause, Change, ClockRead, DayServed, PoolId, SessionId};
 use seats::denial::{Code, Denial};
 use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger, Now, PoolChange};
 use seats::request::Checkout;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use self::ask::{Answer, Ask, Event, Outbox, Request, Then};
 use self::picture::{PICTURE_MS, Picture};
@@ -62,6 +62,8 @@ pub struct Engine<D: Disk> {
     sessions_max: usize,
     /// Changed totals since every pool was up to date.
     changes_told: usize,
+    /// Whether it was said that the journal has no room.
+    is_short_of_room: bool,
 }
 
 enum Output {
@@ -100,6 +102,7 @@ impl<D: Disk> Engine<D> {
             last_mark: None,
             sessions_max: sessions_max as usize,
             changes_told: 0,
+            is_short_of_room: false,
         }
     }
 
@@ -315,8 +318,14 @@ impl<D: Disk> Engine<D> {
                     let text = format!(
                         "the server cannot set aside more room for its journal ({cause}): no new checkouts until that is mended"
                     );
-                    warn!(%cause, "no room for the journal: checkouts are refused, checkins go on");
+                    // Once, not for each try: clients can cause it at will (S83).
+                    if !std::mem::replace(&mut self.is_short_of_room, true) {
+                        error!(%cause, "no room for the journal: checkouts are refused, checkins go on");
+                    }
                     return Ok(deny(Code::Internal, text));
+                }
+                if std::mem::take(&mut self.is_short_of_room) {
+                    info!("there is room for the journal again: checkouts go on");
                 }
                 let change = Change::Granted(granted);
                 self.accept(now.tick, &change)?;

@@ -250,12 +250,16 @@ fn on_a_full_disk_checkouts_stop_and_checkins_go_on() {
     let (_, session) = held.pop().unwrap();
     granted(client.checkin(session, 0));
     client.heartbeat().unwrap();
-    assert_eq!(client.feature("cad")["used"], held.len());
+    daemon.await_used("cad", held.len() as u64);
+
+    let lines = daemon.log().iter().filter(|line| line.contains("no room for the journal")).count();
+    assert_eq!(lines, 1, "clients cause it at will, so it is said once");
 
     // There is room again: the daemon finds that out by itself.
     let ballast = format!("/proc/{}/root{}", daemon.pid(), site.state().join("ballast").display());
     fs::remove_file(ballast).unwrap();
     until("checkouts go on", || client.checkout(&[("cad", 1)]).ok());
+    daemon.await_log("there is room for the journal again");
 }
 
 #[test]
@@ -274,6 +278,6 @@ fn a_bundle_and_parts_of_it_survive() {
         let resumed = granted(client.resume(&held));
         let counts: Vec<_> = resumed.sessions.iter().map(|s| (s.session, s.count)).collect();
         assert_eq!(counts, [(held.sessions[0].0, 1), (held.sessions[2].0, 7)]);
-        assert_eq!(client.feature("sim")["used"], 0);
+        daemon.await_used("sim", 0);
     }
 }

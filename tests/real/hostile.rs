@@ -39,7 +39,7 @@ impl Bystander {
         let mut again = daemon.connect_as(self.client.install_id);
         let resumed = granted(again.resume(&self.held));
         assert_eq!((resumed.sessions[0].session, resumed.sessions[0].count), self.held.sessions[0]);
-        assert_eq!(again.feature("by")["used"], 2);
+        daemon.await_used("by", 2);
         self.client = again;
         assert!(started.elapsed() < Duration::from_secs(5), "served after {:?}", started.elapsed());
     }

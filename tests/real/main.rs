@@ -11,3 +11,6 @@ mod crash;
 mod hostile;
 mod load;
 mod midnight;
+mod reload;
+mod second_client;
+mod service;

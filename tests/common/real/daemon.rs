@@ -238,9 +238,14 @@ impl Daemon {
         kib * 1024
     }
 
+    /// Waits until a report says that so many seats of a feature are in use: a report may be 50 ms old.
+    pub fn await_used(&self, name: &str, used: u64) {
+        self.await_feature(name, &format!("{used} in use"), |feature| feature["used"] == used);
+    }
+
     /// Waits until a report says what `is_true` looks for.
     pub fn await_feature(&self, name: &str, what: &str, is_true: impl Fn(&serde_json::Value) -> bool) {
-        let mut client = self.admin();
+        let mut client = self.connect();
         let mut last = serde_json::Value::Null;
         let found = within(PATIENCE, || {
             last = client.feature(name);
