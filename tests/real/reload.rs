@@ -223,7 +223,8 @@ fn a_reader_sees_what_the_configuration_lets_it_see() {
             for what in ["sessions", "licenses", "problems"] {
                 assert_eq!(refused(client.report(what, None)).0, "not_permitted", "{what}");
             }
-            let explained = client.report("explain", Some("cad")).unwrap_or_else(|r| r.code.into());
+            let explained =
+                client.report("explain", Some("cad")).unwrap_or_else(|refused| refused.code.into());
             assert!(!names(&explained, &SECRETS), "{explained}");
         }
         let sessions = daemon.admin().report("sessions", None).unwrap();
