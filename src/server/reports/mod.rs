@@ -28,6 +28,9 @@ const PART_BYTES: usize = 512 << 10;
 /// a hundred thousand features.
 const TRIES: usize = 40;
 
+/// How far the wall clock may be behind the day served before status says so (S71).
+const CLOCK_BEHIND_MAX_MS: i64 = 86_400_000;
+
 /// What reports tell beside the ledger.
 pub trait Facts: Send + Sync {
     /// Name, version, start, zone, key; the day and the clock are filled in here.
@@ -201,10 +204,13 @@ impl Reader<'_> {
 
     fn server_facts(&self, picture: &Picture) -> report::Server {
         let end_of_day = self.zone().end_instant(picture.day);
+        // S71: the wall clock is more than a day behind the highest day served.
+        let behind_ms = self.zone().start_of_day(picture.day) - self.server.context.clock.unix_ms();
+        let clock = if behind_ms > CLOCK_BEHIND_MAX_MS { "suspect" } else { "ok" };
         report::Server {
             today: Some(picture.day),
             next_midnight: Some(rfc3339(end_of_day)),
-            clock: Some("ok".into()),
+            clock: Some(clock.into()),
             recovering: picture.is_recovering,
             ..self.server.facts.server()
         }
