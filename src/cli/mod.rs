@@ -105,7 +105,10 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::State(args::StateCommand::Check(ask)) => return state::check(&ask, out),
         Command::Vendor(command) => return Ok(vendor::run(command)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "seatkeeper", out);
+            // Into memory first: the generator panics where its writer fails, and `… | head` makes it fail.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "seatkeeper", &mut script);
+            out.write_all(&script)?;
         }
     }
     Ok(exit::OK)

@@ -119,12 +119,18 @@ impl Keeper {
                     Some(then)
                 }
             };
-            let Ok(set) = self.loader.load() else {
-                // Only before anything was ever loaded; the keeper exists because something was.
-                error!("the license directory cannot be read; what was loaded stays in force");
-                continue;
-            };
             let Some(day) = day_served(engine) else { return };
+            let set = match self.loader.load() {
+                Ok(set) => set,
+                Err(error) => {
+                    // Only where nothing was ever loaded from there: what there is stays in force.
+                    error!(error = with_causes(&error), "licenses cannot be read");
+                    if let Some(then) = then {
+                        then(self.reloaded(&self.catalog, day));
+                    }
+                    continue;
+                }
+            };
             let before = self.catalog.clone();
             let is_changed = set.licenses != self.set.licenses;
             if is_changed {

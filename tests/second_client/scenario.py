@@ -675,6 +675,30 @@ def goodbye_keeps_the_sessions(stage):
     same(len(answer["sessions"]), 1, "sessions after Goodbye and a resume")
 
 
+@check("5")
+def goodbye_comes_after_reports(stage):
+    connection = stage.open()
+    asked = {"what": "status", "feature": None, "vendor": None, "cursor": "", "limit": 0}
+    reports = [connection.send(REPORT, asked) for _ in range(40)]
+    connection.wait(connection.send(GOODBYE, {}))
+    for call in reports:
+        true(connection.has_answer(call), "the answer to Goodbye came before that to a report")
+    answers = [connection.answer(call) for call in reports]
+    true(sum(a.number != sk.REFUSED for a in answers) >= 16, "fewer than 16 reports were made at once")
+    for refusal in (sk.refusal_of(a) for a in answers if a.number == sk.REFUSED):
+        same(refusal.code, "busy", "a report too many")
+    closed(connection, "after Goodbye")
+
+
+@check("5")
+def a_last_word_survives_what_was_not_read(stage):
+    for _ in range(20):
+        connection = stage.open()
+        # The server reads no frame behind a length it refuses, but what lies there must not reset the connection.
+        connection.send_raw(b"\xff\xff\xff\x7f" + bytes(100_000))
+        fault_of(closed(connection, "bytes behind a bad length", "bad_request"), "frame_too_long", "a bad length")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Reports, events, administrators
 
