@@ -134,22 +134,15 @@ impl Daemon {
     /// # Errors
     /// It is gone.
     pub fn memory(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        resident_memory(self.process.id())
     }
 
-    /// Processor time it has used so far, both kinds.
+    /// Processor time it has used so far.
     ///
     /// # Errors
     /// It is gone.
     pub fn processor_time(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let (_, after_name) = stat.rsplit_once(") ").ok_or("no stat")?;
-        let fields: Vec<&str> = after_name.split(' ').collect();
-        let ticks = |n: usize| -> Result<u64> { Ok(fields.get(n).ok_or("no stat")?.parse()?) };
-        // Ticks of a hundredth of a second, on every Linux there is.
-        Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+        processor_time(self.process.id())
     }
 
     /// Stops it in order and waits for its end.
@@ -170,4 +163,27 @@ impl Drop for Daemon {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Processor time a process has used so far, its own and the kernel's for it, in steps of 10 ms.
+///
+/// # Errors
+/// It is gone.
+pub fn processor_time(process: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, after_name) = stat.rsplit_once(") ").ok_or("no stat")?;
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    let ticks = |n: usize| -> Result<u64> { Ok(fields.get(n).ok_or("no stat")?.parse()?) };
+    // A hundred ticks a second, on every Linux there is.
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+/// Resident memory of a process in bytes.
+///
+/// # Errors
+/// It is gone.
+pub fn resident_memory(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }

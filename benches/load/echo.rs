@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -11,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::common::Result;
-use crate::common::daemon::on_core;
+use crate::common::daemon::{on_core, processor_time};
 
 /// How this program is told to be the echo server.
 pub(crate) const ARGUMENT: &str = "--serve-echo";
@@ -37,6 +38,16 @@ impl EchoServer {
         BufReader::new(process.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
         let leash = process.stdin.take();
         Ok(EchoServer { process, _leash: leash, address: line.trim().parse()? })
+    }
+}
+
+impl EchoServer {
+    /// See [`processor_time`].
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        processor_time(self.process.id())
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Run {
     pub operations: u64,
     /// How long it was taken.
     pub seconds: f64,
+    /// Requests answered in all, warm-up and end included.
+    pub answered: u64,
     /// From handing a request to the kernel until its answer was read, nanoseconds; unsorted.
     latencies: Vec<u32>,
 }
@@ -101,7 +103,7 @@ pub(crate) fn drive(address: SocketAddr, shape: Shape, length: Duration, talk: &
         open: 0,
         is_ending: false,
         counts_from: None,
-        run: Run { operations: 0, seconds: 0.0, latencies: Vec::new() },
+        run: Run { operations: 0, answered: 0, seconds: 0.0, latencies: Vec::new() },
     };
     for (n, connection) in connections.iter_mut().enumerate() {
         let now = Instant::now();
@@ -199,6 +201,7 @@ impl Driver<'_> {
             let sent = state.sent.take().ok_or("two answers to one call")?;
             state.session = self.talk.answer(state.session, frame.head.number, frame.body)?;
             self.open -= 1;
+            self.run.answered += 1;
             if self.counts_from.is_some() && !self.is_ending {
                 self.run.operations += 1;
                 let nanos = now.saturating_duration_since(sent).as_nanos();

@@ -8,6 +8,7 @@
 //! A cell is a number of connections, and after an `x` how many requests each has in flight. In every round a cell
 //! is run against a bare echo server (same runtime, same codec, frames of the same sizes) and against the daemon,
 //! one after the other, so that a noisy machine is noisy for both; `ratio` is the median of what each round gave.
+//! `processor_us` is the server's processor time for one operation, which a noisy machine blurs least.
 //! Between them the bare disk takes its turn. Each checkout and each checkin counts as one operation, and every
 //! one must be answered and granted, or the run fails. `--pin` gives server and generator a core each (`taskset`);
 //! `--against` runs other builds of the daemon beside this one.
@@ -103,12 +104,14 @@ struct Series {
     operations: u64,
     rates: Vec<f64>,
     latencies: [Vec<f64>; 3],
+    processor: Vec<f64>,
 }
 
 const PERCENTILES: [(f64, &str); 3] = [(0.5, "p50_us"), (0.99, "p99_us"), (0.999, "p999_us")];
 
 impl Series {
-    fn add(&mut self, mut run: Run) {
+    fn add(&mut self, mut run: Run, processor: Duration) {
+        self.processor.push(processor.as_secs_f64() * 1e6 / run.answered as f64);
         self.operations += run.operations;
         self.rates.push(run.rate());
         for ((part, _), values) in PERCENTILES.iter().zip(&mut self.latencies) {
@@ -119,6 +122,7 @@ impl Series {
     fn told(&self) -> Value {
         let mut told = json!({
             "n": self.operations, "per_s": median(&self.rates).round(), "spread": spread(&self.rates),
+            "processor_us": hundredths(median(&self.processor)),
         });
         for ((_, name), values) in PERCENTILES.iter().zip(&self.latencies) {
             told[name] = tenths(median(values)).into();
@@ -174,9 +178,13 @@ fn measure(options: &Options) -> Result<Value> {
         for _ in 0..options.rounds {
             loops.iter_mut().try_for_each(|disk| disk.run(options.length / 8))?;
             let run = |address, talk: &mut dyn Talk| drive(address, *shape, options.length, talk);
-            bound.add(run(echo.address, &mut Echo(sizes))?);
+            let before = echo.processor_time()?;
+            let came = run(echo.address, &mut Echo(sizes))?;
+            bound.add(came, echo.processor_time()? - before);
             for (keeper, series) in keepers.iter_mut().zip(&mut ours) {
-                series.add(run(keeper.daemon.address, &mut keeper.talk)?);
+                let before = keeper.daemon.processor_time()?;
+                let came = run(keeper.daemon.address, &mut keeper.talk)?;
+                series.add(came, keeper.daemon.processor_time()? - before);
             }
         }
         let told = |(keeper, series): (&Keeper, &Series)| {

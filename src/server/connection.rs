@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
@@ -25,8 +26,13 @@ use crate::answer::{self, BadField, Code, Peer};
 use crate::engine::ask::{Ask, ConnectionId, Outbox, Request};
 use crate::engine::thread::NotTaken;
 
-/// The room a reader starts with: an idle connection costs little (docs/PERFORMANCE.md).
+/// The room a reader starts with, and has again when it is idle: an idle connection costs little
+/// (docs/PERFORMANCE.md).
 const READ_BYTES: usize = 256;
+/// The room of a reader whose client sends many requests at once: one read takes them all.
+const READ_BYTES_BUSY: usize = 16 << 10;
+/// So many frames at once make a reader busy.
+const FRAMES_BUSY: usize = 4;
 /// How many frames are taken before what they brought is written: a client that floods still reads answers.
 const FRAMES_AT_ONCE: usize = 256;
 /// A buffer that grew beyond this for one answer is given back.
@@ -237,9 +243,13 @@ impl Connection {
         writer: &mut WriteHalf<S>,
     ) -> End {
         let mut sending = Vec::new();
-        let idle_time = self.server.limits.idle_time;
+        let server = self.server.clone();
+        let idle_time = server.limits.idle_time;
         let idle = tokio::time::sleep(idle_time);
         tokio::pin!(idle);
+        // One for all rounds: each new one would enter a list that all connections share, and leave it again.
+        let closing = server.closing.cancelled();
+        tokio::pin!(closing);
         loop {
             // What the last round brought goes out in one write.
             if let Err(end) = self.send(writer, &mut sending).await {
@@ -247,7 +257,7 @@ impl Connection {
             }
             let frame = tokio::select! {
                 biased;
-                () = self.server.closing.cancelled() => {
+                () = &mut closing => {
                     let _ = timeout(LAST_WORDS, self.send(writer, &mut sending)).await;
                     return End::Stopping;
                 }
@@ -317,7 +327,7 @@ impl Connection {
         frames: &mut Frames<S>,
     ) -> Next {
         let mut frame = first;
-        for _ in 0..FRAMES_AT_ONCE {
+        for taken in 1..=FRAMES_AT_ONCE {
             let (head, body) = match frame {
                 None => return Next::End(End::Closed),
                 Some(Ok(frame)) => frame,
@@ -330,9 +340,18 @@ impl Connection {
             if let Next::End(end) = self.take(head, &body).await {
                 return Next::End(end);
             }
+            if taken == FRAMES_BUSY {
+                frames.read_buffer_mut().reserve(READ_BYTES_BUSY);
+            }
             match frames.next().now_or_never() {
                 Some(next) => frame = next,
-                None => return Next::GoOn,
+                None => {
+                    let buffer = frames.read_buffer_mut();
+                    if taken < FRAMES_BUSY && buffer.is_empty() && buffer.capacity() > READ_BYTES_BUSY / 2 {
+                        *buffer = BytesMut::with_capacity(READ_BYTES);
+                    }
+                    return Next::GoOn;
+                }
             }
         }
         Next::GoOn

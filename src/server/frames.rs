@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::codec::Decoder;
-use wire::frame::{self, FrameError, Head, LENGTH_BYTES};
+use wire::frame::{self, FrameError, Head};
 
 /// How long a last frame may take to be written to a client that does not read (S64: two seconds at a stop).
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -46,11 +46,7 @@ impl Decoder for FrameReader {
 
     fn decode(&mut self, received: &mut BytesMut) -> Result<Option<Frame>, NoFrame> {
         let Some(whole) = frame::first(received, self.length_max)? else {
-            // Room for what the length promises: a frame within the limit, so a bounded amount.
-            if let Some(length) = received.first_chunk::<LENGTH_BYTES>() {
-                let bytes = LENGTH_BYTES + u32::from_le_bytes(*length) as usize;
-                received.reserve(bytes.saturating_sub(received.len()));
-            }
+            // No room is made for what the length promises: a client has the server keep what it sent, and no more.
             return Ok(None);
         };
         let (head, bytes, body_bytes) = (whole.head, whole.bytes, whole.body.len());
@@ -77,7 +73,8 @@ pub(super) async fn last_words<W: AsyncWrite + Unpin>(writer: &mut W, write: imp
 pub(super) async fn linger<R: AsyncRead + Unpin>(reader: &mut R, places: &Semaphore) {
     let Ok(_place) = places.try_acquire() else { return };
     let mut left = LINGER_BYTES;
-    let mut waste = [0; 4096];
+    // Not in the future itself: every connection, also an idle one, would carry it.
+    let mut waste = vec![0; 4096];
     let _ = timeout(LINGER, async {
         while left > 0 {
             match reader.read(&mut waste).await {

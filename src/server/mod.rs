@@ -1,6 +1,6 @@
 //! Sockets and connections: accepting, limits, reading frames, writing what the engine gives (S82 to S84).
 //!
-//! - [`frames`]: frames off a socket, and the last one onto it
+//! - `frames`: frames off a socket, and the last one onto it
 //! - [`listener`]: accepts connections and keeps to the limits
 //! - [`connection`]: one connection from hello to its end, generic over the stream
 //! - [`outbox`]: where the engine puts a connection's answers and events
