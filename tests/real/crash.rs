@@ -162,6 +162,21 @@ fn damage_in_the_middle_stops_the_start_and_says_the_choices() {
     assert_eq!(daemon.connect().feature("cad")["used"], 0);
 }
 
+#[test]
+fn a_state_directory_that_was_moved_away_ends_the_daemon() {
+    let site = Site::with(&[exclusive("cad", 10)]);
+    let mut daemon = Daemon::start(&site);
+    let mut client = daemon.connect();
+    let held = client.checkout(&[("cad", 2)]).unwrap();
+    fs::rename(site.state(), site.path().join("elsewhere")).unwrap();
+    // S60: looked at every five seconds.
+    assert_eq!(daemon.await_end(Duration::from_secs(20)).code(), Some(74), "{}", daemon.log_text());
+    assert!(daemon.log_text().contains("the state directory was moved"), "{}", daemon.log_text());
+    fs::rename(site.path().join("elsewhere"), site.state()).unwrap();
+    let daemon = Daemon::start(&site);
+    granted(daemon.connect_as(client.install_id).resume(&held));
+}
+
 /// Every file below: its bytes and when it was written.
 fn everything(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let mut found = BTreeMap::new();
