@@ -84,6 +84,7 @@ fn first_reply(daemon: &Daemon) -> Result<()> {
         user: "ann".into(),
         host: "ws7".into(),
         platform: "linux-x86_64".into(),
+        release_version: Some("4.1".into()),
         ..Default::default()
     };
     let checkout = request::Checkout { request_key: key, items: vec![item], facts, ..Default::default() };
@@ -94,8 +95,10 @@ fn first_reply(daemon: &Daemon) -> Result<()> {
         stream.read_exact(&mut length)?;
         let mut answer = vec![0; u32::from_le_bytes(length) as usize];
         stream.read_exact(&mut answer)?;
-        let (head, _) = frame::split(&answer)?;
-        assert_eq!(head.number, number, "hello and checkout are granted");
+        let (head, body) = frame::split(&answer)?;
+        if head.number != number {
+            return Err(format!("not granted: {}", String::from_utf8_lossy(body)).into());
+        }
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use chrono::NaiveDate;
 
@@ -84,14 +84,45 @@ impl Terms {
         &self.catalog
     }
 
-    /// Takes a new set whole; every feature is stale until it is looked at.
+    /// Takes a new set whole; every feature is stale until it is looked at, but those whose licenses are the very
+    /// same as before: most reloads change one file of many.
     pub(super) fn replace(&mut self, catalog: Arc<Catalog>, day: NaiveDate) {
-        self.known = vec![UNKNOWN; catalog.features().len()];
+        let (known, has_lost_features) = self.carried_over(&catalog);
+        // Pools from before the start may have lost their features while nobody looked.
+        let is_first = self.catalog.features().is_empty();
+        if is_first || has_lost_features || self.next_pool.is_some() {
+            self.next_pool = Some(PoolSweep { after: None });
+        }
+        self.known = known;
         self.catalog = catalog;
         self.next_feature = 0;
-        self.next_pool = Some(PoolSweep { after: None });
         self.due.clear();
         self.evaluated_to = day;
+    }
+
+    /// What is known of the features of another catalog, and whether it lacks any of this one's. Both are sorted
+    /// alike; where nothing has changed, no name is compared.
+    fn carried_over(&self, catalog: &Catalog) -> (Vec<Known>, bool) {
+        let mut before = self.catalog.features().iter().zip(&self.known).peekable();
+        let mut has_lost_features = false;
+        let carried = |feature: &FeatureLicenses| {
+            let key = (&feature.feature, &feature.vendor);
+            while let Some((old, known)) = before.peek().copied() {
+                if old.has_the_licenses_of(feature) {
+                    before.next();
+                    return *known;
+                }
+                match (&old.feature, &old.vendor).cmp(&key) {
+                    Ordering::Less => has_lost_features = true,
+                    Ordering::Equal => {}
+                    Ordering::Greater => return UNKNOWN,
+                }
+                before.next();
+            }
+            UNKNOWN
+        };
+        let known = catalog.features().iter().map(carried).collect();
+        (known, has_lost_features || before.next().is_some())
     }
 
     /// A new day: the features with a date at this boundary are due.
