@@ -326,8 +326,8 @@ impl Connection {
         first: Option<Result<Frame, NoFrame>>,
         frames: &mut Frames<S>,
     ) -> Next {
-        let mut frame = first;
-        for taken in 1..=FRAMES_AT_ONCE {
+        let (mut frame, mut taken) = (first, 0);
+        loop {
             let (head, body) = match frame {
                 None => return Next::End(End::Closed),
                 Some(Ok(frame)) => frame,
@@ -339,6 +339,11 @@ impl Connection {
             };
             if let Next::End(end) = self.take(head, &body).await {
                 return Next::End(end);
+            }
+            taken += 1;
+            if taken == FRAMES_AT_ONCE {
+                // What is there already comes with the next round: a frame that is taken is a frame that is answered.
+                return Next::GoOn;
             }
             if taken == FRAMES_BUSY {
                 frames.read_buffer_mut().reserve(READ_BYTES_BUSY);
@@ -354,7 +359,6 @@ impl Connection {
                 }
             }
         }
-        Next::GoOn
     }
 
     /// One frame: any of them is a sign of life (S12).
