@@ -369,7 +369,8 @@ fn each_limit_has_a_code_and_harms_only_who_is_over_it() {
 #[test]
 fn who_never_reads_loses_the_connection_and_no_one_else_anything() {
     let site = Site::with(&[exclusive("by", 5), exclusive("cad", 100_000)]);
-    site.configure("[limits]\nunread_bytes = 2097152");
+    // What piles up ends the connection, or else that nothing was written to it for so long.
+    site.configure("heartbeat = \"1s\"\n[limits]\nunread_bytes = 2097152\nidle_time = \"5s\"");
     let daemon = Daemon::start(&site);
     let mut bystander = Bystander::new(&daemon);
     // Sessions with long names: a report of them takes half a mebibyte.
@@ -393,7 +394,11 @@ fn who_never_reads_loses_the_connection_and_no_one_else_anything() {
         })
         .collect();
     for mut client in readers {
-        let let_go = within(Duration::from_secs(30), || client.send(&request::Heartbeat::default()).err());
+        let let_go = within(Duration::from_secs(30), || {
+            busy.heartbeat().expect("nobody else loses a connection");
+            bystander.client.heartbeat().expect("nobody else loses a connection");
+            client.send(&request::Heartbeat::default()).err()
+        });
         assert!(let_go.is_some_and(|error| is_end(&error)), "the connection is still there");
         bystander.is_served(&daemon);
     }
