@@ -179,7 +179,7 @@ fn facts(facts: request::Facts, share: Option<String>, peer: &Peer) -> Result<Fa
 /// # Errors
 /// A field is out of bounds.
 pub fn resume(message: request::Resume, peer: &Peer) -> Result<Request, BadField> {
-    let facts = facts(message.facts, None, peer)?;
+    let facts = Box::new(facts(message.facts, None, peer)?);
     Ok(Request::Resume(SessionId(message.bundle), secret_hash(&message.secret), facts))
 }
 

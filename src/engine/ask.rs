@@ -69,7 +69,7 @@ pub enum Request {
     /// S24: some seats, or all.
     Checkin(SessionId, Option<u32>),
     /// S10.
-    Resume(BundleId, [u8; 16], Facts),
+    Resume(BundleId, [u8; 16], Box<Facts>),
     /// S25: an administrator takes a session away. By whom, and the reason given.
     Release(SessionId, String, String),
     /// Whether this connection is told of new totals (L22).

@@ -213,6 +213,8 @@ impl std::fmt::Display for End {
 /// What to do after a frame.
 enum Next {
     GoOn,
+    /// Answer this call when all earlier ones are answered, then end.
+    Goodbye(u32),
     /// Write what there is, then end.
     End(End),
 }
@@ -261,7 +263,12 @@ impl Connection {
                     continue;
                 }
             };
-            if let Next::End(end) = self.take_ready(frame, frames).await {
+            let end = match self.take_ready(frame, frames) {
+                Next::GoOn => None,
+                Next::Goodbye(call) => Some(self.goodbye(call).await),
+                Next::End(end) => Some(end),
+            };
+            if let Some(end) = end {
                 let _ = timeout(LAST_WORDS, self.send(writer, &mut sending)).await;
                 let _ = timeout(LAST_WORDS, writer.shutdown()).await;
                 return end;
@@ -308,8 +315,9 @@ impl Connection {
         }
     }
 
-    /// Takes a frame and those that are there already.
-    async fn take_ready<S: AsyncRead>(
+    /// Takes a frame and those that are there already. Waits for nothing: what lies in a future that waits is paid
+    /// for by every idle connection.
+    fn take_ready<S: AsyncRead>(
         &mut self,
         first: Option<io::Result<BytesMut>>,
         frames: &mut Frames<S>,
@@ -325,8 +333,9 @@ impl Connection {
                 }
                 Some(Err(error)) => return Next::End(End::Broken(error)),
             };
-            if let Next::End(end) = self.take(&payload).await {
-                return Next::End(end);
+            match self.take(&payload) {
+                Next::GoOn => {}
+                ends => return ends,
             }
             if taken == FRAMES_BUSY {
                 frames.read_buffer_mut().reserve(READ_BYTES_BUSY);
@@ -346,7 +355,7 @@ impl Connection {
     }
 
     /// One frame: any of them is a sign of life (S12).
-    async fn take(&mut self, payload: &[u8]) -> Next {
+    fn take(&mut self, payload: &[u8]) -> Next {
         self.outbox.hear();
         let (head, body) = match frame::split(payload) {
             Ok(split) => split,
@@ -385,11 +394,11 @@ impl Connection {
                 self.outbox.add(refuse(call, Code::BadRequest, error.to_string(), error.as_str()));
                 Next::GoOn
             }
-            Ok(message) => self.request(call, message).await,
+            Ok(message) => self.request(call, message),
         }
     }
 
-    async fn request(&mut self, call: u32, message: Message_) -> Next {
+    fn request(&mut self, call: u32, message: Message_) -> Next {
         let peer = self.outbox.peer();
         let request = match message {
             Message_::Hello(_) => {
@@ -403,7 +412,7 @@ impl Connection {
                 });
                 return Next::GoOn;
             }
-            Message_::Goodbye(_) => return self.goodbye(call).await,
+            Message_::Goodbye(_) => return Next::Goodbye(call),
             Message_::Report(report) => {
                 self.report(call, report);
                 return Next::GoOn;
@@ -473,7 +482,7 @@ impl Connection {
     }
 
     /// The answer to a goodbye comes after those to all earlier requests: it goes round by the engine.
-    async fn goodbye(&self, call: u32) -> Next {
+    async fn goodbye(&self, call: u32) -> End {
         let (done, is_done) = tokio::sync::oneshot::channel();
         let turn = Ask::Turn(Box::new(move |()| {
             let _ = done.send(());
@@ -482,7 +491,7 @@ impl Connection {
             let _ = is_done.await;
         }
         self.outbox.add(|buffer| answer::put(buffer, call, &told::Goodbye::default()));
-        Next::End(End::Goodbye)
+        End::Goodbye
     }
 
     /// Makes a report off this task, so that the connection's other requests and its heartbeats go on.
