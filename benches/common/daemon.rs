@@ -26,6 +26,8 @@ pub struct Daemon {
     pub address: SocketAddr,
     /// From the start of the process to READY.
     pub to_ready: Duration,
+    /// Processor time of the thread that starts everything, until READY: what a busy machine makes longer least.
+    pub processor_to_ready: Duration,
 }
 
 /// What to start.
@@ -81,13 +83,14 @@ impl Start<'_> {
                 Err(error) => return Err(error.into()),
             }
         };
+        let processor_to_ready = main_thread_time(process.id())?;
         let log = fs::read_to_string(&log_path)?;
         let address = log.lines().rev().find_map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             line.get("address")?.as_str()?.parse().ok()
         });
         let address = address.ok_or_else(|| told("the log names no address"))?;
-        Ok(Daemon { process, address, to_ready })
+        Ok(Daemon { process, address, to_ready, processor_to_ready })
     }
 
     /// With limits that a load generator does not meet: the defaults are made for single programs.
@@ -96,7 +99,7 @@ impl Start<'_> {
         format!(
             "licenses = {}\ntrusted_vendors = [{}]\nstate = {}\nlisten = [\"127.0.0.1:0\"]\nhttp = \"off\"\ntime_zone = \"UTC\"\n\
              admin_socket = {}\nlease = \"1h\"\n[limits]\nconnections = 19000\nconnections_per_address = 1000000\n\
-             sessions_per_connection = 1000000\nrequests_per_second = 10000000\nqueue_length = 1000000\nidle_time = \"1h\"\n",
+             sessions_per_connection = 1000000\nrequests_per_second = 10000000\nidle_time = \"1h\"\n",
             path(&self.licenses.directory),
             path(&self.licenses.public_key),
             path(self.state),
@@ -176,6 +179,11 @@ pub fn processor_time(process: u32) -> Result<Duration> {
     let ticks = |n: usize| -> Result<u64> { Ok(fields.get(n).ok_or("no stat")?.parse()?) };
     // A hundred ticks a second, on every Linux there is.
     Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+fn main_thread_time(process: u32) -> Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{process}/task/{process}/schedstat"))?;
+    Ok(Duration::from_nanos(text.split(' ').next().unwrap_or("").parse()?))
 }
 
 /// Resident memory of a process in bytes.

@@ -111,18 +111,20 @@ fn in_process(scale: &Scale, features: usize, licenses: &Licenses, home: &Path) 
 
 /// The real daemon: its first start, when every pool is new and journaled, and a later one.
 fn start(scale: &Scale, features: usize, licenses: &Licenses, home: &Path) -> Result<()> {
-    let (mut first, mut later) = (Times::default(), Times::default());
+    let (mut first, mut later, mut processor) = (Times::default(), Times::default(), Times::default());
     for round in 0..scale.rounds {
         let state = home.join(format!("daemon-{round}"));
         for times in [&mut first, &mut later] {
             let daemon =
                 Start { program: DAEMON.as_ref(), home, state: &state, licenses, core: None }.start()?;
             times.add(daemon.to_ready);
+            processor.add(daemon.processor_to_ready);
             daemon.stop()?;
         }
     }
     say(&json!({
         "bench": "start", "features": features, "n": scale.rounds,
         "first_to_ready": first.told(), "later_to_ready": later.told(),
+        "main_thread": processor.told(),
     }))
 }

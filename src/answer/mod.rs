@@ -224,8 +224,8 @@ fn facts(facts: request::Facts, share: Option<String>, peer: &Peer) -> Result<Fa
 /// # Errors
 /// A field is out of bounds.
 pub fn resume(message: request::Resume, peer: &Peer) -> Result<Request, BadField> {
-    let facts = facts(message.facts, None, peer)?;
-    Ok(Request::Resume(SessionId(message.bundle), secret_hash(&message.secret), Box::new(facts)))
+    let facts = Box::new(facts(message.facts, None, peer)?);
+    Ok(Request::Resume(SessionId(message.bundle), secret_hash(&message.secret), facts))
 }
 
 /// Turns a checkin of the wire into one of the ledger; a count of 0 is all.

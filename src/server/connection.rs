@@ -221,6 +221,8 @@ impl std::fmt::Display for End {
 /// What to do after a frame.
 enum Next {
     GoOn,
+    /// Answer this call when all earlier ones are answered, then end.
+    Goodbye(u32),
     /// Write what there is, then end.
     End(End),
 }
@@ -273,7 +275,12 @@ impl Connection {
                     continue;
                 }
             };
-            if let Next::End(end) = self.take_ready(frame, frames).await {
+            let end = match self.take_ready(frame, frames) {
+                Next::GoOn => None,
+                Next::Goodbye(call) => Some(self.goodbye(call).await),
+                Next::End(end) => Some(end),
+            };
+            if let Some(end) = end {
                 let _ = timeout(LAST_WORDS, self.send(writer, &mut sending)).await;
                 let _ = timeout(LAST_WORDS, writer.shutdown()).await;
                 return end;
@@ -320,8 +327,9 @@ impl Connection {
         }
     }
 
-    /// Takes a frame and those that are there already.
-    async fn take_ready<S: AsyncRead>(
+    /// Takes a frame and those that are there already. Waits for nothing: what lies in a future that waits is paid
+    /// for by every idle connection.
+    fn take_ready<S: AsyncRead>(
         &mut self,
         first: Option<Result<Frame, NoFrame>>,
         frames: &mut Frames<S>,
@@ -337,8 +345,9 @@ impl Connection {
                 }
                 Some(Err(NoFrame::Io(error))) => return Next::End(End::Broken(error)),
             };
-            if let Next::End(end) = self.take(head, &body).await {
-                return Next::End(end);
+            match self.take(head, &body) {
+                Next::GoOn => {}
+                ends => return ends,
             }
             taken += 1;
             if taken == FRAMES_AT_ONCE {
@@ -362,7 +371,7 @@ impl Connection {
     }
 
     /// One frame: any of them is a sign of life (S12).
-    async fn take(&mut self, head: Head, body: &[u8]) -> Next {
+    fn take(&mut self, head: Head, body: &[u8]) -> Next {
         self.outbox.hear();
         let call = head.call;
         if call == 0 {
@@ -394,11 +403,11 @@ impl Connection {
                 self.outbox.add(refuse(call, Code::BadRequest, error.to_string(), error.as_str()));
                 Next::GoOn
             }
-            Ok(message) => self.request(call, message).await,
+            Ok(message) => self.request(call, message),
         }
     }
 
-    async fn request(&mut self, call: u32, message: Incoming) -> Next {
+    fn request(&mut self, call: u32, message: Incoming) -> Next {
         let peer = self.outbox.peer();
         let request = match message {
             Incoming::Hello(_) => {
@@ -412,7 +421,7 @@ impl Connection {
                 });
                 return Next::GoOn;
             }
-            Incoming::Goodbye(_) => return self.goodbye(call).await,
+            Incoming::Goodbye(_) => return Next::Goodbye(call),
             Incoming::Report(report) => {
                 if self.has_room_for_slow(call) {
                     self.report(call, report);
@@ -478,7 +487,7 @@ impl Connection {
     }
 
     /// The answer to a goodbye comes after those to all earlier requests: it goes round by the engine.
-    async fn goodbye(&self, call: u32) -> Next {
+    async fn goodbye(&self, call: u32) -> End {
         let (done, is_done) = tokio::sync::oneshot::channel();
         let turn = Ask::Turn(Box::new(move |()| {
             let _ = done.send(());
@@ -493,7 +502,7 @@ impl Connection {
             () = self.server.closing.cancelled() => {}
         }
         self.outbox.add(|buffer| answer::put(buffer, call, &told::Goodbye::default()));
-        Next::End(End::Goodbye)
+        End::Goodbye
     }
 
     /// Whether one more answer may be made by a task of its own; a client that asks for more at once is told.
