@@ -192,6 +192,20 @@ fn bad_length(error: FrameError) -> Refusal {
     refuse(0, Code::BadRequest, error.to_string(), error.as_str())
 }
 
+/// Room for the next read. What is left of the room shrinks with each frame, and a read that fills it is followed
+/// by another that finds nothing.
+fn make_room(buffer: &mut BytesMut, is_busy: bool) {
+    if !buffer.is_empty() {
+        return;
+    }
+    if !is_busy && buffer.capacity() > READ_BYTES_BUSY / 2 {
+        *buffer = BytesMut::with_capacity(READ_BYTES);
+    } else {
+        // Allocates nothing: the frames taken from it are gone by now.
+        buffer.reserve(READ_BYTES);
+    }
+}
+
 /// Why a connection ended, for the log.
 #[derive(Debug)]
 enum End {
@@ -349,6 +363,8 @@ impl Connection {
                 Next::GoOn => {}
                 ends => return ends,
             }
+            // It holds on to the room it was read into.
+            drop(body);
             taken += 1;
             if taken == FRAMES_AT_ONCE {
                 // What is there already comes with the next round: a frame that is taken is a frame that is answered.
@@ -360,10 +376,7 @@ impl Connection {
             match frames.next().now_or_never() {
                 Some(next) => frame = next,
                 None => {
-                    let buffer = frames.read_buffer_mut();
-                    if taken < FRAMES_BUSY && buffer.is_empty() && buffer.capacity() > READ_BYTES_BUSY / 2 {
-                        *buffer = BytesMut::with_capacity(READ_BYTES);
-                    }
+                    make_room(frames.read_buffer_mut(), taken >= FRAMES_BUSY);
                     return Next::GoOn;
                 }
             }
