@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::license::{
     Carried, Count, Fingerprint, HostIdEntry, HostIdKind, KeyType, License, LicenseType, LicenseVersion,
-    Name, Place, Reason, Share, Unserved,
+    Name, Place, Reason, Share, Special,
 };
 
 use super::maintenance;
@@ -232,7 +232,7 @@ fn license(reading: &mut Reading<'_>, raw: &RawFeature<'_>) -> Option<License> {
             .map(|setting| reading.typed(setting, |text| Ok(Box::from(text)))),
         maintenance_end,
         maintenance,
-        unserved: unserved(reading, key_type, count),
+        special: special(reading, key_type, count),
     };
     Some(License {
         vendor: vendor.unwrap_or_else(Name::none),
@@ -401,9 +401,9 @@ fn ranged(reading: &mut Reading<'_>, setting: Setting, high: u32, expected: Expe
     reading.typed(setting, |text| values::between(text, 1, high, expected))
 }
 
-fn unserved(reading: &mut Reading<'_>, key_type: KeyType, count: Option<Count>) -> Option<Box<Unserved>> {
+fn special(reading: &mut Reading<'_>, key_type: KeyType, count: Option<Count>) -> Option<Box<Special>> {
     const SECONDS: Expected = "1 to 31536000 seconds";
-    let mut unserved = Unserved {
+    let mut special = Special {
         hold_seconds: ranged(reading, Setting::Hold, SECONDS_MAX, SECONDS),
         min_checkout_seconds: ranged(reading, Setting::MinCheckout, SECONDS_MAX, SECONDS),
         user_based: based(reading, Setting::UserBased, count),
@@ -414,15 +414,15 @@ fn unserved(reading: &mut Reading<'_>, key_type: KeyType, count: Option<Count>) 
     };
     for raw in reading.token_dependencies.clone() {
         match values::token_dependency(&raw.value) {
-            Ok(dependency) => unserved.token_dependencies.push(dependency),
+            Ok(dependency) => special.token_dependencies.push(dependency),
             Err(expected) => {
                 let message = format!("TOKEN_DEPENDENCY {} is not {expected}", shown(&raw.value));
                 reading.faults.push(Fault::new(raw.value_at, Reason::BadValue, message));
             }
         }
     }
-    let any = unserved != Unserved::default() || key_type == KeyType::Token;
-    any.then(|| Box::new(unserved))
+    let any = special != Special::default() || key_type == KeyType::Token;
+    any.then(|| Box::new(special))
 }
 
 fn based(reading: &mut Reading<'_>, setting: Setting, count: Option<Count>) -> Option<seats::license::Based> {

@@ -97,7 +97,7 @@ fn values_arrive_in_the_license() {
     let texts: Vec<&str> = carried.texts.iter().flatten().map(|text| &**text).collect();
     assert_eq!(texts, ["a", "b", "c", "d"]);
     assert_eq!((&*license.place.file, license.place.line, license.place.column), ("x.xml", 2, 1));
-    assert!(license.signed.is_none() && carried.maintenance.is_none() && carried.unserved.is_none());
+    assert!(license.signed.is_none() && carried.maintenance.is_none() && carried.special.is_none());
 }
 
 #[test]
@@ -293,13 +293,12 @@ fn key_types_need_what_they_are_made_of() {
 
 #[test]
 fn what_is_not_served_yet_says_so_and_is_read_all_the_same() {
-    let unserved =
-        |settings: &str| bad(settings, Reason::NotSupportedYet).carried.unserved.unwrap_or_default();
-    assert_eq!(unserved(r#"<SETTING ¦HOLD="60"/>"#).hold_seconds, Some(60));
-    assert_eq!(unserved(r#"<SETTING ¦MIN_CHECKOUT="31536000"/>"#).min_checkout_seconds, Some(31_536_000));
-    assert_eq!(unserved(r#"<SETTING COUNT="5" ¦USERBASED="5"/>"#).user_based, Some(Based::Seats(5)));
-    assert_eq!(unserved(r#"<SETTING COUNT="5" ¦HOSTBASED="ALL"/>"#).host_based, Some(Based::All));
-    assert_eq!(unserved(r#"<SETTING ¦REPLACES="SN=7"/>"#).replaces, Some(Replaces::Sn("7".into())));
+    let special = |settings: &str| bad(settings, Reason::NotSupportedYet).carried.special.unwrap_or_default();
+    assert_eq!(special(r#"<SETTING ¦HOLD="60"/>"#).hold_seconds, Some(60));
+    assert_eq!(special(r#"<SETTING ¦MIN_CHECKOUT="31536000"/>"#).min_checkout_seconds, Some(31_536_000));
+    assert_eq!(special(r#"<SETTING COUNT="5" ¦USERBASED="5"/>"#).user_based, Some(Based::Seats(5)));
+    assert_eq!(special(r#"<SETTING COUNT="5" ¦HOSTBASED="ALL"/>"#).host_based, Some(Based::All));
+    assert_eq!(special(r#"<SETTING ¦REPLACES="SN=7"/>"#).replaces, Some(Replaces::Sn("7".into())));
     assert!(bad(r#"<SETTING COUNT="5" ¦HAL_SERVERS="3"/>"#, Reason::NotSupportedYet).hal);
     let upgrade = good(r#"<SETTING KEYTYPE="UPGRADE" COUNT="1" HAL_SERVERS="3"/>"#);
     assert!(upgrade.hal, "an upgrade says it so that it can be compared with its exclusive");
@@ -310,9 +309,9 @@ fn what_is_not_served_yet_says_so_and_is_read_all_the_same() {
     );
     bad(r#"<SETTING ¦LICENSE_TYPE="EVALUATION" END="2030-01-01"/>"#, Reason::NotSupportedYet);
     let renewal =
-        unserved(r#"<SETTING ¦KEYTYPE="MAINTENANCE" RENEWS="SN=7f3c" MAINTENANCE_END="2028-09-15"/>"#);
+        special(r#"<SETTING ¦KEYTYPE="MAINTENANCE" RENEWS="SN=7f3c" MAINTENANCE_END="2028-09-15"/>"#);
     assert_eq!(renewal.renews.as_deref(), Some("7f3c"));
-    let token = unserved(
+    let token = special(
         r#"<SETTING ¦KEYTYPE="TOKEN" TOKEN_DEPENDENCY="FEATURE=a VERSION=1.0 COUNT=2"/>
            <SETTING TOKEN_DEPENDENCY="FEATURE=b VERSION=2.5 COUNT=1"/>"#,
     );

@@ -75,6 +75,19 @@ impl core::str::FromStr for SessionId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PoolId(pub u32);
 
+/// Which pool of a feature: with vendor and feature it is a pool's identity, and outlives the licenses in it (L30, L50).
+///
+/// The order is that of trial among equals (L50): the exclusive one first, a token last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PoolKind {
+    /// The exclusive license in force and its upgrades.
+    Exclusive,
+    /// One additive license, by its SN; one without SN by `#` and its fingerprint in hexadecimal.
+    Additive(Arc<str>),
+    /// The token license in force: no seats of its own (L51).
+    Token,
+}
+
 /// A license that counts in a pool's total.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {

@@ -13,6 +13,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::FeatureLicenses;
+use crate::change::PoolKind;
 use crate::license::{Count, KeyType, License, Reason};
 
 /// How many seats a pool has today. Zero is a legal total: expiry touches no session (L39).
@@ -99,6 +100,17 @@ impl Standing {
     }
 }
 
+/// What one pool of a feature grants on one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolGrant {
+    /// Which pool.
+    pub kind: PoolKind,
+    /// Index of the license whose terms hold for it: the exclusive in force, the additive, the token.
+    pub license: usize,
+    /// Its seats; a token has no bound of its own.
+    pub total: Total,
+}
+
 /// What the licenses of one feature grant on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
@@ -106,8 +118,10 @@ pub struct Evaluation {
     pub day: NaiveDate,
     /// Index of the exclusive in force among the feature's licenses.
     pub base: Option<usize>,
-    /// Exclusive plus upgrades.
+    /// Exclusive plus upgrades: the total of the exclusive pool alone.
     pub total: Total,
+    /// Every pool that grants on that day, in the order of trial (rules 3, 6.7; L50).
+    pub pools: Vec<PoolGrant>,
     /// One for each license of the feature, in the same order.
     pub standings: Vec<Standing>,
 }
@@ -121,11 +135,15 @@ pub fn evaluate(feature: &FeatureLicenses, day: NaiveDate) -> Evaluation {
         day,
         base,
         total: Total::ZERO,
+        pools: Vec::new(),
         standings: (0..feature.licenses.len()).map(|at| standing(feature, at, base, day)).collect(),
     };
     if let Some(count) = base.and_then(|at| feature.licenses[at].count) {
         evaluation.total = count.into();
         add_upgrades(feature, &mut evaluation);
+    }
+    if let Some(license) = base {
+        evaluation.pools.push(PoolGrant { kind: PoolKind::Exclusive, license, total: evaluation.total });
     }
     evaluation
 }

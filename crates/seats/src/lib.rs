@@ -6,7 +6,8 @@
 //! and a decision leaves as a list of [`Change`](change::Change)s that the caller writes to disk.
 //!
 //! Where to look: what a license says is in [`license`], what a set of them grants on a day in
-//! [`evaluate`](mod@evaluate), who holds what in [`ledger`], why not in [`denial`].
+//! [`evaluate`](mod@evaluate), what the administrator's policy allows in [`policy`], who holds what in [`ledger`], why not
+//! in [`denial`].
 
 extern crate alloc;
 
@@ -17,5 +18,6 @@ pub mod evaluate;
 mod intern;
 pub mod ledger;
 pub mod license;
+pub mod policy;
 pub mod request;
 pub mod version;

@@ -267,8 +267,8 @@ pub struct Carried {
     pub maintenance_end: Option<NaiveDate>,
     /// The other settings of rules 3, 6.1; `None` where the license states none of them.
     pub maintenance: Option<Box<Maintenance>>,
-    /// Settings under which a license is not served yet; `None` where it states none of them.
-    pub unserved: Option<Box<Unserved>>,
+    /// Settings that few licenses state; `None` where it states none of them.
+    pub special: Option<Box<Special>>,
 }
 
 /// Maintenance and version ceilings, beside MAINTENANCE_END (rules 3, 6.1).
@@ -340,9 +340,9 @@ pub enum Patches {
     Date,
 }
 
-/// Settings that are read and checked, and under which nothing is granted yet.
+/// Settings that few licenses state: kept apart, so that the many stay small.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Unserved {
+pub struct Special {
     /// HOLD, seconds (L62).
     pub hold_seconds: Option<u32>,
     /// MIN_CHECKOUT, seconds (L62).
@@ -538,4 +538,50 @@ pub struct License {
     pub place: Place,
     /// Why it does not count, whatever the day; `None`: a good license.
     pub refusal: Option<Refusal>,
+}
+
+impl License {
+    fn special(&self) -> Option<&Special> {
+        self.carried.special.as_deref()
+    }
+
+    /// HOLD in milliseconds (L62).
+    pub fn hold_ms(&self) -> Option<u64> {
+        self.special()?.hold_seconds.map(|s| u64::from(s) * 1000)
+    }
+
+    /// MIN_CHECKOUT in milliseconds (L62).
+    pub fn min_checkout_ms(&self) -> Option<u64> {
+        self.special()?.min_checkout_seconds.map(|s| u64::from(s) * 1000)
+    }
+
+    /// USERBASED (L63).
+    pub fn user_based(&self) -> Option<Based> {
+        self.special()?.user_based
+    }
+
+    /// HOSTBASED (L63).
+    pub fn host_based(&self) -> Option<Based> {
+        self.special()?.host_based
+    }
+
+    /// REPLACES (L52).
+    pub fn replaces(&self) -> Option<&Replaces> {
+        self.special()?.replaces.as_ref()
+    }
+
+    /// TOKEN_DEPENDENCY, in the order of the file (L51); empty but for a token.
+    pub fn token_dependencies(&self) -> &[TokenDependency] {
+        self.special().map_or(&[], |s| &s.token_dependencies)
+    }
+}
+
+impl Based {
+    /// How many seats of a pool with that total (L63): ALL follows the total, upgrades included.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Based::Seats(seats) => u64::from(seats).min(total),
+            Based::All => total,
+        }
+    }
 }
