@@ -22,7 +22,7 @@
 #[path = "model/bridge.rs"]
 mod bridge;
 mod driver;
-#[path = "model/naive.rs"]
+#[path = "model/naive/mod.rs"]
 mod naive;
 #[path = "model/random.rs"]
 mod random;
@@ -34,7 +34,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bridge::{catalog, checkout, day, facts, total};
 use driver::{LEASE_MS, Server, half_hash};
-use naive::{Connection, Naive, Request, UNLIMITED, Verdict};
+use naive::{Connection, Naive, PoolKey, Request, Sold, UNLIMITED, Verdict, Which};
 use random::{Random, Step};
 use seats::catalog::Catalog;
 use seats::change::SessionId;
@@ -123,16 +123,7 @@ impl History {
         let mut history = History {
             random: Random::new(seed),
             server: Server::new(day(0), LEASE_MS),
-            naive: Naive {
-                day: 0,
-                tick: 0,
-                lease: LEASE_MS,
-                licenses: Vec::new(),
-                held: Vec::new(),
-                connections: Vec::new(),
-                spent: Vec::new(),
-                next_session: 1,
-            },
+            naive: Naive { lease: LEASE_MS, next_session: 1, ..Naive::default() },
             requests: Vec::new(),
             announced: BTreeMap::new(),
             next_key: 1,
@@ -148,7 +139,7 @@ impl History {
         self.log.push(format!("day {}, {} ms: {step:?}", self.naive.day, self.naive.tick));
         match step {
             Step::Checkout => {
-                let request = random::request(&mut self.random, self.next_key);
+                let request = random::request(&mut self.random, self.next_key, &[]);
                 self.next_key += 1;
                 self.checkout(&request);
             }
@@ -176,6 +167,7 @@ impl History {
             Step::Midnight => self.midnight(),
             Step::Sweep => self.sweep(),
             Step::Reload => self.reload(),
+            Step::Idle | Step::Rules | Step::Book => {}
             Step::Release => self.release(),
             Step::Restart => self.restart(),
         }
@@ -189,10 +181,12 @@ impl History {
     fn checkout(&mut self, request: &Request) {
         let on = self.connection_for(request.program.install);
         self.note(format!("{request:?} on {on}"));
-        let expected = self.naive.judge(request);
+        let expected = match self.naive.checkout(request, on) {
+            Ok(verdict) => verdict,
+            Err(denied) => Verdict::Denied(denied.code),
+        };
         let was_complete = self.server.ledger.is_complete();
         let (changes, outcome) = self.server.checkout(&checkout(request), ConnectionId(on));
-        self.naive.hear(on);
         self.announce(&changes);
         let given = match outcome {
             Ok(CheckoutOutcome::Grant(granted)) => {
@@ -214,21 +208,18 @@ impl History {
         assert_eq!(given, expected, "the ledger says the first, the model the second");
         match given {
             Verdict::Granted(_) => {
-                self.naive.grant(request, on);
                 self.requests.push(request.clone());
                 self.seen.push(if was_complete { "granted" } else { "granted while stale" });
-                for wanted in &request.wanted {
-                    let vendor = self.naive.held.last().expect("it was granted").vendor.clone();
-                    let total = self.naive.sum(&vendor, &wanted.feature).total;
-                    let used = self.naive.used(&vendor, &wanted.feature);
+                for _ in &request.wanted {
+                    let pool = self.naive.held.last().expect("it was granted").pool.clone();
+                    let (total, used) = (self.naive.pool(&pool).total, self.naive.used(&pool));
                     if request.wanted.len() == 1 {
                         assert!(total == UNLIMITED || used <= total, "{used} of {total} after a grant");
                     }
                     self.seen.extend((total == UNLIMITED).then_some("granted over unlimited"));
                 }
             }
-            Verdict::Same(bundle) => {
-                self.naive.attach(bundle, on);
+            Verdict::Same(_) => {
                 self.seen.push("same grant");
             }
             Verdict::Denied(code) => self.seen.push(code),
@@ -247,12 +238,13 @@ impl History {
     }
 
     fn try_checkout(&mut self) {
-        let request = random::request(&mut self.random, 0);
+        let request = random::request(&mut self.random, 0, &[]);
         self.note(format!("{request:?}"));
         let changes = self.server.refresh(request.wanted.iter().map(|w| &*w.feature));
         self.announce(&changes);
         let given = self.server.ledger.decide_try(&checkout(&request), self.server.now);
-        assert_eq!(given.err().map(|denial| denial.code.as_str()), self.naive.look(&request));
+        let expected = self.naive.look(&request).err().map(|denied| denied.code);
+        assert_eq!(given.err().map(|denial| denial.code.as_str()), expected);
     }
 
     fn checkin(&mut self) {
@@ -276,7 +268,7 @@ impl History {
         assert_eq!(given.as_ref().err().map(|denial| denial.code.as_str()), expected);
         match given {
             Ok(outcome) => {
-                self.naive.give_back(session, count, self.naive.tick);
+                self.naive.give_back(session, count, self.naive.tick, self.naive.tick);
                 let remaining = self.naive.find(session).map_or(0, |h| h.count);
                 assert_eq!(u64::from(outcome.remaining), remaining);
                 self.seen.extend((remaining > 0).then_some("given back in part"));
@@ -366,6 +358,7 @@ impl History {
     /// New files: now and then the same licenses otherwise divided, else some more, some fewer, or all others.
     fn reload(&mut self) {
         let mut fresh = random::licenses(&mut self.random, self.naive.day);
+        fresh.retain(Sold::is_plain);
         let licenses = &mut self.naive.licenses;
         match self.random.below(7) {
             _ if licenses.is_empty() => *licenses = std::mem::take(&mut fresh),
@@ -403,7 +396,7 @@ impl History {
                     all
                 };
                 assert_eq!((ea.total, standings(a, &ea)), (eb.total, standings(b, &eb)), "order of files");
-                let sum = self.naive.sum(a.vendor.as_str(), a.feature.as_str());
+                let sum = self.naive.pool(&exclusive(a.vendor.as_str(), a.feature.as_str()));
                 assert_eq!(total(ea.total), sum.total, "total of {} on {on}", a.feature);
                 let key = |at: usize| a.licenses[at].signed.as_ref().map(|s| s.key.to_string());
                 let mut counting: Vec<_> = (0..a.licenses.len())
@@ -433,7 +426,7 @@ impl History {
         let given = self.server.release(SessionId(session), "root", "test");
         assert_eq!(given.err().map(|denial| denial.code.as_str()), expected);
         if expected.is_none() {
-            self.naive.give_back(session, None, self.naive.tick);
+            self.naive.release(session);
         }
     }
 
@@ -448,7 +441,7 @@ impl History {
         for change in changes {
             let key = (change.set.vendor.to_string(), change.set.feature.as_str().to_lowercase());
             let before = self.announced.get(&key).copied().unwrap_or(0);
-            let after = self.naive.sum(&key.0, &key.1).total;
+            let after = self.naive.pool(&exclusive(&key.0, &key.1)).total;
             let stated = (total(change.before), total(change.set.total));
             assert_eq!(stated, (before, after), "the change announced for {key:?}: {}", change.why);
             self.announced.insert(key, after);
@@ -467,8 +460,8 @@ impl History {
         );
         for (shown, held) in page.iter().zip(&held) {
             assert_eq!(
-                (shown.bundle.0, shown.vendor.as_str(), shown.feature.as_str().to_lowercase()),
-                (held.bundle, &*held.vendor, held.feature.clone())
+                (shown.bundle.0, exclusive(shown.vendor.as_str(), shown.feature.as_str())),
+                (held.bundle, held.pool.clone())
             );
             let expected = match held.on {
                 Some(_) => Presentation::Active,
@@ -480,16 +473,18 @@ impl History {
             .map(|c| ((c.vendor.to_string(), c.feature.as_str().to_lowercase()), c.total, c.used, c.active))
             .collect();
         for ((vendor, feature), _, used, active) in &numbers {
-            let expected = (self.naive.used(vendor, feature), self.naive.active(vendor, feature));
+            let pool = exclusive(vendor, feature);
+            let expected = (self.naive.used(&pool), self.naive.active(&pool));
             assert_eq!((*used, *active), expected, "used and active of {vendor} {feature}");
         }
         if ledger.is_complete() {
-            let mut shown: Vec<_> = numbers.into_iter().map(|(key, t, ..)| (key, total(t))).collect();
+            let mut shown: Vec<_> =
+                numbers.into_iter().map(|((v, f), t, ..)| (exclusive(&v, &f), total(t))).collect();
             shown.sort();
             let mut expected: Vec<_> = (self.naive.features().into_iter())
-                .map(|key| (self.naive.sum(&key.0, &key.1), key))
-                .filter(|(sum, (v, f))| sum.base.is_some() || self.naive.used(v, f) > 0)
-                .map(|(sum, key)| (key, sum.total))
+                .map(|(vendor, feature)| self.naive.pool(&exclusive(&vendor, &feature)))
+                .filter(|pool| pool.license.is_some() || self.naive.used(&pool.key) > 0)
+                .map(|pool| (pool.key, pool.total))
                 .collect();
             expected.sort();
             assert_eq!(shown, expected, "the pools and their totals, once all are swept");
@@ -515,7 +510,12 @@ impl History {
 
     fn connect(&mut self) -> u64 {
         let id = self.server.connect().0;
-        self.naive.connections.push(Connection { id, heard: self.naive.tick, is_silent: false });
+        self.naive.connections.push(Connection {
+            id,
+            heard: self.naive.tick,
+            is_silent: false,
+            idle_since: None,
+        });
         id
     }
 
@@ -527,4 +527,8 @@ impl History {
             _ => self.connect(),
         }
     }
+}
+
+fn exclusive(vendor: &str, feature: &str) -> PoolKey {
+    PoolKey::new(vendor, feature, Which::Exclusive)
 }
