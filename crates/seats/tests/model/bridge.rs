@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
 use seats::catalog::Catalog;
+use seats::change::PoolKind;
 use seats::evaluate::Total;
 use seats::license::{
     Based, Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Name, Reason, Replaces, Signed,
@@ -17,7 +18,7 @@ use seats::policy::{
 use seats::request::{Checkout, Facts, Item, NameRules};
 
 use crate::driver::{self, half_hash, name, refused};
-use crate::naive::{self, Kind, Per, Program, Request, Says, Sold, UNLIMITED};
+use crate::naive::{self, Kind, Per, PoolKey, Program, Request, Says, Sold, UNLIMITED, Which};
 use crate::random::Random;
 
 /// The model's day as a date of the ledger.
@@ -211,6 +212,22 @@ pub fn checkout(request: &Request) -> Checkout {
         secret: half_hash(&request.secret),
         items: request.wanted.iter().map(item).collect(),
         facts: Arc::new(facts(&request.program)),
+        booking: request.booking.map(|token| booking(token)),
         ..driver::request(request.key, driver::facts("", ""), &[])
     }
+}
+
+/// The hash of a booking's token.
+pub fn booking(token: u64) -> [u8; 16] {
+    half_hash(&("booking", token))
+}
+
+/// A pool's identity.
+pub fn pool_key(vendor: &Name, feature: &Name, kind: &PoolKind) -> PoolKey {
+    let which = match kind {
+        PoolKind::Exclusive => Which::Exclusive,
+        PoolKind::Additive(sn) => Which::Additive(sn.to_string()),
+        PoolKind::Token => Which::Token,
+    };
+    PoolKey::new(vendor.as_str(), feature.as_str(), which)
 }

@@ -19,7 +19,7 @@ impl Alone {
     fn answer(&self, answer: Result<Verdict, Denied>) -> String {
         match answer {
             Ok(Verdict::Granted(sessions)) => {
-                let is_soft = sessions.iter().any(|s| self.0.is_above_soft_limit(*s));
+                let is_soft = sessions.iter().any(|s| self.0.find(*s).is_some_and(|h| h.is_soft));
                 if is_soft { "ok soft".into() } else { "ok".into() }
             }
             Ok(Verdict::Same(bundle)) => format!("same {bundle}"),
@@ -56,7 +56,7 @@ fn name(which: &Which) -> String {
 impl Subject for Alone {
     fn load(&mut self, licenses: &[Sold]) {
         self.0.licenses = licenses.to_vec();
-        self.0.move_the_homeless();
+        self.0.settle();
     }
 
     fn rules(&mut self, policy: &Policy) {
@@ -66,7 +66,7 @@ impl Subject for Alone {
     fn connect(&mut self) -> u64 {
         let id = self.0.connections.iter().map(|c| c.id).max().unwrap_or(0) + 1;
         let heard = self.0.tick;
-        self.0.connections.push(Connection { id, heard, is_silent: false, idle_since: None });
+        self.0.connections.push(Connection { id, heard, is_silent: false, active: None });
         id
     }
 
@@ -127,7 +127,7 @@ impl Subject for Alone {
 
     fn begin_day(&mut self, day: i32) {
         self.0.day = day;
-        self.0.move_the_homeless();
+        self.0.settle();
     }
 
     fn restart(&mut self) {

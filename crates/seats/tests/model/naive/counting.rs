@@ -100,6 +100,7 @@ impl Naive {
             host: share.host.then(|| super::folded_host(&program.host)),
             user: share.user.then(|| super::folded_user(&program.user)),
             custom: if share.custom { program.share.clone() } else { None },
+            token: None,
         })
     }
 
@@ -126,6 +127,7 @@ impl Naive {
         asks: &Program,
         booking: Option<u64>,
     ) -> Vec<Reserved> {
+        // In the order of the file each gets what is left; nothing is ever short where a pool has no end.
         let mut rest: u64 = 0;
         for pool in self.pools_with_seats(vendor, feature) {
             rest = rest.saturating_add(pool.total);
@@ -179,40 +181,66 @@ impl Naive {
         seats(&set)
     }
 
-    /// S6 for one pool, without what is reserved: reservations are of the whole feature.
-    pub fn numbers_of(&self, key: &PoolKey) -> Numbers {
-        let (used, held) = (self.used(key), self.kept_in(key));
-        let total = self.pool(key).total;
-        added_up(total, used, used - self.active(key), held, 0)
-    }
-
-    /// S6 for a feature: the sum over its pools with seats, and over those that stand alone.
-    pub fn numbers(&self, vendor: &str, feature: &str) -> Numbers {
-        let mut keys: Vec<PoolKey> =
-            self.of_feature(vendor, feature).iter().map(|h| h.pool.clone()).collect();
-        keys.extend(self.kept.iter().map(|k| k.pool.clone()).filter(|k| k.is_of(vendor, feature)));
-        keys.extend(self.pools(vendor, feature).into_iter().map(|p| p.key));
-        keys.retain(|key| key.which != Which::Token);
-        keys.sort();
-        keys.dedup();
-        let (mut total, mut used, mut suspect, mut held) = (0_u64, 0, 0, 0);
-        for key in &keys {
-            let of = self.numbers_of(key);
-            total = total.saturating_add(of.total);
-            used += of.used;
-            suspect += of.suspect;
-            held += of.held;
-        }
+    /// What of a feature is kept and unused: of reservations and bookings, and named seats that no reservation covers.
+    fn kept_free(&self, vendor: &str, feature: &str) -> u64 {
         let reserved = self.reservations(vendor, feature, &Program::default(), None);
         let mut kept: u64 = reserved.iter().map(|r| r.left).sum();
-        for pool in self.pools_with_seats(vendor, feature) {
-            let (users, hosts) = Naive::based(&pool);
-            for (named, names) in [(users, Names::Users), (hosts, Names::Hosts)] {
-                let covered = reserved.iter().filter(|r| r.names == Some(names)).map(|r| r.seats).sum();
-                kept = kept.saturating_add(named.saturating_sub(covered));
+        for names in [Names::Users, Names::Hosts] {
+            let mut named: u64 = 0;
+            for pool in self.pools_with_seats(vendor, feature) {
+                let (users, hosts) = Naive::based(&pool);
+                let count = if names == Names::Users { users } else { hosts };
+                // A pool without end keeps nothing back.
+                named += if pool.total == UNLIMITED { 0 } else { count };
             }
+            let covered = reserved.iter().filter(|r| r.names == Some(names)).map(|r| r.seats).sum();
+            kept += named.saturating_sub(covered);
         }
-        added_up(total, used, suspect, held, kept)
+        kept
+    }
+
+    /// S6 for one pool. What is kept of the whole feature is shown at the first pools that have room for it.
+    pub fn numbers_of(&self, key: &PoolKey) -> Numbers {
+        let mut kept = self.kept_free(&key.vendor, &key.feature);
+        for pool in self.pools_with_seats(&key.vendor, &key.feature) {
+            let (used, held) = (self.used(&pool.key), self.kept_in(&pool.key));
+            let room = if pool.total == UNLIMITED { 0 } else { pool.total.saturating_sub(used + held) };
+            if pool.key == *key {
+                return added_up(pool.total, used, used - self.active(key), held, kept.min(room));
+            }
+            kept -= kept.min(room);
+        }
+        let (used, held) = (self.used(key), self.kept_in(key));
+        added_up(self.pool(key).total, used, used - self.active(key), held, 0)
+    }
+
+    /// S6 for a feature: the sum over its pools with seats, those that stand alone included.
+    pub fn numbers(&self, vendor: &str, feature: &str) -> Numbers {
+        let mut sum = Numbers::default();
+        for key in self.pools_there_are(vendor, feature) {
+            if key.which == Which::Token {
+                continue;
+            }
+            let of = self.numbers_of(&key);
+            sum.total = sum.total.saturating_add(of.total);
+            sum.used += of.used;
+            sum.suspect += of.suspect;
+            sum.held += of.held;
+            sum.reserved += of.reserved;
+            sum.free = sum.free.saturating_add(of.free);
+            sum.over += of.over;
+        }
+        sum
+    }
+
+    /// Every pool that grants today, or of which there is a session or a held seat.
+    pub fn pools_there_are(&self, vendor: &str, feature: &str) -> Vec<PoolKey> {
+        let mut keys: Vec<PoolKey> = self.of_feature(vendor, feature).iter().map(|h| h.pool.clone()).collect();
+        keys.extend(self.kept.iter().map(|k| k.pool.clone()).filter(|k| k.is_of(vendor, feature)));
+        keys.extend(self.pools(vendor, feature).into_iter().filter(|p| p.license.is_some()).map(|p| p.key));
+        keys.sort();
+        keys.dedup();
+        keys
     }
 }
 
@@ -226,13 +254,4 @@ pub fn added_up(total: u64, used: u64, suspect: u64, held: u64, reserved: u64) -
         (rest - reserved, (used + held).saturating_sub(total))
     };
     Numbers { total, used, suspect, held, reserved, free, over }
-}
-
-impl Naive {
-    /// L61: with this session the pool is above its license's SOFTLIMIT, and not above its total.
-    pub fn is_above_soft_limit(&self, session: u64) -> bool {
-        let Some(held) = self.find(session) else { return false };
-        let license = self.pool(&held.pool).license;
-        license.and_then(|l| l.soft).is_some_and(|soft| self.used(&held.pool) > soft)
-    }
 }

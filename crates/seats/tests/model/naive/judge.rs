@@ -25,12 +25,12 @@ pub struct Denied {
     pub feature: String,
     /// The token that needs it (L51).
     pub needed_by: Option<String>,
-    /// What each pool said, in the order of trial.
-    pub pools: Vec<(PoolKey, &'static str)>,
+    /// The pool that came nearest; none where no pool was tried.
+    pub nearest: Option<PoolKey>,
+    /// What the other pools said, in the order of trial.
+    pub others: Vec<(PoolKey, &'static str)>,
     /// With `no_covered_seat`: free seats that do not cover this build.
     pub uncovered: u64,
-    /// Idle sessions whose clients are to be warned.
-    pub warned: Vec<u64>,
 }
 
 /// One feature that is asked for, by the program itself or by a token.
@@ -45,12 +45,21 @@ struct Ask<'a> {
     token: Option<Need>,
 }
 
+impl Ask<'_> {
+    /// What a token takes draws on no booking.
+    fn booking(&self) -> Option<u64> {
+        if self.token.is_some() { None } else { self.request.booking }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Need {
     /// The token's session and name.
     session: u64,
     by: String,
     version: (u32, u32),
+    /// Tokens are needed, not seats.
+    is_token: bool,
     /// What the token shares by.
     share: Option<ShareKey>,
 }
@@ -101,17 +110,6 @@ pub fn rank(code: &str) -> u32 {
     }
 }
 
-/// Every choice of some of these, the smallest first, among equals those that take the first ones.
-fn choices(all: &[u64]) -> Vec<Vec<u64>> {
-    let mut choices: Vec<Vec<usize>> = vec![Vec::new()];
-    for at in 0..all.len() {
-        let with: Vec<Vec<usize>> = choices.iter().map(|c| [&c[..], &[at]].concat()).collect();
-        choices.extend(with);
-    }
-    choices.sort_by_key(|choice| (choice.len(), choice.clone()));
-    choices.into_iter().map(|choice| choice.into_iter().map(|at| all[at]).collect()).collect()
-}
-
 impl Naive {
     /// S2, S3: everything as it would be afterwards, and the numbers of the new sessions.
     pub fn judge(&self, request: &Request) -> Result<(Naive, Verdict), Denied> {
@@ -150,6 +148,10 @@ impl Naive {
                 [vendor] => vendor.clone(),
                 _ => return Err(about("ambiguous_vendor")),
             };
+            let is_booked = |token| self.bookings.iter().any(|b| b.token == token && b.until > self.tick);
+            if request.booking.is_some_and(|token| !is_booked(token)) {
+                return Err(deny("bad_request"));
+            }
             after = after.take(&Ask {
                 request,
                 bundle: self.next_session,
@@ -174,31 +176,38 @@ impl Naive {
         if self.policy.is_denied(&ask.vendor, &ask.feature, &ask.request.program) {
             return Err(deny("denied_by_rule"));
         }
-        let pools = self.pools(&ask.vendor, &ask.feature);
+        let mut pools = self.pools(&ask.vendor, &ask.feature);
+        pools.retain(|pool| pool.license.is_some());
+        if let Some(need) = &ask.token {
+            pools.retain(|pool| (pool.key.which == Which::Token) == need.is_token);
+        }
+        if pools.is_empty() {
+            return Err(deny(self.why_none(&ask.vendor, &ask.feature)));
+        }
         let mut refused: Vec<(Pool, Denied)> = Vec::new();
         for pool in pools {
-            match self.try_pool(&pool, ask) {
+            match self.try_pool(&pool, ask, false) {
                 Ok(after) => return Ok(after),
-                Err(denied) if denied.feature.is_empty() => refused.push((pool, deny(denied.code))),
+                Err(denied) if denied.feature.is_empty() => {
+                    let nearest = Some(pool.key.clone());
+                    refused.push((pool, Denied { nearest, ..deny(denied.code) }));
+                }
+                // Something that a token needs: it says which of its own pools came nearest.
                 Err(denied) => refused.push((pool, denied)),
             }
         }
-        // A seat that idles, before the answer is "no seats".
-        let mut warned = Vec::new();
-        for (pool, denied) in &refused {
-            if denied.code == "no_seats" && denied.feature == ask.feature {
-                match self.try_idle(pool, ask) {
-                    Ok(after) => return Ok(after),
-                    Err(idle) => warned = idle,
-                }
-                break;
+        // Nobody gave a seat: one that idles, if there are such.
+        for (pool, _) in refused.iter().filter(|_| !self.giving.is_empty()) {
+            if let Ok(after) = self.try_pool(pool, ask, true) {
+                return Ok(after);
             }
         }
-        let said = refused.iter().map(|(pool, d)| (pool.key.clone(), d.code)).collect();
-        let nearest = refused.iter().min_by_key(|(_, d)| rank(d.code)).map(|(_, d)| d.clone());
-        let mut nearest = nearest.unwrap_or(deny("unknown_feature"));
-        nearest.pools = said;
-        nearest.warned = warned;
+        let (pool, nearest) = refused.iter().min_by_key(|(_, d)| rank(d.code)).expect("at least one pool refused");
+        let (pool, mut nearest) = (pool.key.clone(), nearest.clone());
+        if nearest.feature == ask.feature {
+            let others = refused.iter().filter(|(other, _)| other.key != pool);
+            nearest.others = others.map(|(other, d)| (other.key.clone(), d.code)).collect();
+        }
         let is_term = |code: &str| rank(code) > 2;
         let all_are_full = refused.iter().all(|(_, d)| d.code == "no_seats" || is_term(d.code));
         if nearest.code == "no_seats" && all_are_full {
@@ -206,7 +215,7 @@ impl Naive {
                 let free = self.numbers_of(&pool.key).free;
                 if denied.code == "version_not_licensed" && free > 0 {
                     nearest.code = "no_covered_seat";
-                    nearest.uncovered = nearest.uncovered.saturating_add(free);
+                    nearest.uncovered += if free == UNLIMITED { 1 } else { free };
                 }
             }
         }
@@ -214,7 +223,7 @@ impl Naive {
     }
 
     /// S3 for one pool: limits, then the terms of its license, then seats.
-    fn try_pool(&self, pool: &Pool, ask: &Ask<'_>) -> Result<Naive, Denied> {
+    fn try_pool(&self, pool: &Pool, ask: &Ask<'_>, with_idle: bool) -> Result<Naive, Denied> {
         let deny = |code| Denied { code, ..Denied::default() };
         let share = match &ask.token {
             Some(Need { share: Some(key), .. }) => Some(key.clone()),
@@ -228,10 +237,11 @@ impl Naive {
             key: ask.request.key,
             secret: ask.request.secret,
             program: ask.request.program.clone(),
-            booking: ask.request.booking,
+            booking: ask.booking(),
             share,
-            needed_by: ask.token.as_ref().map(|need| (need.session, need.version)),
+            needed_by: ask.token.as_ref().map(|need| need.session),
             since: self.tick,
+            is_soft: false,
             on: None,
             heard: self.tick,
             closed: None,
@@ -249,15 +259,18 @@ impl Naive {
                 })?;
             }
         }
-        let Some(license) = &pool.license else { return Err(deny(self.why_none(&pool.key))) };
+        let license = pool.license.as_ref().expect("it grants today");
         let needed = ask.token.as_ref().map(|need| need.version);
         if let Some(code) = terms(license, &ask.request.program, needed) {
             return Err(deny(code));
         }
         if license.kind == Kind::Token {
-            return after.take_token(license, new, ask);
+            return match ask.token {
+                Some(_) => Ok(after.with(&new)),
+                None => after.take_token(license, new, ask),
+            };
         }
-        after.find_seats(pool, new, ask)
+        if with_idle { after.find_idle_seats(pool, new, ask) } else { after.find_seats(pool, new, ask) }
     }
 
     /// The same with one session more.
@@ -268,62 +281,94 @@ impl Naive {
         with
     }
 
-    /// S3, S50: a limit that would deny first ends suspect sessions of the same subject, as few as possible, if that is
-    /// enough. `None`: over the limit.
+    /// S3, S50: a limit that would deny first ends suspect sessions of the same subject, as few as possible, the oldest
+    /// first, if that is enough. `None`: over the limit.
     fn under_limit(&self, per: Per, new: &Held, ask: &Ask<'_>) -> Option<Naive> {
         let limit = self.policy.limit(per, &ask.vendor, &ask.feature, &ask.request.program);
         let Some((most, whose)) = limit else { return Some(self.clone()) };
-        for choice in choices(&self.reclaimable(&whose, ask)) {
-            let mut after = self.clone();
-            for session in choice {
-                let sign = after.find(session).expect("it is there").heard;
-                after.give_back(session, None, self.tick, sign);
+        self.ending_some(&self.reclaimable(&whose, ask), &|after| {
+            after.with(new).seats_of(&ask.vendor, &ask.feature, &whose) <= most
+        })
+    }
+
+    /// Ends sessions one after the other until there is enough, but none of whose seats some would stay held, and in the
+    /// end none that was not needed. `None`: there is never enough.
+    fn ending_some(&self, candidates: &[u64], is_enough: &dyn Fn(&Naive) -> bool) -> Option<Naive> {
+        let mut ended: Vec<u64> = Vec::new();
+        for candidate in candidates {
+            if self.without(&ended).is_some_and(|after| is_enough(&after)) {
+                break;
             }
-            if after.with(new).seats_of(&ask.vendor, &ask.feature, &whose) <= most {
-                return Some(after);
+            ended.push(*candidate);
+            if self.without(&ended).is_none() {
+                ended.pop();
             }
         }
-        None
+        if !self.without(&ended).is_some_and(|after| is_enough(&after)) {
+            return None;
+        }
+        for session in ended.clone() {
+            let rest: Vec<u64> = ended.iter().copied().filter(|s| *s != session).collect();
+            if self.without(&rest).is_some_and(|after| is_enough(&after)) {
+                ended = rest;
+            }
+        }
+        self.without(&ended)
+    }
+
+    /// Everything without some sessions; `None`: seats of theirs would stay held.
+    fn without(&self, sessions: &[u64]) -> Option<Naive> {
+        let mut after = self.clone();
+        for session in sessions {
+            let sign = after.last_sign(after.find(*session).expect("it is there"));
+            after.give_back(*session, None, self.tick, sign);
+        }
+        (after.kept.len() == self.kept.len()).then_some(after)
     }
 
     /// Sessions that may be ended for somebody else of the same subject, the oldest first: the socket is closed for
-    /// longer than the resume window, and nothing of them would stay held.
+    /// longer than the resume window. Of what a token took, the token.
     fn reclaimable(&self, whose: &Whose, ask: &Ask<'_>) -> Vec<u64> {
         let mut found: Vec<(u64, u64)> = Vec::new();
         for held in &self.held {
-            let Some(closed) = held.closed else { continue };
-            let counts =
-                held.pool.is_of(&ask.vendor, &ask.feature) && self.policy.counts_for(whose, &held.program);
-            let mut rest = self.clone();
-            rest.held.retain(|h| h.session != held.session);
-            let is_kept = rest.kept_until(held, held.heard) > self.tick;
-            if counts && self.tick >= closed + RESUME_WINDOW && !is_kept {
-                let whole = held.needed_by.map_or(held.session, |(token, _)| token);
-                found.push((closed, whole));
+            let counts = held.pool.is_of(&ask.vendor, &ask.feature)
+                && self.policy.counts_for(whose, &held.program);
+            if counts && held.closed.is_some_and(|closed| self.tick >= closed + RESUME_WINDOW) {
+                found.push((held.closed.expect("it is closed"), held.needed_by.unwrap_or(held.session)));
             }
         }
         found.sort_unstable();
-        let mut sessions: Vec<u64> = Vec::new();
-        for (_, session) in found {
-            if !sessions.contains(&session) {
-                sessions.push(session);
-            }
-        }
-        sessions
+        found.dedup();
+        found.into_iter().map(|(_, session)| session).collect()
     }
 
     /// L51: the token's own session, then what it needs, by name.
     fn take_token(&self, license: &Sold, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
         let mut after = self.with(&new);
-        for (feature, version, count) in self.needs(license, ask.count) {
+        let share = new.share.clone().map(|key| ShareKey { token: Some(new.pool.clone()), ..key });
+        for needed in self.needs(license, ask.count) {
+            let deny = |code| Denied {
+                code,
+                feature: needed.feature.clone(),
+                needed_by: Some(ask.feature.clone()),
+                ..Denied::default()
+            };
+            let is_there = |s: &Sold| same(&s.vendor, &ask.vendor) && same(&s.feature, &needed.feature);
+            if !self.licenses.iter().any(is_there) {
+                return Err(deny("unknown_feature"));
+            }
+            if needed.count > SEATS_MAX {
+                return Err(deny("bad_request"));
+            }
             after = after.take(&Ask {
-                feature,
-                count,
+                feature: needed.feature.clone(),
+                count: needed.count,
                 token: Some(Need {
                     session: new.session,
                     by: ask.feature.clone(),
-                    version,
-                    share: new.share.clone(),
+                    version: needed.version,
+                    is_token: needed.is_token,
+                    share: share.clone(),
                 }),
                 ..ask.clone()
             })?;
@@ -339,17 +384,37 @@ impl Naive {
         if adds == 0 {
             return Ok(after);
         }
+        let soft = pool.license.as_ref().and_then(|l| l.soft);
+        let is_soft = soft.is_some_and(|soft| after.used(&pool.key) > soft);
+        after.held.last_mut().expect("the new one").is_soft = is_soft;
         after.use_kept(&pool.key, &new.program, adds);
         let own = self.kept_in(&pool.key) - after.kept_in(&pool.key);
         if pool.total != UNLIMITED && after.used(&pool.key) + after.kept_in(&pool.key) > pool.total {
             return Err(deny("no_seats"));
         }
-        if !self.leaves_reservations(adds, own, ask) {
-            return Err(deny("reserved_for_others"));
+        if let Some(code) = self.leaves_named(pool, adds, own, ask) {
+            return Err(deny(code));
         }
-        match self.leaves_named(pool, adds, own, ask) {
-            Some(code) => Err(deny(code)),
-            None => Ok(after),
+        if self.leaves_reservations(pool, adds, own, ask) { Ok(after) } else { Err(deny("reserved_for_others")) }
+    }
+
+    /// The same, after idle sessions of the pool are ended where it is full: as few as needed, the longest idle first.
+    fn find_idle_seats(&self, pool: &Pool, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
+        let here: Vec<u64> = self
+            .giving
+            .iter()
+            .copied()
+            .filter(|session| self.find(*session).is_some_and(|h| h.pool == pool.key))
+            .collect();
+        let has_room = |after: &Naive| {
+            let before = after.used(&pool.key);
+            let mut with = after.with(&new);
+            with.use_kept(&pool.key, &new.program, with.used(&pool.key) - before);
+            with.used(&pool.key) + with.kept_in(&pool.key) <= pool.total
+        };
+        match self.ending_some(&here, &has_room) {
+            Some(after) => after.find_seats(pool, new, ask),
+            None => Err(Denied { code: "no_seats", ..Denied::default() }),
         }
     }
 
@@ -368,28 +433,28 @@ impl Naive {
     }
 
     /// S51: after it, enough is left over the pools that this program could use for what is kept for others.
-    fn leaves_reservations(&self, adds: u64, own: u64, ask: &Ask<'_>) -> bool {
+    fn leaves_reservations(&self, pool: &Pool, adds: u64, own: u64, ask: &Ask<'_>) -> bool {
         let program = &ask.request.program;
-        let reserved = self.reservations(&ask.vendor, &ask.feature, program, ask.request.booking);
+        let reserved = self.reservations(&ask.vendor, &ask.feature, program, ask.booking());
         let for_others: u64 = reserved.iter().filter(|r| !r.is_own).map(|r| r.left).sum();
         if for_others == 0 {
             return true;
         }
         let needed = ask.token.as_ref().map(|need| need.version);
-        let mut there: i128 = i128::from(own);
-        for pool in self.pools_with_seats(&ask.vendor, &ask.feature) {
-            let license = pool.license.as_ref().expect("it grants today");
+        let mut there: u64 = 0;
+        for mine in self.pools_with_seats(&ask.vendor, &ask.feature) {
+            let license = mine.license.as_ref().expect("it grants today");
             if terms(license, program, needed).is_some() {
                 continue;
             }
-            if pool.total == UNLIMITED {
+            if mine.total == UNLIMITED {
                 return true;
             }
-            there += i128::from(pool.total)
-                - i128::from(self.used(&pool.key))
-                - i128::from(self.kept_in(&pool.key));
+            // A pool that is over its total has none for anybody, and takes none of the others'.
+            let own = if mine.key == pool.key { own } else { 0 };
+            there += mine.total.saturating_sub(self.used(&mine.key) + self.kept_in(&mine.key) - own);
         }
-        there >= i128::from(adds) + i128::from(for_others)
+        there >= adds + for_others
     }
 
     /// L63: seats for named users or hosts are used only through reservations that name some.
@@ -400,7 +465,7 @@ impl Naive {
             return None;
         }
         let program = &ask.request.program;
-        let mut of = self.reservations(&ask.vendor, &ask.feature, program, ask.request.booking);
+        let mut of = self.reservations(&ask.vendor, &ask.feature, program, ask.booking());
         of.retain(|r| {
             (r.names == Some(Names::Users) && users > 0) || (r.names == Some(Names::Hosts) && hosts > 0)
         });
@@ -418,59 +483,83 @@ impl Naive {
         }
     }
 
-    /// Idle sessions of a pool, ended for who needs seats: as few as needed, the longest idle first, each warned for
-    /// long enough. Otherwise those that are to be warned now.
-    fn try_idle(&self, pool: &Pool, ask: &Ask<'_>) -> Result<Naive, Vec<u64>> {
-        let mut idle: Vec<(u64, u64)> = Vec::new();
-        for held in self.held.iter().filter(|h| h.pool == pool.key && h.needed_by.is_none()) {
-            let since = self.connections.iter().find(|c| Some(c.id) == held.on).and_then(|c| c.idle_since);
-            let allowed = self.policy.idle(&ask.vendor, &ask.feature, &held.program);
-            if let (Some(since), Some(allowed)) = (since, allowed)
-                && self.tick >= since + allowed
-            {
-                idle.push((since, held.session));
-            }
-        }
-        idle.sort_unstable();
-        let idle: Vec<u64> = idle.into_iter().map(|(_, session)| session).collect();
-        for choice in choices(&idle) {
-            let mut after = self.clone();
-            for session in &choice {
-                after.release(*session);
-            }
-            let Ok(after) = after.try_pool(pool, ask) else { continue };
-            let is_due = |session: &u64| {
-                self.warned.iter().any(|(s, at)| s == session && self.tick >= at + IDLE_WARNING)
-            };
-            if choice.iter().all(is_due) {
-                return Ok(after);
-            }
-            let is_new = |session: &u64| !self.warned.iter().any(|(s, _)| s == session);
-            return Err(choice.into_iter().filter(is_new).collect());
-        }
-        Err(Vec::new())
-    }
-
     /// The whole way of a checkout on a connection.
     pub fn checkout(&mut self, request: &Request, on: u64) -> Result<Verdict, Denied> {
         self.hear(on);
-        let answer = self.judge(request);
-        match answer {
-            Ok((after, verdict)) => {
-                *self = after;
-                match &verdict {
-                    Verdict::Granted(sessions) => self.attach(sessions[0], on),
-                    Verdict::Same(bundle) => self.attach(*bundle, on),
-                    Verdict::Denied(_) => {}
-                }
-                Ok(verdict)
+        let mut answer = self.judge(request);
+        if answer.as_ref().is_err_and(|denied| denied.code == "no_seats") {
+            answer = self.judge_with_idle(request, answer);
+        }
+        let (after, verdict) = answer?;
+        *self = after;
+        match &verdict {
+            Verdict::Granted(sessions) => self.attach(sessions[0], on),
+            Verdict::Same(bundle) => self.attach(*bundle, on),
+            Verdict::Denied(_) => {}
+        }
+        Ok(verdict)
+    }
+
+    /// S50: sessions that idle in the pools that were asked for are given away if their clients were warned long enough
+    /// ago; the clients of the others are warned.
+    fn judge_with_idle(
+        &mut self,
+        request: &Request,
+        refused: Result<(Naive, Verdict), Denied>,
+    ) -> Result<(Naive, Verdict), Denied> {
+        let tick = self.tick;
+        let (mut ready, mut to_warn) = (Vec::new(), Vec::new());
+        for held in self.held.clone().iter().filter(|h| h.needed_by.is_none() && h.pool.which != Which::Token) {
+            let is_asked_for = request.wanted.iter().any(|w| same(&w.feature, &held.pool.feature));
+            let grants = self.pool(&held.pool).license.is_some();
+            let active = self.connections.iter().find(|c| Some(c.id) == held.on).and_then(|c| c.active);
+            let allowed = self.policy.idle(&held.pool.vendor, &held.pool.feature, &held.program);
+            let (Some(active), Some(allowed)) = (active, allowed) else { continue };
+            if !is_asked_for || !grants {
+                continue;
             }
-            Err(denied) => {
-                let tick = self.tick;
-                self.warned.extend(denied.warned.iter().map(|session| (*session, tick)));
-                Err(denied)
+            // Who did something since is warned anew.
+            self.warned.retain(|(session, at)| *session != held.session || active <= *at);
+            if tick < active + allowed {
+                continue;
+            }
+            match self.warned.iter().find(|(session, _)| *session == held.session) {
+                Some((_, at)) if tick >= at + IDLE_WARNING => ready.push((active, held.session)),
+                Some(_) => {}
+                None => to_warn.push((held.session, tick)),
             }
         }
+        ready.sort_unstable();
+        let mut again = refused;
+        if !ready.is_empty() {
+            let mut giving = self.clone();
+            giving.giving = ready.into_iter().map(|(_, session)| session).collect();
+            again = giving.judge(request).map(|(after, verdict)| (Naive { giving: Vec::new(), ..after }, verdict));
+        }
+        if again.is_err() {
+            self.warned.extend(to_warn);
+        }
+        again
+    }
+
+    /// S52: seats may be booked as far as they are free.
+    pub fn judge_book(&self, feature: &str, count: u64) -> Option<&'static str> {
+        let mut vendors: Vec<String> = Vec::new();
+        for sold in self.licenses.iter().filter(|s| same(&s.feature, feature) && !s.is_refused) {
+            if !vendors.contains(&sold.vendor.to_lowercase()) {
+                vendors.push(sold.vendor.to_lowercase());
+            }
+        }
+        let vendor = match &vendors[..] {
+            [] => return Some("unknown_feature"),
+            [vendor] => vendor,
+            _ => return Some("ambiguous_vendor"),
+        };
+        let mut free: u64 = 0;
+        for pool in self.pools_with_seats(vendor, feature) {
+            free = free.saturating_add(self.numbers_of(&pool.key).free);
+        }
+        (free < count).then_some("no_seats")
     }
 
     /// A heartbeat: so long nobody did anything at that connection, milliseconds.
@@ -478,13 +567,7 @@ impl Naive {
         self.hear(connection);
         let tick = self.tick;
         for c in self.connections.iter_mut().filter(|c| c.id == connection) {
-            let since = idle.map(|ms| tick.saturating_sub(ms));
-            if since != c.idle_since {
-                let here: Vec<u64> =
-                    self.held.iter().filter(|h| h.on == Some(connection)).map(|h| h.session).collect();
-                self.warned.retain(|(session, _)| !here.contains(session));
-            }
-            c.idle_since = since;
+            c.active = idle.map(|ms| tick.saturating_sub(ms));
         }
     }
 }

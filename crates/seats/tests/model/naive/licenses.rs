@@ -388,10 +388,10 @@ impl Naive {
         all.into_iter().any(|s| stands_for_a_pool(s) && which_of(s) == key.which)
     }
 
-    /// Why a pool grants nothing: something begins later, or something is over, or neither.
-    pub fn why_none(&self, key: &PoolKey) -> &'static str {
-        let mut of = self.accepted_of(&key.vendor, &key.feature);
-        of.retain(|s| s.kind != Kind::Upgrade && which_of(s) == key.which && self.may_count(s));
+    /// Why a feature grants nothing: something begins later, or something is over, or neither.
+    pub fn why_none(&self, vendor: &str, feature: &str) -> &'static str {
+        let mut of = self.accepted_of(vendor, feature);
+        of.retain(|s| s.kind != Kind::Upgrade && self.may_count(s));
         if of.iter().any(|s| !has_begun(s, self.day)) {
             "not_started"
         } else if of.iter().any(|s| is_over(s, self.day)) {
@@ -408,30 +408,37 @@ impl Naive {
         pools
     }
 
-    /// L51: what so many tokens of a license take, through tokens of tokens, by feature and VERSION.
-    pub fn needs(&self, token: &Sold, count: u64) -> Vec<(String, (u32, u32), u64)> {
-        let mut needs: Vec<(String, (u32, u32), u64)> = Vec::new();
-        let mut add = |feature: String, version, count| match needs
-            .iter_mut()
-            .find(|(f, v, _)| *f == feature && *v == version)
-        {
-            Some((_, _, n)) => *n += count,
-            None => needs.push((feature, version, count)),
+    /// L51: what so many tokens of a license take, by name, then VERSION. A feature without seats of its own that is a
+    /// token itself is taken as one, and what it takes beside it.
+    pub fn needs(&self, token: &Sold, count: u64) -> Vec<Needed> {
+        let mut needs: Vec<Needed> = Vec::new();
+        let mut add = |more: Needed| {
+            match needs.iter_mut().find(|n| n.feature == more.feature && n.version == more.version) {
+                Some(same) => same.count = same.count.saturating_add(more.count),
+                None => needs.push(more),
+            }
         };
         for needed in &token.depends {
             let feature = needed.feature.to_lowercase();
-            let count = count * needed.count;
-            let inner = self.pool(&PoolKey::new(&token.vendor, &feature, Which::Token));
-            match inner.license {
-                Some(inner) if self.pools_with_seats(&token.vendor, &feature).is_empty() => {
-                    for (feature, version, count) in self.needs(&inner, count) {
-                        add(feature, version, count);
-                    }
-                }
-                _ => add(feature, needed.version, count),
+            let count = count.saturating_mul(needed.count);
+            let inner = self.pool(&PoolKey::new(&token.vendor, &feature, Which::Token)).license;
+            let inner = inner.filter(|_| self.pools_with_seats(&token.vendor, &feature).is_empty());
+            add(Needed { feature, version: needed.version, count, is_token: inner.is_some() });
+            if let Some(inner) = inner {
+                self.needs(&inner, count).into_iter().for_each(&mut add);
             }
         }
         needs.sort();
         needs
     }
+}
+
+/// What a token takes of one feature in one VERSION.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needed {
+    pub feature: String,
+    pub version: (u32, u32),
+    pub count: u64,
+    /// Tokens, not seats.
+    pub is_token: bool,
 }

@@ -16,7 +16,7 @@ pub mod sessions;
 
 pub use counting::Numbers;
 pub use judge::{Denied, Verdict};
-pub use licenses::{Based, Dependency, Kind, Pool, PoolKey, Replaces, Share, Sold, Which};
+pub use licenses::{Based, Dependency, Kind, Needed, Pool, PoolKey, Replaces, Share, Sold, Which};
 pub use policy::{Group, Members, Per, Policy, Rule, Says, Who};
 pub use sessions::{Booking, Connection, Held, Kept, Program, Request, ShareKey, Wanted};
 
@@ -46,6 +46,8 @@ pub struct Naive {
     pub connections: Vec<Connection>,
     /// Idle sessions whose client was warned, and when.
     pub warned: Vec<(u64, u64)>,
+    /// While a request is judged: idle sessions that may be given away for it, the longest idle first.
+    pub giving: Vec<u64>,
     /// Request keys of bundles that are gone, and since when.
     pub spent: Vec<(u64, u64)>,
     pub next_session: u64,

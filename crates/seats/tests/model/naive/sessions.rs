@@ -50,6 +50,8 @@ pub struct ShareKey {
     pub host: Option<String>,
     pub user: Option<String>,
     pub custom: Option<String>,
+    /// Of what a token took, which token's: others share nothing with it (L51).
+    pub token: Option<PoolKey>,
 }
 
 /// One session of the list.
@@ -65,9 +67,11 @@ pub struct Held {
     pub booking: Option<u64>,
     /// Fixed at its grant.
     pub share: Option<ShareKey>,
-    /// The token's session that it belongs to, and the VERSION that is needed (L51).
-    pub needed_by: Option<(u64, (u32, u32))>,
+    /// The token's session that it belongs to (L51).
+    pub needed_by: Option<u64>,
     pub since: u64,
+    /// With it its pool was above the SOFTLIMIT (L61).
+    pub is_soft: bool,
     /// The connection it is on.
     pub on: Option<u64>,
     /// When its client was last heard; of one that is on a connection, see there.
@@ -102,8 +106,8 @@ pub struct Connection {
     pub id: u64,
     pub heard: u64,
     pub is_silent: bool,
-    /// Since when its user does nothing.
-    pub idle_since: Option<u64>,
+    /// When its user last did something, as far as the client says.
+    pub active: Option<u64>,
 }
 
 impl Naive {
@@ -120,9 +124,9 @@ impl Naive {
         match self.find(session) {
             None if self.was_granted(session) => Some("already_removed"),
             None => Some("unknown_session"),
+            Some(held) if held.needed_by.is_some() => Some("bad_request"),
             Some(held) if held.on.is_none() => Some("unknown_session"),
             Some(held) if held.on != Some(from) => Some("resumed_elsewhere"),
-            Some(held) if held.needed_by.is_some() => Some("bad_request"),
             Some(held) if count.is_some_and(|n| n < 1 || n > held.count) => Some("bad_request"),
             Some(_) => None,
         }
@@ -139,53 +143,51 @@ impl Naive {
     }
 
     /// When the client of a session was last heard (L62): of one that is connected, now.
-    fn last_sign(&self, held: &Held) -> u64 {
+    pub fn last_sign(&self, held: &Held) -> u64 {
         if held.on.is_some() { self.tick } else { held.heard }
     }
 
-    /// Takes seats of a session back, all of them where no count is given, and of a token's all that it took.
-    /// `at`: the moment; `sign`: the last sign of life, where that was before.
+    /// Takes seats of a session back, all of them where no count is given, and of a token's all that it took with them.
+    /// What a pool's use really fell by may stay held. `at`: the moment; `sign`: the last sign of life.
     pub fn give_back(&mut self, session: u64, count: Option<u64>, at: u64, sign: u64) {
-        let held = self.find(session).expect("it is there").clone();
-        let count = count.unwrap_or(held.count);
-        let mut part = vec![(session, count)];
-        for other in self.held.iter().filter(|h| h.needed_by.is_some_and(|(token, _)| token == session)) {
-            part.push((other.session, other.count / held.count * count));
+        let token = self.find(session).expect("it is there").clone();
+        let count = count.unwrap_or(token.count);
+        let mut freed: Vec<(Held, u64)> = Vec::new();
+        let parts = self.held.iter().filter(|h| h.session == session || h.needed_by == Some(session));
+        for part in parts.cloned().collect::<Vec<Held>>() {
+            let before = self.used(&part.pool);
+            let entry = self.held.iter_mut().find(|h| h.session == part.session).expect("it is there");
+            entry.count -= part.count / token.count * count;
+            self.held.retain(|h| h.count > 0);
+            let after = self.used(&part.pool);
+            freed.push((part, before - after));
         }
-        for (session, count) in part {
-            self.take_back(session, count, sign);
+        for (part, count) in freed {
+            let until = self.kept_until(&part, sign);
+            if count > 0 && until > self.tick {
+                self.kept.push(Kept { pool: part.pool, count, program: part.program, until });
+            }
         }
-        if !self.held.iter().any(|h| h.bundle == held.bundle) {
-            self.spent.push((held.key, at));
-        }
-    }
-
-    /// Takes back seats of one session. What the pool's use really fell by may stay held.
-    fn take_back(&mut self, session: u64, count: u64, sign: u64) {
-        let held = self.find(session).expect("it is there").clone();
-        let before = self.used(&held.pool);
-        let entry = self.held.iter_mut().find(|h| h.session == session).expect("it is there");
-        entry.count -= count;
-        self.held.retain(|h| h.count > 0);
-        let freed = before - self.used(&held.pool);
-        let until = self.kept_until(&held, sign);
-        if freed > 0 && until > self.tick {
-            self.kept.push(Kept { pool: held.pool, count: freed, program: held.program, until });
+        if !self.held.iter().any(|h| h.bundle == token.bundle) {
+            self.spent.push((token.key, at));
         }
     }
 
     /// L62: until when seats that a session gave back stay held, whose client was last heard at `sign`.
-    pub fn kept_until(&self, held: &Held, sign: u64) -> u64 {
-        let Some(license) = self.pool(&held.pool).license else { return 0 };
+    fn kept_until(&self, part: &Held, sign: u64) -> u64 {
+        let Some(license) = self.pool(&part.pool).license else { return 0 };
+        // A token has no seats.
+        if part.pool.which == Which::Token {
+            return 0;
+        }
         let has_more = self.held.iter().any(|h| {
-            h.pool.is_of(&held.pool.vendor, &held.pool.feature) && h.program.is_client(&held.program)
+            h.pool.is_of(&part.pool.vendor, &part.pool.feature) && h.program.is_client(&part.program)
         });
         let hold = match license.hold {
             Some(seconds) if !has_more => sign + seconds * 1000,
             _ => 0,
         };
-        let least = license.least.map_or(0, |seconds| held.since + seconds * 1000);
-        // Given back later than that after the checkout: nothing is held.
+        let least = license.least.map_or(0, |seconds| part.since + seconds * 1000);
         hold.max(least)
     }
 
@@ -239,19 +241,15 @@ impl Naive {
         let target = self.tick + ms;
         self.tick = target;
         self.connections.iter_mut().filter(|c| !c.is_silent).for_each(|c| c.heard = target);
-        let mut ended: Vec<(u64, u64)> = self
-            .held
-            .iter()
-            .map(|h| (self.lease_ends(h), h.session))
-            .filter(|(at, _)| *at <= target)
-            .collect();
+        // What a token took ends with it.
+        let own = self.held.iter().filter(|h| h.needed_by.is_none());
+        let mut ended: Vec<(u64, u64)> =
+            own.map(|h| (self.lease_ends(h), h.session)).filter(|(at, _)| *at <= target).collect();
         ended.sort_unstable();
         // What ends early may stay held for a while, and that may be over as well by now.
         for (at, session) in &ended {
             self.tick = *at;
-            if self.find(*session).is_some_and(|h| h.needed_by.is_none()) {
-                self.give_back(*session, None, *at, *at - self.lease);
-            }
+            self.give_back(*session, None, *at, *at - self.lease);
         }
         self.tick = target;
         self.kept.retain(|k| k.until > target);
@@ -262,6 +260,7 @@ impl Naive {
     /// S21, S61.
     pub fn restart(&mut self) {
         self.connections.clear();
+        self.warned.clear();
         for held in &mut self.held {
             held.on = None;
             held.closed = None;
@@ -269,37 +268,55 @@ impl Naive {
         }
     }
 
-    /// L25: removes a session, whoever holds it.
+    /// S25: removes a session, whoever holds it.
     pub fn release(&mut self, session: u64) {
         let sign = self.last_sign(self.find(session).expect("it is there"));
         self.give_back(session, None, self.tick, sign);
     }
 
-    /// L39: the sessions of pools that no longer exist move, one by one.
-    pub fn move_the_homeless(&mut self) {
-        for at in 0..self.held.len() {
-            let held = self.held[at].clone();
-            if held.pool.which == Which::Token || self.has_license(&held.pool) {
-                continue;
+    /// L39: the sessions of a feature's pools that no longer exist move, one by one.
+    pub fn move_the_homeless(&mut self, vendor: &str, feature: &str) {
+        let mut homeless: Vec<(PoolKey, u64)> = Vec::new();
+        for held in self.held.iter().filter(|h| h.pool.is_of(vendor, feature)) {
+            if held.pool.which != Which::Token && !self.has_license(&held.pool) {
+                homeless.push((held.pool.clone(), held.session));
             }
-            let mut open = self.pools_with_seats(&held.pool.vendor, &held.pool.feature);
-            open.retain(|pool| self.passes_terms_of(pool, &held));
-            let has_room = |pool: &&Pool| {
+        }
+        homeless.sort();
+        for (_, session) in homeless {
+            let at = self.held.iter().position(|h| h.session == session).expect("it is there");
+            let held = self.held[at].clone();
+            let mut open = self.pools_with_seats(vendor, feature);
+            // What a token took passes in whatever version.
+            let needed = held.needed_by.map(|_| (0, 0));
+            open.retain(|pool| {
+                let license = pool.license.as_ref().expect("it grants today");
+                super::judge::terms(license, &held.program, needed).is_none()
+            });
+            let in_pool = |pool: &Pool| {
                 let mut after = self.clone();
                 after.held[at].pool = pool.key.clone();
+                if held.needed_by.is_none() {
+                    after.held[at].share = self.share_key(pool, &held.program);
+                }
+                after
+            };
+            let has_room = |pool: &&Pool| {
+                let after = in_pool(pool);
                 pool.total == super::UNLIMITED
                     || after.used(&pool.key) + after.kept_in(&pool.key) <= pool.total
             };
             if let Some(to) = open.iter().find(has_room).or(open.first()) {
-                self.held[at].pool = to.key.clone();
+                *self = in_pool(to);
             }
         }
     }
 
-    fn passes_terms_of(&self, pool: &Pool, held: &Held) -> bool {
-        let needed = held.needed_by.map(|(_, version)| version);
-        let license = pool.license.as_ref().expect("it grants today");
-        super::judge::terms(license, &held.program, needed).is_none()
+    /// The same for every feature: all that a reload or a midnight brings.
+    pub fn settle(&mut self) {
+        for (vendor, feature) in self.features() {
+            self.move_the_homeless(&vendor, &feature);
+        }
     }
 
     /// Every vendor's feature there is a license or a session of, in lower case.
