@@ -4,10 +4,7 @@
 //! nothing; the ledger calls it at start, at every reload and at every midnight, and readers call it
 //! again for `explain`. Which licenses belong together is settled in [`catalog`](crate::catalog).
 
-use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -15,6 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::FeatureLicenses;
 use crate::change::PoolKind;
 use crate::license::{Count, KeyType, License, Reason};
+
+mod ahead;
+mod explain;
+
+pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise};
+pub use explain::explain;
 
 /// How many seats a pool has today. Zero is a legal total: expiry touches no session (L39).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -252,148 +255,4 @@ fn add_upgrades(feature: &FeatureLicenses, evaluation: &mut Evaluation) {
         }
     }
     evaluation.total = Total::Limited(total);
-}
-
-/// A change to come: on this day the total or a license's standing will be another (`explain`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forecast {
-    /// The first day of the new state.
-    pub day: NaiveDate,
-    /// The total on that day.
-    pub total: Total,
-    /// The licenses whose standing changes: index, and the standing from that day on.
-    pub changed: Vec<(usize, Standing)>,
-}
-
-/// Every change to come after `day`, in order, at most `limit` of them, if no file changes.
-pub fn forecast(feature: &FeatureLicenses, day: NaiveDate, limit: usize) -> Vec<Forecast> {
-    let mut found = Vec::new();
-    let mut before = evaluate(feature, day);
-    while let Some(next) = next_boundary(feature, before.day).filter(|_| found.len() < limit) {
-        let after = evaluate(feature, next);
-        let changed: Vec<_> = (after.standings.iter().enumerate())
-            .filter(|(at, standing)| before.standings[*at] != **standing)
-            .map(|(at, standing)| (at, *standing))
-            .collect();
-        if after.total != before.total || !changed.is_empty() {
-            found.push(Forecast { day: next, total: after.total, changed });
-        }
-        before = after;
-    }
-    found
-}
-
-/// How much work a look ahead may be, in licenses looked at. A few licenses with a few dates stay far below; a
-/// feature of ten thousand upgrades, each with a date of its own, is looked at for its next few dates only.
-const LOOK_AHEAD: usize = 100_000;
-
-/// How many boundaries of a feature a look ahead goes through.
-fn boundaries_ahead(feature: &FeatureLicenses) -> usize {
-    LOOK_AHEAD / feature.licenses.len().max(1) + 1
-}
-
-/// The next day on which the total will be above `total`; `None`: not by itself, or too far ahead to look for.
-pub fn next_rise(feature: &FeatureLicenses, day: NaiveDate, total: Total) -> Option<NaiveDate> {
-    let mut at = day;
-    for _ in 0..boundaries_ahead(feature) {
-        let next = next_boundary(feature, at)?;
-        if evaluate(feature, next).total > total {
-            return Some(next);
-        }
-        at = next;
-    }
-    None
-}
-
-/// One sentence for a person: why this license does not count, with the facts that decide.
-pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) -> Option<String> {
-    let license = &feature.licenses[at];
-    let reason = evaluation.standings[at].reason?;
-    if let Some(refusal) = &license.refusal {
-        return Some(refusal.message.clone());
-    }
-    let base = evaluation.base.map(|at| &feature.licenses[at]);
-    let date = |d: Option<NaiveDate>| d.map_or_else(|| "no END".to_string(), |d| format!("END {d}"));
-    Some(match reason {
-        Reason::NotStarted => format!("begins on {}", license.start?),
-        Reason::Expired => format!("ended with {}", license.end?),
-        Reason::Duplicate => match feature.kept_instead(at) {
-            Some(kept) => {
-                format!("the same license as in {}, which counts (L36)", feature.licenses[kept].place)
-            }
-            None => "counted once already (L36)".to_string(),
-        },
-        Reason::Superseded => match base {
-            Some(base) => format!("the exclusive license in {} is in force instead (L31)", base.place),
-            None => "another exclusive license is in force instead (L31)".to_string(),
-        },
-        Reason::NoExclusive => {
-            "no exclusive license of this feature and vendor is in force; it counts as soon as one is (L38)"
-                .to_string()
-        }
-        Reason::OutlivesExclusive => format!(
-            "an upgrade may not outlive its exclusive license: it has {}, the exclusive in {} has {} (L34)",
-            date(license.end),
-            base?.place,
-            date(base?.end)
-        ),
-        Reason::Unlimited => {
-            "an upgrade adds to a number: neither it nor its exclusive may be UNLIMITED (L35)".to_string()
-        }
-        Reason::CountOverflow => format!("with it the total would exceed {} (L35)", Count::MAX),
-        Reason::HalMismatch => {
-            format!("HAL_SERVERS differs from the exclusive license in {} (L37)", base?.place)
-        }
-        Reason::NotANetworkLicense => {
-            "it has no COUNT, so it is for one machine alone and is not served".to_string()
-        }
-        other => other.as_str().to_string(),
-    })
-}
-
-/// L31: an older exclusive is still valid today or when its successor begins, and the successor lowers the total.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LowerSuccessor {
-    /// The first day of the lower total.
-    pub day: NaiveDate,
-    /// Index of the license that would still be valid.
-    pub older: usize,
-    /// Index of the one in force instead.
-    pub successor: usize,
-    /// What the older one would have given that day.
-    pub total_without: Total,
-    /// What there is.
-    pub total: Total,
-}
-
-/// The warning of L31 for one feature, today and at each change to come; at most one a successor.
-pub fn lower_successors(feature: &FeatureLicenses, today: NaiveDate) -> Vec<LowerSuccessor> {
-    let mut found: Vec<LowerSuccessor> = Vec::new();
-    if (0..feature.licenses.len()).filter(|at| is_candidate(feature, *at)).nth(1).is_none() {
-        return found;
-    }
-    let mut day = Some(today);
-    for _ in 0..boundaries_ahead(feature) {
-        let Some(at) = day else { break };
-        let with = evaluate(feature, at);
-        if let Some(successor) = with.base.filter(|s| !found.iter().any(|f| f.successor == *s)) {
-            let (rest, left) = feature.without(successor);
-            let without = evaluate(&rest, at);
-            if without.total > with.total
-                && let Some(older) = without.base
-            {
-                found.push(LowerSuccessor {
-                    day: at,
-                    older: left[older],
-                    successor,
-                    total_without: without.total,
-                    total: with.total,
-                });
-            }
-        }
-        day = next_boundary(feature, at);
-    }
-    found.sort_by_key(|f| Reverse(f.day));
-    found.reverse();
-    found
 }
