@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 
 use super::{Standing, Total, evaluate, is_candidate, next_boundary};
 use crate::catalog::FeatureLicenses;
+use crate::license::KeyType;
 
 /// A change to come: on this day the total or a license's standing will be another (`explain`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,9 @@ pub struct LowerSuccessor {
 /// The warning of L31 for one feature, today and at each change to come; at most one a successor.
 pub fn lower_successors(feature: &FeatureLicenses, today: NaiveDate) -> Vec<LowerSuccessor> {
     let mut found: Vec<LowerSuccessor> = Vec::new();
-    if (0..feature.licenses.len()).filter(|at| is_candidate(feature, *at)).nth(1).is_none() {
+    let is_exclusive =
+        |at: &usize| feature.licenses[*at].key_type == KeyType::Exclusive && is_candidate(feature, *at);
+    if (0..feature.licenses.len()).filter(is_exclusive).nth(1).is_none() {
         return found;
     }
     let mut day = Some(today);

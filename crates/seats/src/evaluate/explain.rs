@@ -7,7 +7,8 @@ use chrono::NaiveDate;
 
 use super::Evaluation;
 use crate::catalog::FeatureLicenses;
-use crate::license::{Count, Reason};
+use crate::change::PoolKind;
+use crate::license::{Count, KeyType, Reason};
 
 /// One sentence for a person: why this license does not count, with the facts that decide.
 pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) -> Option<String> {
@@ -27,10 +28,17 @@ pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) ->
             }
             None => "counted once already (L36)".to_string(),
         },
-        Reason::Superseded => match base {
-            Some(base) => format!("the exclusive license in {} is in force instead (L31)", base.place),
-            None => "another exclusive license is in force instead (L31)".to_string(),
-        },
+        Reason::Superseded => {
+            let kind = if license.key_type == KeyType::Token { PoolKind::Token } else { PoolKind::Exclusive };
+            let what = if kind == PoolKind::Token { "token" } else { "exclusive" };
+            match evaluation.pools.iter().find(|pool| pool.kind == kind) {
+                Some(pool) => {
+                    let place = &feature.licenses[pool.license].place;
+                    format!("the {what} license in {place} is in force instead (L31)")
+                }
+                None => format!("another {what} license is in force instead (L31)"),
+            }
+        }
         Reason::NoExclusive => {
             "no exclusive license of this feature and vendor is in force; it counts as soon as one is (L38)"
                 .to_string()

@@ -1,10 +1,13 @@
-//! What the licenses of one feature grant on a day: the sum of rules L30 to L38.
+//! What the licenses of one feature grant on a day: the sum of rules L30 to L38, and the pools beside it (L50, L51).
 //!
 //! [`evaluate`] is a pure function of licenses and a civil date. It looks at no session and remembers
 //! nothing; the ledger calls it at start, at every reload and at every midnight, and readers call it
 //! again for `explain`. Which licenses belong together is settled in [`catalog`](crate::catalog).
 
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -104,6 +107,9 @@ impl Standing {
 }
 
 /// What one pool of a feature grants on one day.
+///
+/// A pool whose licenses have all ended, or have not begun, is not among those that grant; that it exists all the same
+/// (L39) is told by [`pool_kind`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolGrant {
     /// Which pool.
@@ -129,26 +135,76 @@ pub struct Evaluation {
     pub standings: Vec<Standing>,
 }
 
-/// Sums a feature's licenses for a day: the exclusive in force and every upgrade active (L30 to L38).
+/// Sums a feature's licenses for a day: the exclusive in force and every upgrade active (L30 to L38), each additive
+/// (L50), and the token in force (L51).
 ///
 /// START and END are both inclusive (L20). The result does not depend on the order in which files were read.
 pub fn evaluate(feature: &FeatureLicenses, day: NaiveDate) -> Evaluation {
-    let base = exclusive_in_force(feature, day);
+    let base = best_in_force(feature, KeyType::Exclusive, day);
+    let token = best_in_force(feature, KeyType::Token, day);
     let mut evaluation = Evaluation {
         day,
         base,
         total: Total::ZERO,
         pools: Vec::new(),
-        standings: (0..feature.licenses.len()).map(|at| standing(feature, at, base, day)).collect(),
+        standings: (0..feature.licenses.len()).map(|at| standing(feature, at, [base, token], day)).collect(),
     };
     if let Some(count) = base.and_then(|at| feature.licenses[at].count) {
         evaluation.total = count.into();
         add_upgrades(feature, &mut evaluation);
     }
-    if let Some(license) = base {
-        evaluation.pools.push(PoolGrant { kind: PoolKind::Exclusive, license, total: evaluation.total });
+    let grants = |at: usize| {
+        let license = &feature.licenses[at];
+        let total = match license.key_type {
+            _ if evaluation.standings[at] != Standing::IN_FORCE => return None,
+            KeyType::Exclusive => evaluation.total,
+            KeyType::Token => Total::Unlimited,
+            _ => license.count.map_or(Total::ZERO, Total::from),
+        };
+        Some(PoolGrant { kind: pool_kind(license)?, license: at, total })
+    };
+    let mut pools: Vec<PoolGrant> = (0..feature.licenses.len()).filter_map(grants).collect();
+    if pools.len() > 1 {
+        pools.sort_by(|a, b| trial_order(feature, a).cmp(&trial_order(feature, b)));
     }
+    evaluation.pools = pools;
     evaluation
+}
+
+/// The pool a license stands for while it is accepted and no duplicate, whatever its dates (L39): that of the
+/// exclusives, its own for an additive, that of the tokens. `None`: it stands for none by itself, as an upgrade, a
+/// renewal and a node-locked license.
+pub fn pool_kind(license: &License) -> Option<PoolKind> {
+    match license.key_type {
+        KeyType::Exclusive => license.count.map(|_| PoolKind::Exclusive),
+        KeyType::Additive => Some(PoolKind::Additive(match &license.sn {
+            Some(sn) => sn.clone(),
+            None => without_sn(license),
+        })),
+        KeyType::Token => Some(PoolKind::Token),
+        KeyType::Upgrade | KeyType::Maintenance => None,
+    }
+}
+
+/// `#` and the fingerprint in hexadecimal: without an SN the content is the identity (L36).
+fn without_sn(license: &License) -> Arc<str> {
+    let mut text = String::with_capacity(65);
+    text.push('#');
+    for byte in license.fingerprint.0 {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.into()
+}
+
+/// Rules 3, 6.7, as far as it needs no maintenance, then L50: the lower VERSION first (none stated covers every
+/// version and is the highest), the exclusive before an additive, then the pool that ends soonest, then the SN. A
+/// token, which takes seats of other features, comes after every seat of this one.
+fn trial_order<'a>(feature: &FeatureLicenses, pool: &'a PoolGrant) -> impl Ord + use<'a> {
+    let license = &feature.licenses[pool.license];
+    let version = (license.version.is_none(), license.version);
+    let end = (license.end.is_none(), license.end);
+    (pool.kind == PoolKind::Token, version, pool.kind != PoolKind::Exclusive, end, &pool.kind)
 }
 
 /// The first day after `day` on which the result of [`evaluate`] may differ; `None`: never again.
@@ -167,22 +223,27 @@ pub(crate) fn boundaries(license: &License) -> impl Iterator<Item = NaiveDate> {
     license.start.into_iter().chain(license.end.and_then(|end| end.succ_opt()))
 }
 
-/// L31: of the exclusives whose dates include the day, the latest ISSUED, then the highest VERSION (none
+/// L31: of the exclusives (or tokens) whose dates include the day, the latest ISSUED, then the highest VERSION (none
 /// stated covers every version and is the highest), then the largest COUNT, then the greatest SN.
-fn exclusive_in_force(feature: &FeatureLicenses, day: NaiveDate) -> Option<usize> {
+fn best_in_force(feature: &FeatureLicenses, key_type: KeyType, day: NaiveDate) -> Option<usize> {
     let rank = |at: &usize| {
         let l = &feature.licenses[*at];
         (l.issued, l.version.is_none(), l.version, l.count, l.sn.clone(), l.fingerprint)
     };
     (0..feature.licenses.len())
-        .filter(|at| is_candidate(feature, *at) && includes(&feature.licenses[*at], day))
+        .filter(|at| {
+            let license = &feature.licenses[*at];
+            license.key_type == key_type && is_candidate(feature, *at) && includes(license, day)
+        })
         .max_by_key(rank)
 }
 
-/// An exclusive that could be in force on some day.
+/// A license that could stand for a pool on some day.
 fn is_candidate(feature: &FeatureLicenses, at: usize) -> bool {
     let l = &feature.licenses[at];
-    l.key_type == KeyType::Exclusive && l.count.is_some() && l.refusal.is_none() && !feature.is_duplicate(at)
+    l.refusal.is_none()
+        && !(l.key_type == KeyType::Exclusive && l.count.is_none())
+        && !feature.is_duplicate(at)
 }
 
 fn includes(license: &License, day: NaiveDate) -> bool {
@@ -190,7 +251,9 @@ fn includes(license: &License, day: NaiveDate) -> bool {
 }
 
 /// Everything about a license's standing but the sum itself (L35).
-fn standing(feature: &FeatureLicenses, at: usize, base: Option<usize>, day: NaiveDate) -> Standing {
+///
+/// `best` are the exclusive and the token in force.
+fn standing(feature: &FeatureLicenses, at: usize, best: [Option<usize>; 2], day: NaiveDate) -> Standing {
     let license = &feature.licenses[at];
     if let Some(refusal) = &license.refusal {
         return Standing::not_in_force(refusal.reason);
@@ -208,12 +271,11 @@ fn standing(feature: &FeatureLicenses, at: usize, base: Option<usize>, day: Naiv
         return Standing::waiting(Reason::NotStarted);
     }
     match license.key_type {
-        KeyType::Exclusive if base == Some(at) => Standing::IN_FORCE,
-        KeyType::Exclusive => Standing::not_in_force(Reason::Superseded),
-        KeyType::Upgrade => upgrade_standing(license, base.map(|at| &*feature.licenses[at])),
-        KeyType::Additive | KeyType::Token | KeyType::Maintenance => {
-            Standing::not_in_force(Reason::NotSupportedYet)
-        }
+        KeyType::Exclusive | KeyType::Token if best.contains(&Some(at)) => Standing::IN_FORCE,
+        KeyType::Exclusive | KeyType::Token => Standing::not_in_force(Reason::Superseded),
+        KeyType::Upgrade => upgrade_standing(license, best[0].map(|at| &*feature.licenses[at])),
+        KeyType::Additive => Standing::IN_FORCE,
+        KeyType::Maintenance => Standing::not_in_force(Reason::NotSupportedYet),
     }
 }
 
