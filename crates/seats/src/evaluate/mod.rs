@@ -1,13 +1,13 @@
-//! What the licenses of one feature grant on a day: the sum of rules L30 to L38.
+//! What the licenses of one feature grant on a day: the sum of rules L30 to L38, and the pools beside it (L50, L51).
 //!
 //! [`evaluate`] is a pure function of licenses and a civil date. It looks at no session and remembers
 //! nothing; the ledger calls it at start, at every reload and at every midnight, and readers call it
 //! again for `explain`. Which licenses belong together is settled in [`catalog`](crate::catalog).
 
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
+use core::fmt::Write as _;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::FeatureLicenses;
 use crate::change::PoolKind;
 use crate::license::{Count, KeyType, License, Reason};
+
+mod ahead;
+mod explain;
+
+pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise};
+pub use explain::explain;
 
 /// How many seats a pool has today. Zero is a legal total: expiry touches no session (L39).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,6 +107,9 @@ impl Standing {
 }
 
 /// What one pool of a feature grants on one day.
+///
+/// A pool whose licenses have all ended, or have not begun, is not among those that grant; that it exists all the same
+/// (L39) is told by [`pool_kind`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolGrant {
     /// Which pool.
@@ -142,26 +151,76 @@ pub struct Evaluation {
     pub standings: Vec<Standing>,
 }
 
-/// Sums a feature's licenses for a day: the exclusive in force and every upgrade active (L30 to L38).
+/// Sums a feature's licenses for a day: the exclusive in force and every upgrade active (L30 to L38), each additive
+/// (L50), and the token in force (L51).
 ///
 /// START and END are both inclusive (L20). The result does not depend on the order in which files were read.
 pub fn evaluate(feature: &FeatureLicenses, day: NaiveDate) -> Evaluation {
-    let base = exclusive_in_force(feature, day);
+    let base = best_in_force(feature, KeyType::Exclusive, day);
+    let token = best_in_force(feature, KeyType::Token, day);
     let mut evaluation = Evaluation {
         day,
         base,
         total: Total::ZERO,
         pools: Vec::new(),
-        standings: (0..feature.licenses.len()).map(|at| standing(feature, at, base, day)).collect(),
+        standings: (0..feature.licenses.len()).map(|at| standing(feature, at, [base, token], day)).collect(),
     };
     if let Some(count) = base.and_then(|at| feature.licenses[at].count) {
         evaluation.total = count.into();
         add_upgrades(feature, &mut evaluation);
     }
-    if let Some(license) = base {
-        evaluation.pools.push(PoolGrant { kind: PoolKind::Exclusive, license, total: evaluation.total });
+    let grants = |at: usize| {
+        let license = &feature.licenses[at];
+        let total = match license.key_type {
+            _ if evaluation.standings[at] != Standing::IN_FORCE => return None,
+            KeyType::Exclusive => evaluation.total,
+            KeyType::Token => Total::Unlimited,
+            _ => license.count.map_or(Total::ZERO, Total::from),
+        };
+        Some(PoolGrant { kind: pool_kind(license)?, license: at, total })
+    };
+    let mut pools: Vec<PoolGrant> = (0..feature.licenses.len()).filter_map(grants).collect();
+    if pools.len() > 1 {
+        pools.sort_by(|a, b| trial_order(feature, a).cmp(&trial_order(feature, b)));
     }
+    evaluation.pools = pools;
     evaluation
+}
+
+/// The pool a license stands for while it is accepted and no duplicate, whatever its dates (L39): that of the
+/// exclusives, its own for an additive, that of the tokens. `None`: it stands for none by itself, as an upgrade, a
+/// renewal and a node-locked license.
+pub fn pool_kind(license: &License) -> Option<PoolKind> {
+    match license.key_type {
+        KeyType::Exclusive => license.count.map(|_| PoolKind::Exclusive),
+        KeyType::Additive => Some(PoolKind::Additive(match &license.sn {
+            Some(sn) => sn.clone(),
+            None => without_sn(license),
+        })),
+        KeyType::Token => Some(PoolKind::Token),
+        KeyType::Upgrade | KeyType::Maintenance => None,
+    }
+}
+
+/// `#` and the fingerprint in hexadecimal: without an SN the content is the identity (L36).
+fn without_sn(license: &License) -> Arc<str> {
+    let mut text = String::with_capacity(65);
+    text.push('#');
+    for byte in license.fingerprint.0 {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.into()
+}
+
+/// Rules 3, 6.7, as far as it needs no maintenance, then L50: the lower VERSION first (none stated covers every
+/// version and is the highest), the exclusive before an additive, then the pool that ends soonest, then the SN. A
+/// token, which takes seats of other features, comes after every seat of this one.
+fn trial_order<'a>(feature: &FeatureLicenses, pool: &'a PoolGrant) -> impl Ord + use<'a> {
+    let license = &feature.licenses[pool.license];
+    let version = (license.version.is_none(), license.version);
+    let end = (license.end.is_none(), license.end);
+    (pool.kind == PoolKind::Token, version, pool.kind != PoolKind::Exclusive, end, &pool.kind)
 }
 
 /// The first day after `day` on which the result of [`evaluate`] may differ; `None`: never again.
@@ -180,22 +239,27 @@ pub(crate) fn boundaries(license: &License) -> impl Iterator<Item = NaiveDate> {
     license.start.into_iter().chain(license.end.and_then(|end| end.succ_opt()))
 }
 
-/// L31: of the exclusives whose dates include the day, the latest ISSUED, then the highest VERSION (none
+/// L31: of the exclusives (or tokens) whose dates include the day, the latest ISSUED, then the highest VERSION (none
 /// stated covers every version and is the highest), then the largest COUNT, then the greatest SN.
-fn exclusive_in_force(feature: &FeatureLicenses, day: NaiveDate) -> Option<usize> {
+fn best_in_force(feature: &FeatureLicenses, key_type: KeyType, day: NaiveDate) -> Option<usize> {
     let rank = |at: &usize| {
         let l = &feature.licenses[*at];
         (l.issued, l.version.is_none(), l.version, l.count, l.sn.clone(), l.fingerprint)
     };
     (0..feature.licenses.len())
-        .filter(|at| is_candidate(feature, *at) && includes(&feature.licenses[*at], day))
+        .filter(|at| {
+            let license = &feature.licenses[*at];
+            license.key_type == key_type && is_candidate(feature, *at) && includes(license, day)
+        })
         .max_by_key(rank)
 }
 
-/// An exclusive that could be in force on some day.
+/// A license that could stand for a pool on some day.
 fn is_candidate(feature: &FeatureLicenses, at: usize) -> bool {
     let l = &feature.licenses[at];
-    l.key_type == KeyType::Exclusive && l.count.is_some() && l.refusal.is_none() && !feature.is_duplicate(at)
+    l.refusal.is_none()
+        && !(l.key_type == KeyType::Exclusive && l.count.is_none())
+        && !feature.is_duplicate(at)
 }
 
 fn includes(license: &License, day: NaiveDate) -> bool {
@@ -203,7 +267,9 @@ fn includes(license: &License, day: NaiveDate) -> bool {
 }
 
 /// Everything about a license's standing but the sum itself (L35).
-fn standing(feature: &FeatureLicenses, at: usize, base: Option<usize>, day: NaiveDate) -> Standing {
+///
+/// `best` are the exclusive and the token in force.
+fn standing(feature: &FeatureLicenses, at: usize, best: [Option<usize>; 2], day: NaiveDate) -> Standing {
     let license = &feature.licenses[at];
     if let Some(refusal) = &license.refusal {
         return Standing::not_in_force(refusal.reason);
@@ -221,12 +287,11 @@ fn standing(feature: &FeatureLicenses, at: usize, base: Option<usize>, day: Naiv
         return Standing::waiting(Reason::NotStarted);
     }
     match license.key_type {
-        KeyType::Exclusive if base == Some(at) => Standing::IN_FORCE,
-        KeyType::Exclusive => Standing::not_in_force(Reason::Superseded),
-        KeyType::Upgrade => upgrade_standing(license, base.map(|at| &*feature.licenses[at])),
-        KeyType::Additive | KeyType::Token | KeyType::Maintenance => {
-            Standing::not_in_force(Reason::NotSupportedYet)
-        }
+        KeyType::Exclusive | KeyType::Token if best.contains(&Some(at)) => Standing::IN_FORCE,
+        KeyType::Exclusive | KeyType::Token => Standing::not_in_force(Reason::Superseded),
+        KeyType::Upgrade => upgrade_standing(license, best[0].map(|at| &*feature.licenses[at])),
+        KeyType::Additive => Standing::IN_FORCE,
+        KeyType::Maintenance => Standing::not_in_force(Reason::NotSupportedYet),
     }
 }
 
@@ -268,148 +333,4 @@ fn add_upgrades(feature: &FeatureLicenses, evaluation: &mut Evaluation) {
         }
     }
     evaluation.total = Total::Limited(total);
-}
-
-/// A change to come: on this day the total or a license's standing will be another (`explain`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forecast {
-    /// The first day of the new state.
-    pub day: NaiveDate,
-    /// The total on that day.
-    pub total: Total,
-    /// The licenses whose standing changes: index, and the standing from that day on.
-    pub changed: Vec<(usize, Standing)>,
-}
-
-/// Every change to come after `day`, in order, at most `limit` of them, if no file changes.
-pub fn forecast(feature: &FeatureLicenses, day: NaiveDate, limit: usize) -> Vec<Forecast> {
-    let mut found = Vec::new();
-    let mut before = evaluate(feature, day);
-    while let Some(next) = next_boundary(feature, before.day).filter(|_| found.len() < limit) {
-        let after = evaluate(feature, next);
-        let changed: Vec<_> = (after.standings.iter().enumerate())
-            .filter(|(at, standing)| before.standings[*at] != **standing)
-            .map(|(at, standing)| (at, *standing))
-            .collect();
-        if after.total != before.total || !changed.is_empty() {
-            found.push(Forecast { day: next, total: after.total, changed });
-        }
-        before = after;
-    }
-    found
-}
-
-/// How much work a look ahead may be, in licenses looked at. A few licenses with a few dates stay far below; a
-/// feature of ten thousand upgrades, each with a date of its own, is looked at for its next few dates only.
-const LOOK_AHEAD: usize = 100_000;
-
-/// How many boundaries of a feature a look ahead goes through.
-fn boundaries_ahead(feature: &FeatureLicenses) -> usize {
-    LOOK_AHEAD / feature.licenses.len().max(1) + 1
-}
-
-/// The next day on which the total will be above `total`; `None`: not by itself, or too far ahead to look for.
-pub fn next_rise(feature: &FeatureLicenses, day: NaiveDate, total: Total) -> Option<NaiveDate> {
-    let mut at = day;
-    for _ in 0..boundaries_ahead(feature) {
-        let next = next_boundary(feature, at)?;
-        if evaluate(feature, next).total > total {
-            return Some(next);
-        }
-        at = next;
-    }
-    None
-}
-
-/// One sentence for a person: why this license does not count, with the facts that decide.
-pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) -> Option<String> {
-    let license = &feature.licenses[at];
-    let reason = evaluation.standings[at].reason?;
-    if let Some(refusal) = &license.refusal {
-        return Some(refusal.message.clone());
-    }
-    let base = evaluation.base.map(|at| &feature.licenses[at]);
-    let date = |d: Option<NaiveDate>| d.map_or_else(|| "no END".to_string(), |d| format!("END {d}"));
-    Some(match reason {
-        Reason::NotStarted => format!("begins on {}", license.start?),
-        Reason::Expired => format!("ended with {}", license.end?),
-        Reason::Duplicate => match feature.kept_instead(at) {
-            Some(kept) => {
-                format!("the same license as in {}, which counts (L36)", feature.licenses[kept].place)
-            }
-            None => "counted once already (L36)".to_string(),
-        },
-        Reason::Superseded => match base {
-            Some(base) => format!("the exclusive license in {} is in force instead (L31)", base.place),
-            None => "another exclusive license is in force instead (L31)".to_string(),
-        },
-        Reason::NoExclusive => {
-            "no exclusive license of this feature and vendor is in force; it counts as soon as one is (L38)"
-                .to_string()
-        }
-        Reason::OutlivesExclusive => format!(
-            "an upgrade may not outlive its exclusive license: it has {}, the exclusive in {} has {} (L34)",
-            date(license.end),
-            base?.place,
-            date(base?.end)
-        ),
-        Reason::Unlimited => {
-            "an upgrade adds to a number: neither it nor its exclusive may be UNLIMITED (L35)".to_string()
-        }
-        Reason::CountOverflow => format!("with it the total would exceed {} (L35)", Count::MAX),
-        Reason::HalMismatch => {
-            format!("HAL_SERVERS differs from the exclusive license in {} (L37)", base?.place)
-        }
-        Reason::NotANetworkLicense => {
-            "it has no COUNT, so it is for one machine alone and is not served".to_string()
-        }
-        other => other.as_str().to_string(),
-    })
-}
-
-/// L31: an older exclusive is still valid today or when its successor begins, and the successor lowers the total.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LowerSuccessor {
-    /// The first day of the lower total.
-    pub day: NaiveDate,
-    /// Index of the license that would still be valid.
-    pub older: usize,
-    /// Index of the one in force instead.
-    pub successor: usize,
-    /// What the older one would have given that day.
-    pub total_without: Total,
-    /// What there is.
-    pub total: Total,
-}
-
-/// The warning of L31 for one feature, today and at each change to come; at most one a successor.
-pub fn lower_successors(feature: &FeatureLicenses, today: NaiveDate) -> Vec<LowerSuccessor> {
-    let mut found: Vec<LowerSuccessor> = Vec::new();
-    if (0..feature.licenses.len()).filter(|at| is_candidate(feature, *at)).nth(1).is_none() {
-        return found;
-    }
-    let mut day = Some(today);
-    for _ in 0..boundaries_ahead(feature) {
-        let Some(at) = day else { break };
-        let with = evaluate(feature, at);
-        if let Some(successor) = with.base.filter(|s| !found.iter().any(|f| f.successor == *s)) {
-            let (rest, left) = feature.without(successor);
-            let without = evaluate(&rest, at);
-            if without.total > with.total
-                && let Some(older) = without.base
-            {
-                found.push(LowerSuccessor {
-                    day: at,
-                    older: left[older],
-                    successor,
-                    total_without: without.total,
-                    total: with.total,
-                });
-            }
-        }
-        day = next_boundary(feature, at);
-    }
-    found.sort_by_key(|f| Reverse(f.day));
-    found.reverse();
-    found
 }
