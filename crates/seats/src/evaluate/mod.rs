@@ -120,22 +120,6 @@ pub struct PoolGrant {
     pub total: Total,
 }
 
-/// Which pool a license makes by itself; `None` for one that makes none.
-pub fn kind_of(license: &License) -> Option<PoolKind> {
-    match license.key_type {
-        KeyType::Exclusive => license.count.map(|_| PoolKind::Exclusive),
-        KeyType::Token => Some(PoolKind::Token),
-        KeyType::Additive => {
-            license.count?;
-            Some(PoolKind::Additive(license.sn.clone().unwrap_or_else(|| {
-                let hex: String = license.fingerprint.0.iter().map(|b| format!("{b:02x}")).collect();
-                format!("#{hex}").into()
-            })))
-        }
-        KeyType::Upgrade | KeyType::Maintenance => None,
-    }
-}
-
 /// What the licenses of one feature grant on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use chrono::NaiveDate;
 
 pub use decide::{
-    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, LimitUse, PoolVerdict, ReservationUse, Verdict,
+    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleSessions, LimitUse, PoolVerdict, ReservationUse, Verdict,
 };
 pub use presence::{ConnectionId, IDLE_WARNING_MS, Presence, RESUME_WINDOW_MS};
 pub use state::{Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};
@@ -216,7 +216,7 @@ impl Ledger {
             if let Some(owed) = self.refresh_at(at, day) {
                 return Some(owed);
             }
-            for needed in self.needed_features(at) {
+            for needed in self.needed_features(at, day) {
                 if let Some(owed) = self.refresh_at(needed, day) {
                     return Some(owed);
                 }

@@ -17,7 +17,7 @@ use chrono::NaiveDate;
 use super::state::State;
 use crate::catalog::{Catalog, FeatureLicenses};
 use crate::change::{Change, Moved, PoolId, PoolKind, PoolSet, Source};
-use crate::evaluate::{Evaluation, PoolGrant, State as LicenseState, Total, evaluate, kind_of, next_boundary};
+use crate::evaluate::{Evaluation, PoolGrant, State as LicenseState, Total, evaluate, pool_kind, next_boundary};
 use crate::license::{KeyType, License};
 
 /// The most licenses of a pool that are journaled with its total: the exclusive and the first upgrades. A
@@ -235,7 +235,7 @@ impl Terms {
         let feature = &self.catalog.features()[at];
         (0..feature.licenses.len()).any(|i| {
             let license = &feature.licenses[i];
-            license.refusal.is_none() && !feature.is_duplicate(i) && kind_of(license).as_ref() == Some(kind)
+            license.refusal.is_none() && !feature.is_duplicate(i) && pool_kind(license).as_ref() == Some(kind)
         })
     }
 

@@ -101,7 +101,11 @@ impl Usage {
         if is_nothing || bundle >= self.counted_to {
             return;
         }
-        let Some(pool) = state.pool(session.pool) else { return };
+        let Some(pool) = state.pool(session.pool) else {
+            // Its last session is gone, and with it the pool.
+            self.entries.remove(&session.pool);
+            return;
+        };
         let (vendor, feature) = (pool.vendor.clone(), pool.feature.clone());
         let number = SessionId(bundle.0 + u64::from(session.nth));
         for counted in self.counted(&vendor, &feature, facts, session.booking()) {

@@ -471,6 +471,11 @@ impl<'a> FeatureRules<'a> {
         })
     }
 
+    /// Whether any rule gives idle seats away.
+    pub fn has_idle(&self) -> bool {
+        self.rules().any(|(_, rule)| matches!(rule.action, Action::Idle(_)))
+    }
+
     /// What the first rule of one kind says that is for a request.
     fn first<T>(&self, class: &Class, of: impl Fn(Action) -> Option<T>) -> Option<(RuleId, T)> {
         self.rules().find_map(|(id, rule)| {

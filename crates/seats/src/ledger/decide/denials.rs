@@ -9,12 +9,11 @@ use super::super::{Ledger, Now};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Tried, Want};
 use super::limits;
-use crate::catalog::FeatureLicenses;
-use crate::catalog::TokenNeed;
+use crate::catalog::{FeatureLicenses, TokenNeed};
 use crate::change::{PoolId, SessionId};
 use crate::denial::{Code, Denial, Due, HOLDERS_MAX, Holder, LimitFact, OtherPool, Subject};
-use crate::evaluate::{State as LicenseState, Total, evaluate, kind_of, next_rise};
-use crate::license::{License, Reason};
+use crate::evaluate::{State as LicenseState, Total, evaluate, pool_kind, next_rise};
+use crate::license::Reason;
 use crate::policy::RuleId;
 use crate::request::Item;
 
@@ -108,7 +107,7 @@ impl Ledger {
         let with = |reason: Reason| {
             let standings = evaluation.standings.iter().enumerate();
             let of = standings.filter(move |(_, s)| s.state != LicenseState::InForce && s.reason == Some(reason));
-            of.map(|(at, _)| &feature.licenses[at]).filter(|l| kind_of(l).is_some())
+            of.map(|(at, _)| &feature.licenses[at]).filter(|l| pool_kind(l).is_some())
         };
         let coming = with(Reason::NotStarted).min_by_key(|l| l.start);
         let ended = with(Reason::Expired).max_by_key(|l| l.end);
@@ -181,7 +180,7 @@ impl Ledger {
     }
 
     pub(super) fn other_pool(&self, want: &Want<'_>, tried: &Tried) -> OtherPool {
-        let kind = kind_of(&tried.license).unwrap_or(crate::change::PoolKind::Exclusive);
+        let kind = pool_kind(&tried.license).unwrap_or(crate::change::PoolKind::Exclusive);
         let numbers = self.numbers(tried.pool);
         let message = match &tried.failure {
             Failure::Terms(_, text) => text.clone(),

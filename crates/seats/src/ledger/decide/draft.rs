@@ -47,7 +47,7 @@ pub(super) struct Removed {
 }
 
 /// How far a draft had come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark(usize, usize, usize);
 
 impl Draft {

@@ -4,19 +4,18 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::super::usage::Counted;
 use super::super::{Ledger, Now};
 use super::draft::Draft;
 use super::judge::{Asked, Tried, Want};
 use super::kept::{Asker, For};
 use super::limits::in_words;
-use crate::change::{PoolId, PoolKind};
-use crate::denial::{Code, Denial, Holder, Numbers, RuleFact};
-use crate::evaluate::kind_of;
+use crate::change::{Held, PoolId, PoolKind};
+use crate::denial::{Code, Denial, HOLDERS_MAX, Holder, Numbers, RuleFact};
+use crate::evaluate::pool_kind;
 use crate::license::{Name, Place};
-use crate::policy::{Access, RuleId};
+use crate::policy::{Access, RuleId, Subject};
 use crate::request::{Facts, Item};
-use crate::policy::Subject;
-use super::super::usage::Counted;
 
 /// What a checkout would come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +88,9 @@ pub struct Explanation {
     pub pools: Vec<PoolVerdict>,
     /// Who holds seats of the first pool, oldest first.
     pub holders: Vec<Holder>,
+    /// Seats of the first pools that were given back and are not yet free, those first that are free first; at most
+    /// [`HOLDERS_MAX`].
+    pub holds: Vec<Held>,
 }
 
 impl Ledger {
@@ -104,6 +106,7 @@ impl Ledger {
             reservations: Vec::new(),
             pools: Vec::new(),
             holders: Vec::new(),
+            holds: Vec::new(),
         };
         if let Err(text) = facts.check_form() {
             explained.verdict = Verdict::Denied(Box::new(Denial::new(Code::BadRequest, text)));
@@ -167,7 +170,7 @@ impl Ledger {
             draft = Draft::default();
             explained.pools.push(PoolVerdict {
                 pool,
-                kind: kind_of(license).unwrap_or(PoolKind::Exclusive),
+                kind: pool_kind(license).unwrap_or(PoolKind::Exclusive),
                 place: license.place.clone(),
                 numbers: self.numbers(pool),
                 failure,
@@ -175,6 +178,9 @@ impl Ledger {
         }
         if let Some((pool, _)) = self.terms.pools(at).next() {
             explained.holders = self.holders(pool);
+            explained.holds = self.state.holds_in(pool).cloned().collect();
+            explained.holds.sort_by_key(|held| (held.until, held.hold));
+            explained.holds.truncate(HOLDERS_MAX);
         }
         explained.verdict = match self.judge(&want, &asked, &mut draft) {
             Ok(()) => {

@@ -11,7 +11,7 @@ use super::terms::share_key;
 use crate::catalog::FeatureLicenses;
 use crate::change::{BookingId, PoolId};
 use crate::denial::{Code, Denial};
-use crate::license::{KeyType, License, LicenseVersion, Name};
+use crate::license::{KeyType, License, LicenseVersion};
 use crate::policy::{Access, Class, FeatureRules, Limit};
 use crate::request::Facts;
 
@@ -44,7 +44,6 @@ pub(super) struct Want<'a> {
 pub(super) struct Link<'a> {
     /// The place of its session in the bundle.
     pub(super) nth: u16,
-    pub(super) name: &'a Name,
     /// The key under which everything it takes is shared, where the token shares.
     pub(super) share: Option<&'a Arc<str>>,
     /// What is wanted is itself a token; what that one takes is wanted beside it.

@@ -138,7 +138,7 @@ impl Ledger {
     }
 
     /// The part of [`Ledger::reserved`] that is shown at one pool: the first pools of the feature that have room keep it.
-    pub(super) fn reserved_in(&self, id: PoolId, pool: &Pool) -> u64 {
+    pub(in crate::ledger) fn reserved_in(&self, id: PoolId, pool: &Pool) -> u64 {
         let Some(at) = self.terms.catalog().index_of(&pool.vendor, &pool.feature) else { return 0 };
         let feature = &self.terms.catalog().features()[at];
         let has_named = |license: &License| license.user_based().is_some() || license.host_based().is_some();

@@ -5,22 +5,25 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use chrono::NaiveDate;
+
 use super::super::Ledger;
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Link, Want};
 use crate::change::PoolId;
 use crate::denial::{Code, Denial};
-use crate::license::{Count, License};
+use crate::license::{Count, KeyType, License};
 
 /// The most sessions of one checkout, those that tokens take included: one record of the journal stays small.
 const SESSIONS_MAX: usize = 4_096;
 
 impl Ledger {
     /// The features that the tokens of a feature take seats of, by their index in the catalog.
-    pub(in crate::ledger) fn needed_features(&self, at: usize) -> Vec<usize> {
+    pub(in crate::ledger) fn needed_features(&self, at: usize, day: NaiveDate) -> Vec<usize> {
         let catalog = self.terms.catalog();
-        let licenses = 0..catalog.features()[at].licenses.len();
-        let needs = licenses.filter_map(|license| catalog.token_needs(at, license)).flatten();
+        let licenses = catalog.features()[at].licenses.iter().enumerate();
+        let tokens = licenses.filter(|(_, license)| license.key_type == KeyType::Token);
+        let needs = tokens.filter_map(|(license, _)| catalog.token_needs(at, license, day)).flatten();
         needs.filter_map(|need| need.feature).collect()
     }
 
@@ -38,9 +41,9 @@ impl Ledger {
     ) -> Result<(), Failure> {
         let catalog = self.terms.catalog();
         let license_at = want.feature.licenses.iter().position(|l| Arc::ptr_eq(l, license));
-        let needs = license_at.and_then(|license| catalog.token_needs(want.at, license)).unwrap_or(&[]);
+        let needs = license_at.and_then(|license| catalog.token_needs(want.at, license, asked.now.day)).unwrap_or_default();
         let key: Option<Arc<str>> = share.map(|key| format!("t{}\0{key}", pool.0).into());
-        for need in needs {
+        for need in &needs {
             let fail = |mut denial: Box<Denial>| {
                 if let Some(subject) = &mut denial.subject {
                     subject.needed_by = Some(want.name.into());
@@ -66,7 +69,7 @@ impl Ledger {
                 count,
                 rules: self.usage.policy.of(&feature.vendor, &feature.feature),
                 version: Some(need.version),
-                token: Some(Link { nth, name: &want.feature.feature, share: key.as_ref(), is_token: need.is_token }),
+                token: Some(Link { nth, share: key.as_ref(), is_token: need.is_token }),
                 booking: None,
             };
             self.judge(&wanted, asked, draft).map_err(fail)?;

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
 use crate::change::{Booked, BookingId, Held, HoldId, PoolId, Tick};
+use crate::license::Name;
 
 /// Every hold, found by its client and by its end.
 #[derive(Debug, Default)]
@@ -69,6 +70,7 @@ impl Holds {
 pub(super) struct Bookings {
     by_id: BTreeMap<BookingId, Booked>,
     by_token: BTreeMap<[u8; 16], BookingId>,
+    by_feature: BTreeSet<(Name, Name, BookingId)>,
     by_end: BTreeSet<(Tick, BookingId)>,
     pub(super) next: u64,
 }
@@ -76,6 +78,7 @@ pub(super) struct Bookings {
 impl Bookings {
     pub(super) fn add(&mut self, booked: &Booked) {
         self.by_token.insert(booked.token, booked.booking);
+        self.by_feature.insert((booked.feature.clone(), booked.vendor.clone(), booked.booking));
         self.by_end.insert((booked.until, booked.booking));
         self.by_id.insert(booked.booking, booked.clone());
         self.next = self.next.max(booked.booking.0 + 1);
@@ -84,6 +87,7 @@ impl Bookings {
     pub(super) fn remove(&mut self, id: BookingId) {
         if let Some(booked) = self.by_id.remove(&id) {
             self.by_token.remove(&booked.token);
+            self.by_feature.remove(&(booked.feature, booked.vendor, id));
             self.by_end.remove(&(booked.until, id));
         }
     }
@@ -94,6 +98,16 @@ impl Bookings {
 
     pub(super) fn of_token(&self, token: &[u8; 16]) -> Option<&Booked> {
         self.by_id.get(self.by_token.get(token)?)
+    }
+
+    /// Those of a feature, oldest first.
+    pub(super) fn of_feature<'a>(
+        &'a self,
+        vendor: &Name,
+        feature: &Name,
+    ) -> impl Iterator<Item = &'a Booked> + use<'a> {
+        let key = |id| (feature.clone(), vendor.clone(), BookingId(id));
+        self.by_feature.range(key(0)..=key(u64::MAX)).filter_map(|(_, _, id)| self.get(*id))
     }
 
     /// In the order of their numbers.

@@ -576,6 +576,15 @@ impl State {
         self.bookings.of_token(token)
     }
 
+    /// The bookings of a feature, oldest first.
+    pub fn bookings_of<'a>(
+        &'a self,
+        vendor: &Name,
+        feature: &Name,
+    ) -> impl Iterator<Item = &'a Booked> + use<'a> {
+        self.bookings.of_feature(vendor, feature)
+    }
+
     /// Every booking, in the order of their numbers.
     pub fn bookings(&self) -> impl Iterator<Item = &Booked> {
         self.bookings.all()
