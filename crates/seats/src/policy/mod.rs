@@ -273,6 +273,11 @@ impl Policy {
         self.rules.rules.is_empty()
     }
 
+    /// Whether any rule at all gives idle seats away.
+    pub fn has_idle(&self) -> bool {
+        self.rules.rules.iter().any(|rule| matches!(rule.action, Action::Idle(_)))
+    }
+
     /// What the file says.
     pub fn rule_set(&self) -> &RuleSet {
         &self.rules
