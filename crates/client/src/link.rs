@@ -424,6 +424,7 @@ impl Link {
                 }
             }
             wire::Event::Stopping(_) => self.tell(Event::Stopping),
+            wire::Event::SeatWanted(_) => {}
             // Nobody here asks for it.
             wire::Event::PoolChanged(_) => {}
         }
