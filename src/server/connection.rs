@@ -467,6 +467,12 @@ impl Connection {
             Incoming::Resume(message) => answer::resume(message, peer),
             Incoming::Checkin(message) => Ok(answer::checkin(&message)),
             Incoming::Watch(message) => Ok(Request::Watch(message.totals)),
+            // The engine has no answer yet, and says what a server says to a request that it does not know.
+            Incoming::Why(_) => {
+                let fault = wire::DecodeError::UnknownNumber(asked::Why::NUMBER);
+                self.outbox.add(refuse(call, Code::BadRequest, fault.to_string(), fault.as_str()));
+                return Next::GoOn;
+            }
             Incoming::Release(message) => {
                 let by = peer.admin.clone().unwrap_or_default();
                 answer::release(message, &by)
