@@ -74,8 +74,8 @@ pub enum Request {
     Checkout(Box<Checkout>),
     /// S5: as a checkout, and takes nothing.
     Try(Box<Checkout>),
-    /// S53: what a checkout of its one item would come to, and why.
-    Why(Box<Checkout>),
+    /// S53: what a checkout of its one item would come to, and why. Who asks, where the policy has to let him.
+    Why(Box<Checkout>, Option<Arc<Facts>>),
     /// S24: some seats, or all.
     Checkin(SessionId, Option<u32>),
     /// S10.
@@ -99,8 +99,8 @@ pub enum Answer {
     Resumed(GrantView),
     /// The session is gone.
     Released(SessionId),
-    /// What would happen and why, with the tick and the instant of the answer, Unix milliseconds.
-    Why(Box<Explanation>, Tick, i64),
+    /// What would happen to whom and why, with the tick and the instant of the answer, Unix milliseconds.
+    Why(Box<Explanation>, Arc<Facts>, Tick, i64),
     /// As asked.
     Watching,
     /// No, with the reasons; the instant of a tick in the denial, for those who count in seconds.

@@ -20,7 +20,7 @@ use chrono::NaiveDate;
 use seats::change::{Cause, Change, ClockRead, DayServed, Granted, PoolId, SessionId};
 use seats::denial::{Code, Denial, Due};
 use seats::ledger::{CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, Ledger, Now, Owed, PoolChange};
-use seats::request::Checkout;
+use seats::request::{Checkout, Facts};
 use tracing::{debug, error, info};
 
 use self::ask::{Answer, Ask, Event, Outbox, Request, Then};
@@ -237,11 +237,7 @@ impl<D: Disk> Engine<D> {
     ) -> Result<Answer, JournalError> {
         Ok(match request {
             Request::Checkout(checkout) => self.checkout(from, &checkout, now, reading)?,
-            Request::Why(checkout) => {
-                self.refresh(&checkout, now)?;
-                let item = &checkout.items[0];
-                Answer::Why(Box::new(self.ledger.explain(item, &checkout.facts, now)), now.tick, reading.unix_ms)
-            }
+            Request::Why(checkout, asker) => self.why(&checkout, asker.as_deref(), now, reading)?,
             Request::Try(checkout) => {
                 self.refresh(&checkout, now)?;
                 match self.ledger.decide_try(&checkout, now) {
@@ -309,7 +305,8 @@ impl<D: Disk> Engine<D> {
     ) -> Result<Answer, JournalError> {
         self.refresh(checkout, now)?;
         let mut decided = self.ledger.decide_checkout(checkout, now);
-        if matches!(&decided, Err(denial) if denial.code == Code::NoSeats && self.ledger.policy().has_idle()) {
+        if matches!(&decided, Err(denial) if denial.code == Code::NoSeats && self.ledger.policy().has_idle())
+        {
             decided = self.decide_with_idle(checkout, now, decided);
         }
         let (bundle, is_replay) = match decided {
@@ -339,8 +336,7 @@ impl<D: Disk> Engine<D> {
         }
         let holds = self.ledger.presence().sessions_on(from.id()) as usize;
         if holds + granted.sessions.len() > self.sessions_max {
-            let text =
-                format!("a connection may hold {} sessions: use another one (S82)", self.sessions_max);
+            let text = format!("a connection may hold {} sessions: use another one (S82)", self.sessions_max);
             return Some(deny(Code::RateLimited, text));
         }
         if let Some(cause) = self.journal.is_low() {
@@ -380,7 +376,8 @@ impl<D: Disk> Engine<D> {
         let Err(denial) = &mut decided else { return decided };
         for session in &idle.to_warn {
             self.ledger.warn_idle(*session, Some(now.tick));
-            let feature = self.ledger.state().session(*session).and_then(|(_, s)| self.ledger.state().pool(s.pool));
+            let feature =
+                self.ledger.state().session(*session).and_then(|(_, s)| self.ledger.state().pool(s.pool));
             if let (Some(outbox), Some(pool)) = (self.holder_of(*session), feature) {
                 let seconds = u32::try_from(IDLE_WARNING_MS / 1000).unwrap_or(u32::MAX);
                 let event = Event::SeatWanted(*session, pool.feature.clone(), seconds);
@@ -391,6 +388,29 @@ impl<D: Disk> Engine<D> {
             subject.due = Some(Due::IdleEnds(ms));
         }
         decided
+    }
+
+    /// S53. Who may not see everything may ask where the policy lets him (S50).
+    fn why(
+        &mut self,
+        checkout: &Checkout,
+        asker: Option<&Facts>,
+        now: Now,
+        reading: Reading,
+    ) -> Result<Answer, JournalError> {
+        self.refresh(checkout, now)?;
+        let Some(item) = checkout.items.first() else {
+            return Ok(deny(Code::BadRequest, "a question is about one feature"));
+        };
+        if let Some(asker) = asker.filter(|asker| !self.ledger.may_ask_why(item, asker)) {
+            let text = format!(
+                "{} may not ask why here: ask over the admin socket, or let the policy say why = \"allow\" (S84)",
+                asker.user
+            );
+            return Ok(deny(Code::NotPermitted, text));
+        }
+        let explanation = Box::new(self.ledger.explain(item, &checkout.facts, now));
+        Ok(Answer::Why(explanation, checkout.facts.clone(), now.tick, reading.unix_ms))
     }
 
     fn grant(&self, bundle: SessionId) -> Option<seats::ledger::GrantView> {

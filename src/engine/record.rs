@@ -154,7 +154,15 @@ mod first {
         fn from(old: Granted) -> Self {
             let Granted { bundle, key, secret, facts, pid, since, sessions } = old;
             let session = |s: Session| GrantedSession::plain(s.session, s.pool, s.count, s.license);
-            Self { bundle, key, secret, facts, pid, since, sessions: sessions.into_iter().map(session).collect() }
+            Self {
+                bundle,
+                key,
+                secret,
+                facts,
+                pid,
+                since,
+                sessions: sessions.into_iter().map(session).collect(),
+            }
         }
     }
 
@@ -203,8 +211,8 @@ mod tests {
     use std::sync::Arc;
 
     use seats::change::{
-        Booked, BookingEnded, BookingId, Counters, Granted, GrantedSession, Held, HoldId, Moved, MovedSession,
-        PoolId, PoolKind, PoolSet, SessionId, Unheld,
+        Booked, BookingEnded, BookingId, Counters, Granted, GrantedSession, Held, HoldId, Moved,
+        MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld,
     };
     use seats::evaluate::Total;
     use seats::license::{Fingerprint, Name};
@@ -325,9 +333,9 @@ mod tests {
     }
 
     const FIRST_GRANT: &str = "0702020202020202020202020202020202030303030303030303030303030303030101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb6712fc70110100010702fb2c010909090909090909090909090909090909090909090909090909090909090909";
-    const GRANT: &str = "";
-    const SET: &str = "";
-    const HOLD: &str = "";
-    const MOVE: &str = "";
-    const BOOKING: &str = "";
+    const GRANT: &str = "0702020202020202020202020202020202030303030303030303030303030303030101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb6712fc70110100020702fb2c010909090909090909090909090909090909090909090909090909090909090909000000000802fb2c0109090909090909090909090909090909090909090909090909090909090909090108686f7374207773370100010104";
+    const SET: &str = "020441434d450363616401023766000a00";
+    const HOLD: &str = "05020303616e6e0377733707616e6e00777337fc905f0100";
+    const MOVE: &str = "03010701087573657220616e6e";
+    const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";
 }

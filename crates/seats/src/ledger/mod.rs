@@ -20,7 +20,8 @@ use alloc::vec::Vec;
 use chrono::NaiveDate;
 
 pub use decide::{
-    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleSessions, LimitUse, PoolVerdict, ReservationUse, Verdict,
+    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleSessions, LimitUse, PoolVerdict,
+    ReservationUse, Verdict,
 };
 pub use presence::{ConnectionId, IDLE_WARNING_MS, Presence, RESUME_WINDOW_MS};
 pub use state::{Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};

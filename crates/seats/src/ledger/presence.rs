@@ -174,7 +174,10 @@ impl Presence {
                     self.lost_order.remove(&(lost.deadline, id));
                 }
                 let active = &mut self.active;
-                bundle.sessions().iter().for_each(|s| active.entry(s.pool).or_default().add(s.share(), s.count));
+                bundle
+                    .sessions()
+                    .iter()
+                    .for_each(|s| active.entry(s.pool).or_default().add(s.share(), s.count));
             }
         }
         let deadline = tick.saturating_add(self.lease_ms);

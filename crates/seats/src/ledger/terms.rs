@@ -17,7 +17,9 @@ use chrono::NaiveDate;
 use super::state::State;
 use crate::catalog::{Catalog, FeatureLicenses};
 use crate::change::{Change, Moved, PoolId, PoolKind, PoolSet, Source};
-use crate::evaluate::{Evaluation, PoolGrant, State as LicenseState, Total, evaluate, pool_kind, next_boundary};
+use crate::evaluate::{
+    Evaluation, PoolGrant, State as LicenseState, Total, evaluate, next_boundary, pool_kind,
+};
 use crate::license::{KeyType, License};
 
 /// The most licenses of a pool that are journaled with its total: the exclusive and the first upgrades. A
@@ -382,9 +384,8 @@ fn sources(feature: &FeatureLicenses, evaluation: &Evaluation, grant: &PoolGrant
         count: license.count.map_or(Total::ZERO, Total::from),
         end: license.end,
     };
-    let is_upgrade = |at: usize| {
-        grant.kind == PoolKind::Exclusive && feature.licenses[at].key_type == KeyType::Upgrade
-    };
+    let is_upgrade =
+        |at: usize| grant.kind == PoolKind::Exclusive && feature.licenses[at].key_type == KeyType::Upgrade;
     let upgrades = (evaluation.standings.iter().enumerate())
         .filter(|(at, s)| s.state == LicenseState::InForce && is_upgrade(*at))
         .map(|(at, _)| source(&feature.licenses[at]));

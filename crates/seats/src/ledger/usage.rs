@@ -69,8 +69,11 @@ impl Usage {
 
     /// Counts bundles not yet counted, at most about `budget` of them; `true`: all are.
     pub(super) fn count_more(&mut self, state: &State, budget: usize) -> bool {
-        let bundles: Vec<BundleId> =
-            state.bundles_between(self.counted_to, SessionId(u64::MAX)).take(budget).map(|(id, _)| id).collect();
+        let bundles: Vec<BundleId> = state
+            .bundles_between(self.counted_to, SessionId(u64::MAX))
+            .take(budget)
+            .map(|(id, _)| id)
+            .collect();
         let is_done = bundles.len() < budget;
         for id in bundles {
             let Some(bundle) = state.bundle(id) else { continue };

@@ -33,18 +33,28 @@ impl Ledger {
         let class = self.usage.class(request.facts);
         if let Some((rule, Access::Deny)) = rules.book(&class) {
             let place = &self.usage.policy.rule(rule).place;
-            let text = format!("the policy lets {} book no seats ({}:{})", request.facts.user, place.file, place.line);
+            let text = format!(
+                "the policy lets {} book no seats ({}:{})",
+                request.facts.user, place.file, place.line
+            );
             return Err(Box::new(Denial::new(Code::NotPermitted, text)));
         }
         let free: u64 = self.seat_pools(at).filter_map(|(pool, _)| self.numbers(pool).free()).sum();
-        let is_unlimited =
-            self.seat_pools(at).any(|(pool, _)| self.state.pool(pool).is_some_and(|p| p.total.limited().is_none()));
+        let is_unlimited = self
+            .seat_pools(at)
+            .any(|(pool, _)| self.state.pool(pool).is_some_and(|p| p.total.limited().is_none()));
         if !is_unlimited && free < u64::from(request.item.count) {
-            let text = format!("{} seats of {} were to be booked, {free} are free", request.item.count, feature.feature);
+            let text = format!(
+                "{} seats of {} were to be booked, {free} are free",
+                request.item.count, feature.feature
+            );
             return Err(Box::new(Denial::new(Code::NoSeats, text)));
         }
         if self.state.booking_of(&request.token).is_some() {
-            return Err(Box::new(Denial::new(Code::BadRequest, "this token is in use: draw a new one for each booking")));
+            return Err(Box::new(Denial::new(
+                Code::BadRequest,
+                "this token is in use: draw a new one for each booking",
+            )));
         }
         Ok(Change::Booked(Booked {
             booking: self.state.next_booking(),

@@ -12,7 +12,7 @@ use super::limits;
 use crate::catalog::{FeatureLicenses, TokenNeed};
 use crate::change::{PoolId, SessionId};
 use crate::denial::{Code, Denial, Due, HOLDERS_MAX, Holder, LimitFact, OtherPool, Subject};
-use crate::evaluate::{State as LicenseState, Total, evaluate, pool_kind, next_rise};
+use crate::evaluate::{State as LicenseState, Total, evaluate, next_rise, pool_kind};
 use crate::license::Reason;
 use crate::policy::RuleId;
 use crate::request::Item;
@@ -106,7 +106,8 @@ impl Ledger {
         let evaluation = evaluate(feature, now.day);
         let with = |reason: Reason| {
             let standings = evaluation.standings.iter().enumerate();
-            let of = standings.filter(move |(_, s)| s.state != LicenseState::InForce && s.reason == Some(reason));
+            let of =
+                standings.filter(move |(_, s)| s.state != LicenseState::InForce && s.reason == Some(reason));
             of.map(|(at, _)| &feature.licenses[at]).filter(|l| pool_kind(l).is_some())
         };
         let coming = with(Reason::NotStarted).min_by_key(|l| l.start);
@@ -280,10 +281,18 @@ impl Ledger {
         })
     }
 
-    fn no_seats(&self, want: &Want<'_>, now: Now, pool: PoolId, wanted: u64, others: &[Tried]) -> Box<Denial> {
+    fn no_seats(
+        &self,
+        want: &Want<'_>,
+        now: Now,
+        pool: PoolId,
+        wanted: u64,
+        others: &[Tried],
+    ) -> Box<Denial> {
         let numbers = self.numbers(pool);
         let (used, total) = (numbers.used, numbers.total);
-        let free = numbers.total.limited().map_or(u64::MAX, |t| u64::from(t).saturating_sub(used + numbers.held));
+        let free =
+            numbers.total.limited().map_or(u64::MAX, |t| u64::from(t).saturating_sub(used + numbers.held));
         let mut code = Code::NoSeats;
         let mut text = if numbers.over() > 0 {
             format!(
@@ -354,7 +363,13 @@ impl Ledger {
     }
 
     /// Fills in what a denial is about.
-    pub(super) fn about(&self, want: &Want<'_>, pool: Option<PoolId>, code: Code, text: String) -> Box<Denial> {
+    pub(super) fn about(
+        &self,
+        want: &Want<'_>,
+        pool: Option<PoolId>,
+        code: Code,
+        text: String,
+    ) -> Box<Denial> {
         // Without a pool that decided the numbers are those of the first there is.
         let pool = pool.or_else(|| {
             let there = self.state.pools_of(&want.feature.vendor, &want.feature.feature);
@@ -373,13 +388,22 @@ impl Ledger {
 
     /// A denial about a feature that cannot be found.
     fn about_item(&self, item: &Item, mut denial: Denial) -> Box<Denial> {
-        denial.subject =
-            Some(Subject { feature: item.feature.clone(), wanted: u64::from(item.count), ..Subject::default() });
+        denial.subject = Some(Subject {
+            feature: item.feature.clone(),
+            wanted: u64::from(item.count),
+            ..Subject::default()
+        });
         Box::new(denial)
     }
 
     /// A denial about something a token needs and that is not there.
-    pub(super) fn about_needed(&self, want: &Want<'_>, need: &TokenNeed, code: Code, text: String) -> Box<Denial> {
+    pub(super) fn about_needed(
+        &self,
+        want: &Want<'_>,
+        need: &TokenNeed,
+        code: Code,
+        text: String,
+    ) -> Box<Denial> {
         let mut denial = Denial::new(code, text);
         denial.subject = Some(Subject {
             vendor: Some(want.feature.vendor.clone()),

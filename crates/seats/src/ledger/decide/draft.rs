@@ -102,7 +102,8 @@ impl Draft {
                 changes.push(Change::Ended(Ended { session, cause, at }));
             }
         }
-        let unheld = self.holds.iter().map(|(hold, _, seats)| Change::Unheld(Unheld { hold: *hold, seats: *seats }));
+        let unheld =
+            self.holds.iter().map(|(hold, _, seats)| Change::Unheld(Unheld { hold: *hold, seats: *seats }));
         changes.extend(unheld);
         changes
     }

@@ -94,6 +94,15 @@ pub struct Explanation {
 }
 
 impl Ledger {
+    /// Whether the policy lets somebody ask `why` about a feature; no rule: no, as S84 says.
+    pub fn may_ask_why(&self, item: &Item, asker: &Facts) -> bool {
+        let Ok(at) = self.find_feature(item) else { return false };
+        let feature = &self.terms.catalog().features()[at];
+        let class = self.usage.class(asker);
+        let said = self.usage.policy.of(&feature.vendor, &feature.feature).why(&class);
+        said.is_some_and(|(_, access)| access == Access::Allow)
+    }
+
     /// What a checkout of one feature would come to, and why. The caller has brought the feature up to date with
     /// [`Ledger::refresh`].
     pub fn explain(&self, item: &Item, facts: &Facts, now: Now) -> Explanation {

@@ -59,7 +59,8 @@ impl Ledger {
         for session in self.state.sessions_of(pool).take(LOOKED_AT) {
             let Some(((id, bundle), part)) = self.state.session(session) else { continue };
             // What a token took goes with the token.
-            let active_at = self.presence.connection_of(id).and_then(activity).filter(|_| part.token().is_none());
+            let active_at =
+                self.presence.connection_of(id).and_then(activity).filter(|_| part.token().is_none());
             let Some(active_at) = active_at else { continue };
             let Some(there) = self.state.pool(pool) else { continue };
             let class = self.usage.class(&bundle.facts);

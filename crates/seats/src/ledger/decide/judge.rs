@@ -90,7 +90,12 @@ pub(super) struct Tried {
 
 impl Ledger {
     /// Whether one feature is granted, and out of which pool; what it takes is added to the draft.
-    pub(super) fn judge(&self, want: &Want<'_>, asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Box<Denial>> {
+    pub(super) fn judge(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        draft: &mut Draft,
+    ) -> Result<(), Box<Denial>> {
         if let (Access::Deny, Some(rule)) = want.rules.access(asked.class) {
             return Err(self.denied_by_rule(want, rule));
         }

@@ -74,7 +74,10 @@ impl Asker<'_> {
 impl Ledger {
     /// The seat pools of a feature that grant today, with their licenses.
     pub(super) fn seat_pools(&self, at: usize) -> impl Iterator<Item = (PoolId, &License)> {
-        self.terms.pools(at).filter(|(_, license)| license.count.is_some()).map(|(pool, license)| (pool, &**license))
+        self.terms
+            .pools(at)
+            .filter(|(_, license)| license.count.is_some())
+            .map(|(pool, license)| (pool, &**license))
     }
 
     /// Everything that is kept of a feature, in the order in which it is honored: reservations as the file has them, then
@@ -84,7 +87,8 @@ impl Ledger {
         let reservations = if rules.is_open() { Vec::new() } else { rules.reservations() };
         let bookings = self.state.bookings_of(&feature.vendor, &feature.feature);
         let by_rule = reservations.iter().map(|r| (For::Rule(r.rule, r.named), u64::from(r.seats)));
-        let mut all = by_rule.chain(bookings.map(|b| (For::Booking(b.booking), u64::from(b.seats)))).peekable();
+        let mut all =
+            by_rule.chain(bookings.map(|b| (For::Booking(b.booking), u64::from(b.seats)))).peekable();
         let mut kept: Vec<Kept> = Vec::new();
         if all.peek().is_none() {
             return kept;
@@ -133,7 +137,8 @@ impl Ledger {
             hosts += license.host_based().map_or(0, |based| based.of(u64::from(total)));
         }
         let covered = |named| kept.iter().filter(|k| k.named() == named).map(|k| k.honored).sum::<u64>();
-        let uncovered = users.saturating_sub(covered(Named::Users)) + hosts.saturating_sub(covered(Named::Hosts));
+        let uncovered =
+            users.saturating_sub(covered(Named::Users)) + hosts.saturating_sub(covered(Named::Hosts));
         left + uncovered
     }
 

@@ -22,8 +22,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use book::BookRequest;
-pub use idle::IdleSessions;
 pub use explain::{Explanation, LimitUse, PoolVerdict, ReservationUse, Verdict};
+pub use idle::IdleSessions;
 pub(super) use terms::share_key;
 
 use self::draft::Draft;

@@ -9,7 +9,11 @@ use crate::request::Facts;
 use crate::version::{ReleaseVersion, parse_date};
 
 /// What a token states for what it takes: that version and older, whatever the program is (L51).
-pub(super) fn check_stated(feature: &str, license: &License, stated: LicenseVersion) -> Result<(), (Code, String)> {
+pub(super) fn check_stated(
+    feature: &str,
+    license: &License,
+    stated: LicenseVersion,
+) -> Result<(), (Code, String)> {
     match license.version {
         Some(owned) if (stated.major, stated.minor) > (owned.major, owned.minor) => {
             let text = format!(

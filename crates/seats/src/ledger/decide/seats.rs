@@ -67,8 +67,9 @@ impl Ledger {
         let asker = Asker { class: asked.class, booking: want.booking, draft };
         let kept = self.kept(want.at, want.feature, Some(&asker));
         let wanted = wanted(want, pool, draft);
-        self.check_named(&asker, &kept, pool, license, [total, before, held, adds])
-            .map_err(|is_named| if is_named { Failure::Reserved(wanted) } else { Failure::NotNamed(wanted) })?;
+        self.check_named(&asker, &kept, pool, license, [total, before, held, adds]).map_err(|is_named| {
+            if is_named { Failure::Reserved(wanted) } else { Failure::NotNamed(wanted) }
+        })?;
         if !kept.is_empty() {
             let for_others: u64 = kept.iter().filter(|k| !asker.is_meant(self, k)).map(Kept::left).sum();
             let free = self.free_for(want, asked, draft, pool, own_seats);
@@ -104,7 +105,8 @@ impl Ledger {
     /// Seats that are neither used nor held, over the pools of the feature whose terms the request passes (rules 3,
     /// 6.7.4); in `pool` the client's own held seats count as free.
     fn free_for(&self, want: &Want<'_>, asked: &Asked<'_>, draft: &Draft, pool: PoolId, own: u64) -> u64 {
-        let passes = |license: &License| self.check_terms(license, want.name, asked.facts, want.version).is_ok();
+        let passes =
+            |license: &License| self.check_terms(license, want.name, asked.facts, want.version).is_ok();
         let free = |id: PoolId| {
             let Some(p) = self.state.pool(id) else { return 0 };
             let used = p.tally.after(&draft.less(id), &draft.more(id));

@@ -8,7 +8,9 @@ use super::super::tally::Part;
 use super::super::usage::{Counted, client};
 use super::super::{Bundle, ConnectionId, Ledger, Now, Session};
 use super::CheckinOutcome;
-use crate::change::{BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Tick};
+use crate::change::{
+    BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Tick,
+};
 use crate::denial::{Code, Denial};
 use crate::license::License;
 use crate::request::Facts;
@@ -63,7 +65,8 @@ impl Ledger {
             return Err(Box::new(Denial::new(Code::BadRequest, text)));
         }
         let remaining = session.count - given;
-        let mut changes = Vec::from([Change::CheckedIn(CheckedIn { session: id, count: given, at: now.tick })]);
+        let mut changes =
+            Vec::from([Change::CheckedIn(CheckedIn { session: id, count: given, at: now.tick })]);
         changes.extend(self.stays_held(bundle, at, session, remaining, now.tick, now.tick));
         Ok(CheckinOutcome { changes, given, remaining })
     }
@@ -144,7 +147,9 @@ impl Ledger {
             done.push((part.pool, (share, part.count), (after > 0).then_some((share, after))));
             let freed = before.saturating_sub(used(&done));
             let until = self.held_until(id, bundle, session, left, part, license, life);
-            let (Ok(seats), Some(until)) = (u32::try_from(freed), until.filter(|until| *until > at)) else { continue };
+            let (Ok(seats), Some(until)) = (u32::try_from(freed), until.filter(|until| *until > at)) else {
+                continue;
+            };
             if seats > 0 {
                 held.push(Change::Held(Held {
                     hold: HoldId(self.state.next_hold().0 + held.len() as u64),
@@ -226,4 +231,3 @@ impl Ledger {
 fn unknown_session(id: SessionId) -> Box<Denial> {
     Box::new(Denial::new(Code::UnknownSession, format!("there is no session {id} under this secret")))
 }
-

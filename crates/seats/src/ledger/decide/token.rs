@@ -41,7 +41,9 @@ impl Ledger {
     ) -> Result<(), Failure> {
         let catalog = self.terms.catalog();
         let license_at = want.feature.licenses.iter().position(|l| Arc::ptr_eq(l, license));
-        let needs = license_at.and_then(|license| catalog.token_needs(want.at, license, asked.now.day)).unwrap_or_default();
+        let needs = license_at
+            .and_then(|license| catalog.token_needs(want.at, license, asked.now.day))
+            .unwrap_or_default();
         let key: Option<Arc<str>> = share.map(|key| format!("t{}\0{key}", pool.0).into());
         for need in &needs {
             let fail = |mut denial: Box<Denial>| {
@@ -54,11 +56,13 @@ impl Ledger {
                 .ok()
                 .filter(|count| *count <= Count::MAX && draft.taken.len() < SESSIONS_MAX);
             let Some(at) = need.feature else {
-                let text = format!("{} needs {}, and no license of it is on this server", want.name, need.name);
+                let text =
+                    format!("{} needs {}, and no license of it is on this server", want.name, need.name);
                 return Err(fail(self.about_needed(want, need, Code::UnknownFeature, text)));
             };
             let Some(count) = count else {
-                let text = format!("{} of {} are more seats of {} than can exist", want.count, want.name, need.name);
+                let text =
+                    format!("{} of {} are more seats of {} than can exist", want.count, want.name, need.name);
                 return Err(fail(self.about_needed(want, need, Code::BadRequest, text)));
             };
             let feature = &catalog.features()[at];

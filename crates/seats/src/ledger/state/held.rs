@@ -48,7 +48,11 @@ impl Holds {
     }
 
     /// Those of a client in a pool, oldest first.
-    pub(super) fn of_client<'a>(&'a self, pool: PoolId, client: &Arc<str>) -> impl Iterator<Item = &'a Held> + use<'a> {
+    pub(super) fn of_client<'a>(
+        &'a self,
+        pool: PoolId,
+        client: &Arc<str>,
+    ) -> impl Iterator<Item = &'a Held> + use<'a> {
         let range = (pool, client.clone(), HoldId(0))..=(pool, client.clone(), HoldId(u64::MAX));
         self.by_client.range(range).filter_map(|(_, _, id)| self.get(*id))
     }
@@ -56,7 +60,10 @@ impl Holds {
     /// Those of a pool.
     pub(super) fn of_pool(&self, pool: PoolId) -> impl Iterator<Item = &Held> {
         let from = (pool, Arc::from(""), HoldId(0));
-        self.by_client.range(from..).take_while(move |(p, _, _)| *p == pool).filter_map(|(_, _, id)| self.get(*id))
+        self.by_client
+            .range(from..)
+            .take_while(move |(p, _, _)| *p == pool)
+            .filter_map(|(_, _, id)| self.get(*id))
     }
 
     /// In the order of their ends.

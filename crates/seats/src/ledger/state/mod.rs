@@ -325,7 +325,8 @@ impl State {
             let to_pool = self.pools.get_mut(&moved.to).expect("sessions move to a pool that is there");
             let share = to.share.as_ref().map(|key| to_pool.tally.key_of(key));
             let bundle = self.bundles.get_mut(&bundle_id).expect("its bundle is there");
-            let session = bundle.sessions_mut().iter_mut().find(|s| s.nth == nth).expect("it is in its bundle");
+            let session =
+                bundle.sessions_mut().iter_mut().find(|s| s.nth == nth).expect("it is in its bundle");
             to_pool.tally.add(share.as_ref(), session.count);
             let from = core::mem::replace(&mut session.pool, moved.to);
             let old_share = session.share().cloned();
@@ -547,7 +548,11 @@ impl State {
     }
 
     /// The holds of a client in a pool, oldest first.
-    pub fn holds_of<'a>(&'a self, pool: PoolId, client: &Arc<str>) -> impl Iterator<Item = &'a Held> + use<'a> {
+    pub fn holds_of<'a>(
+        &'a self,
+        pool: PoolId,
+        client: &Arc<str>,
+    ) -> impl Iterator<Item = &'a Held> + use<'a> {
         self.holds.of_client(pool, client)
     }
 
