@@ -19,7 +19,7 @@ use crate::license::{Count, KeyType, License, Reason};
 mod ahead;
 mod explain;
 
-pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise};
+pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise, next_rise_of};
 pub use explain::explain;
 
 /// How many seats a pool has today. Zero is a legal total: expiry touches no session (L39).
@@ -133,6 +133,29 @@ pub struct Evaluation {
     pub pools: Vec<PoolGrant>,
     /// One for each license of the feature, in the same order.
     pub standings: Vec<Standing>,
+}
+
+impl Evaluation {
+    /// What a pool grants on that day; zero where it does not grant.
+    pub fn total_of(&self, kind: &PoolKind) -> Total {
+        self.pools.iter().find(|pool| pool.kind == *kind).map_or(Total::ZERO, |pool| pool.total)
+    }
+
+    /// The licenses that count in a pool on that day: the one whose terms hold for it, then the upgrades.
+    pub fn licenses_of<'a>(
+        &'a self,
+        feature: &'a FeatureLicenses,
+        kind: &PoolKind,
+    ) -> impl Iterator<Item = usize> + use<'a> {
+        let first = self.pools.iter().find(|pool| pool.kind == *kind).map(|pool| pool.license);
+        let takes_upgrades = first.is_some() && *kind == PoolKind::Exclusive;
+        let is_upgrade = move |at: &usize| {
+            takes_upgrades
+                && feature.licenses[*at].key_type == KeyType::Upgrade
+                && self.standings[*at] == Standing::IN_FORCE
+        };
+        first.into_iter().chain((0..self.standings.len()).filter(is_upgrade))
+    }
 }
 
 /// Sums a feature's licenses for a day: the exclusive in force and every upgrade active (L30 to L38), each additive
