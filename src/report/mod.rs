@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 mod explain;
 
-pub use explain::{Change, ChangedLicense, Explain, License};
+pub use explain::{
+    Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
+    TokenNeed,
+};
 
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -150,10 +153,16 @@ pub struct Feature {
 pub struct Pool {
     /// Its number on this server; it outlives the licenses in it.
     pub id: String,
-    /// `EXCLUSIVE` or `ADDITIVE`.
+    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
     pub key_type: String,
+    /// Serial number of an additive; null: another pool, or it has none, or the reader may not see it.
+    #[serde(default)]
+    pub sn: Option<String>,
     /// Seats granted today; null when unlimited.
     pub total: Option<u64>,
+    /// There is no bound, or it is a token's, which has no seats of its own.
+    #[serde(default)]
+    pub unlimited: bool,
     /// active + suspect + borrowed.
     pub used: u64,
     /// The licenses that make it up; those that do not count stand in `licenses`.
