@@ -1,6 +1,10 @@
 //! What a set of licenses grants on a day (L20, L30 to L38), where a table says it better than a story.
 
 mod driver;
+#[path = "licenses/replaces.rs"]
+mod replaces;
+#[path = "licenses/tokens.rs"]
+mod tokens;
 
 use std::sync::Arc;
 
@@ -17,6 +21,27 @@ fn feature(licenses: Vec<License>) -> FeatureLicenses {
     let catalog = Catalog::new(licenses.into_iter().map(|l| Arc::new(sealed(l))).collect());
     assert_eq!(catalog.features().len(), 1, "licenses of one feature");
     catalog.features()[0].clone()
+}
+
+/// A small random number generator: the seed in a message is enough to see a failure again.
+struct Random(u64);
+
+impl Random {
+    /// 0 to `n` - 1.
+    fn below(&mut self, n: usize) -> usize {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.below(at + 1));
+        }
+    }
 }
 
 /// A pool of its own beside the exclusive one (L50).

@@ -5,17 +5,20 @@ use core::cmp::Reverse;
 
 use chrono::NaiveDate;
 
-use super::{Standing, Total, evaluate, is_candidate, next_boundary};
+use super::{PoolGrant, Standing, Total, evaluate, is_candidate, next_boundary};
 use crate::catalog::FeatureLicenses;
+use crate::change::PoolKind;
 use crate::license::KeyType;
 
-/// A change to come: on this day the total or a license's standing will be another (`explain`).
+/// A change to come: on this day what a pool grants or a license's standing will be another (`explain`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forecast {
     /// The first day of the new state.
     pub day: NaiveDate,
-    /// The total on that day.
+    /// The total of the exclusive pool on that day.
     pub total: Total,
+    /// Every pool that grants on that day, in the order of trial.
+    pub pools: Vec<PoolGrant>,
     /// The licenses whose standing changes: index, and the standing from that day on.
     pub changed: Vec<(usize, Standing)>,
 }
@@ -30,8 +33,8 @@ pub fn forecast(feature: &FeatureLicenses, day: NaiveDate, limit: usize) -> Vec<
             .filter(|(at, standing)| before.standings[*at] != **standing)
             .map(|(at, standing)| (at, *standing))
             .collect();
-        if after.total != before.total || !changed.is_empty() {
-            found.push(Forecast { day: next, total: after.total, changed });
+        if after.pools != before.pools || !changed.is_empty() {
+            found.push(Forecast { day: next, total: after.total, pools: after.pools.clone(), changed });
         }
         before = after;
     }
@@ -47,12 +50,23 @@ fn boundaries_ahead(feature: &FeatureLicenses) -> usize {
     LOOK_AHEAD / feature.licenses.len().max(1) + 1
 }
 
-/// The next day on which the total will be above `total`; `None`: not by itself, or too far ahead to look for.
+/// The next day on which the total of the exclusive pool will be above `total`; `None`: not by itself, or too far
+/// ahead to look for.
 pub fn next_rise(feature: &FeatureLicenses, day: NaiveDate, total: Total) -> Option<NaiveDate> {
+    next_rise_of(feature, &PoolKind::Exclusive, day, total)
+}
+
+/// The same for any pool of the feature.
+pub fn next_rise_of(
+    feature: &FeatureLicenses,
+    kind: &PoolKind,
+    day: NaiveDate,
+    total: Total,
+) -> Option<NaiveDate> {
     let mut at = day;
     for _ in 0..boundaries_ahead(feature) {
         let next = next_boundary(feature, at)?;
-        if evaluate(feature, next).total > total {
+        if evaluate(feature, next).total_of(kind) > total {
             return Some(next);
         }
         at = next;
@@ -75,7 +89,8 @@ pub struct LowerSuccessor {
     pub total: Total,
 }
 
-/// The warning of L31 for one feature, today and at each change to come; at most one a successor.
+/// The warning of L31 for one feature, today and at each change to come; at most one a successor. What a license
+/// replaces by name (L52) is not "still valid": the vendor said so, and nobody is warned.
 pub fn lower_successors(feature: &FeatureLicenses, today: NaiveDate) -> Vec<LowerSuccessor> {
     let mut found: Vec<LowerSuccessor> = Vec::new();
     let is_exclusive =

@@ -17,6 +17,9 @@ pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) ->
     if let Some(refusal) = &license.refusal {
         return Some(refusal.message.clone());
     }
+    if let Some(fault) = feature.token_fault(at).filter(|fault| fault.reason == reason) {
+        return Some(fault.message.clone());
+    }
     let base = evaluation.base.map(|at| &feature.licenses[at]);
     let date = |d: Option<NaiveDate>| d.map_or_else(|| "no END".to_string(), |d| format!("END {d}"));
     Some(match reason {
@@ -28,6 +31,12 @@ pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) ->
             }
             None => "counted once already (L36)".to_string(),
         },
+        Reason::Replaced => {
+            let by = &feature.replacement(at)?.by;
+            let from = by.start.map_or_else(String::new, |start| format!(" since {start}"));
+            let sn = by.sn.as_ref().map_or_else(String::new, |sn| format!(", SN {sn},"));
+            format!("{} in {}{sn} replaces it{from}, for good (L52)", by.feature, by.place)
+        }
         Reason::Superseded => {
             let kind = if license.key_type == KeyType::Token { PoolKind::Token } else { PoolKind::Exclusive };
             let what = if kind == PoolKind::Token { "token" } else { "exclusive" };

@@ -12,14 +12,14 @@ use core::fmt::Write as _;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::FeatureLicenses;
+use crate::catalog::{FeatureLicenses, Replacement};
 use crate::change::PoolKind;
 use crate::license::{Count, KeyType, License, Reason};
 
 mod ahead;
 mod explain;
 
-pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise};
+pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise, next_rise_of};
 pub use explain::explain;
 
 /// How many seats a pool has today. Zero is a legal total: expiry touches no session (L39).
@@ -135,6 +135,29 @@ pub struct Evaluation {
     pub standings: Vec<Standing>,
 }
 
+impl Evaluation {
+    /// What a pool grants on that day; zero where it does not grant.
+    pub fn total_of(&self, kind: &PoolKind) -> Total {
+        self.pools.iter().find(|pool| pool.kind == *kind).map_or(Total::ZERO, |pool| pool.total)
+    }
+
+    /// The licenses that count in a pool on that day: the one whose terms hold for it, then the upgrades.
+    pub fn licenses_of<'a>(
+        &'a self,
+        feature: &'a FeatureLicenses,
+        kind: &PoolKind,
+    ) -> impl Iterator<Item = usize> + use<'a> {
+        let first = self.pools.iter().find(|pool| pool.kind == *kind).map(|pool| pool.license);
+        let takes_upgrades = first.is_some() && *kind == PoolKind::Exclusive;
+        let is_upgrade = move |at: &usize| {
+            takes_upgrades
+                && feature.licenses[*at].key_type == KeyType::Upgrade
+                && self.standings[*at] == Standing::IN_FORCE
+        };
+        first.into_iter().chain((0..self.standings.len()).filter(is_upgrade))
+    }
+}
+
 /// Sums a feature's licenses for a day: the exclusive in force and every upgrade active (L30 to L38), each additive
 /// (L50), and the token in force (L51).
 ///
@@ -209,18 +232,29 @@ fn trial_order<'a>(feature: &FeatureLicenses, pool: &'a PoolGrant) -> impl Ord +
 
 /// The first day after `day` on which the result of [`evaluate`] may differ; `None`: never again.
 pub fn next_boundary(feature: &FeatureLicenses, day: NaiveDate) -> Option<NaiveDate> {
-    feature
-        .licenses
-        .iter()
-        .filter(|l| l.refusal.is_none())
-        .flat_map(|l| boundaries(l))
-        .filter(|d| *d > day)
-        .min()
+    boundaries(feature).filter(|d| *d > day).min()
 }
 
-/// The days on which a license begins and has ended.
-pub(crate) fn boundaries(license: &License) -> impl Iterator<Item = NaiveDate> {
-    license.start.into_iter().chain(license.end.and_then(|end| end.succ_opt()))
+/// The days on which a license of a feature begins, has ended, or is replaced; in no order, some of them twice.
+pub(crate) fn boundaries(feature: &FeatureLicenses) -> impl Iterator<Item = NaiveDate> + '_ {
+    feature.licenses.iter().enumerate().filter(|(_, l)| l.refusal.is_none()).flat_map(|(at, license)| {
+        let ends = license.end.and_then(|end| end.succ_opt());
+        let replaced = feature.replacement(at).and_then(Replacement::from);
+        license.start.into_iter().chain(ends).chain(replaced)
+    })
+}
+
+/// The token in force of a feature that has no pool with seats on that day: then a dependency on the feature goes
+/// through the token (L51).
+pub(crate) fn token_alone(feature: &FeatureLicenses, day: NaiveDate) -> Option<usize> {
+    let is_seats = |at: usize| {
+        matches!(feature.licenses[at].key_type, KeyType::Exclusive | KeyType::Additive)
+            && is_candidate_on(feature, at, day)
+    };
+    if (0..feature.licenses.len()).any(is_seats) {
+        return None;
+    }
+    best_in_force(feature, KeyType::Token, day)
 }
 
 /// L31: of the exclusives (or tokens) whose dates include the day, the latest ISSUED, then the highest VERSION (none
@@ -231,19 +265,23 @@ fn best_in_force(feature: &FeatureLicenses, key_type: KeyType, day: NaiveDate) -
         (l.issued, l.version.is_none(), l.version, l.count, l.sn.clone(), l.fingerprint)
     };
     (0..feature.licenses.len())
-        .filter(|at| {
-            let license = &feature.licenses[*at];
-            license.key_type == key_type && is_candidate(feature, *at) && includes(license, day)
-        })
+        .filter(|at| feature.licenses[*at].key_type == key_type && is_candidate_on(feature, *at, day))
         .max_by_key(rank)
 }
 
 /// A license that could stand for a pool on some day.
 fn is_candidate(feature: &FeatureLicenses, at: usize) -> bool {
     let l = &feature.licenses[at];
-    l.refusal.is_none()
-        && !(l.key_type == KeyType::Exclusive && l.count.is_none())
-        && !feature.is_duplicate(at)
+    feature.can_count(at) && !(l.key_type == KeyType::Exclusive && l.count.is_none())
+}
+
+/// A license that stands for a pool on that day, if none is ranked above it (L31).
+fn is_candidate_on(feature: &FeatureLicenses, at: usize, day: NaiveDate) -> bool {
+    is_candidate(feature, at) && includes(&feature.licenses[at], day) && !is_replaced(feature, at, day)
+}
+
+fn is_replaced(feature: &FeatureLicenses, at: usize, day: NaiveDate) -> bool {
+    feature.replacement(at).is_some_and(|replacement| replacement.acts_on(day))
 }
 
 fn includes(license: &License, day: NaiveDate) -> bool {
@@ -263,6 +301,13 @@ fn standing(feature: &FeatureLicenses, at: usize, best: [Option<usize>; 2], day:
     }
     if license.key_type == KeyType::Exclusive && license.count.is_none() {
         return Standing::not_in_force(Reason::NotANetworkLicense);
+    }
+    if let Some(fault) = feature.token_fault(at) {
+        return Standing::not_in_force(fault.reason);
+    }
+    // For good, so it comes before dates that pass: what is replaced will not begin any more.
+    if is_replaced(feature, at, day) {
+        return Standing::not_in_force(Reason::Replaced);
     }
     if license.end.is_some_and(|end| end < day) {
         return Standing::not_in_force(Reason::Expired);
