@@ -171,7 +171,7 @@ impl<'a> FeatureRules<'a> {
     }
 
     /// As [`FeatureRules::reservations`], without making a list.
-    pub fn each_reservation(&self) -> impl Iterator<Item = &'a Reservation> + use<'a> {
+    pub fn each_reservation(self) -> impl Iterator<Item = &'a Reservation> {
         let mut rest = self.buckets.map(|bucket| bucket.map_or(&[][..], |bucket| &bucket.reservations));
         core::iter::from_fn(move || {
             let next = rest.iter().filter_map(|list| list.first()).min_by_key(|r| r.rule)?;
