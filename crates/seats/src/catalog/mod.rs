@@ -308,24 +308,3 @@ fn distance(a: &str, b: &str) -> Option<usize> {
     }
     row.last().copied().filter(|d| *d <= 2)
 }
-
-/// STUB-TOKENS
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenNeed {
-    /// x
-    pub feature: Option<usize>,
-    /// x
-    pub name: Name,
-    /// x
-    pub version: crate::license::LicenseVersion,
-    /// x
-    pub count: u64,
-    /// x
-    pub is_token: bool,
-}
-impl Catalog {
-    /// x
-    pub fn token_needs(&self, _feature: usize, _license: usize, _day: NaiveDate) -> Option<Vec<TokenNeed>> {
-        None
-    }
-}
