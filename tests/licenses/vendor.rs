@@ -72,7 +72,7 @@ fn what_a_server_would_refuse_is_not_signed() {
         refused(&feature("<SETTING KEYTYPE=\"UPGRADE\" COUNT=\"1\" ¦GRACE=\"1\"/>"), None),
         Reason::SettingNotAllowed
     );
-    assert_eq!(refused(&feature("<SETTING ¦HOLD=\"1\"/>"), None), Reason::NotSupportedYet);
+    assert_eq!(refused(&feature("<SETTING ¦HAL_SERVERS=\"3\"/>"), None), Reason::NotSupportedYet);
     assert_eq!(refused("<LICENSEFILE>¦", None), Reason::BadXml);
     assert_eq!(refused("¦<LICENSEFILE/>", None), Reason::BadValue);
     assert_eq!(refused(&feature("<SETTING VENDOR=\"¦OTHER\"/>"), None), Reason::BadValue);
