@@ -65,7 +65,7 @@ fn a_seat_more_never_denies_what_was_granted() {
         let mut random = Random::new(seed);
         let mut server = Server::new(day(0), LEASE_MS);
         let mut sold = random::licenses(&mut random, 0);
-        
+
         sold.retain(|s| s.count.is_none_or(|n| n < SEATS_MAX / 2 || n == UNLIMITED));
         let mut more = sold.clone();
         for license in more.iter_mut().filter(|s| s.kind == Kind::Exclusive) {

@@ -41,6 +41,23 @@ pub fn catalog(sold: &[Sold], random: &mut Random) -> Catalog {
     Catalog::new(all)
 }
 
+/// The same, where a license that was loaded before is now and then in a file that is not read again.
+pub fn catalog_reusing(before: &Catalog, sold: &[Sold], random: &mut Random) -> Catalog {
+    let old = before.features().iter().flat_map(|f| &f.licenses);
+    let mut old: Vec<Arc<License>> = old.filter(|_| random.percent(95)).cloned().collect();
+    let mut all: Vec<Arc<License>> = Vec::new();
+    for sold in sold {
+        let fresh = license(sold, random);
+        let is_same = |l: &Arc<License>| License { place: l.place.clone(), ..fresh.clone() } == **l;
+        match old.iter().position(is_same) {
+            Some(at) => all.push(old.swap_remove(at)),
+            None => all.push(Arc::new(fresh)),
+        }
+    }
+    random.shuffle(&mut all);
+    Catalog::new(all)
+}
+
 pub fn license(sold: &Sold, random: &mut Random) -> License {
     let mut license = driver::exclusive(&sold.feature, 1);
     license.vendor = name(&sold.vendor);
@@ -212,7 +229,7 @@ pub fn checkout(request: &Request) -> Checkout {
         secret: half_hash(&request.secret),
         items: request.wanted.iter().map(item).collect(),
         facts: Arc::new(facts(&request.program)),
-        booking: request.booking.map(|token| booking(token)),
+        booking: request.booking.map(booking),
         ..driver::request(request.key, driver::facts("", ""), &[])
     }
 }

@@ -9,7 +9,7 @@ use seats::denial::Denial;
 use seats::ledger::{BookRequest, CheckoutOutcome, ConnectionId, PoolChange};
 use seats::request::Item;
 
-use crate::bridge::{booking, catalog, checkout, day, facts, policy, pool_key, total};
+use crate::bridge::{booking, catalog, catalog_reusing, checkout, day, facts, policy, pool_key, total};
 use crate::driver::{self, LEASE_MS, Server, half_hash};
 use crate::naive::{Booking, Connection, Denied, Naive, PoolKey, Request, UNLIMITED, Verdict, Which};
 use crate::random::{self, Random, Step};
@@ -34,7 +34,7 @@ impl History {
         let mut history = History {
             random: Random::new(seed),
             server: Server::new(day(0), LEASE_MS),
-            naive: Naive { lease: LEASE_MS, next_session: 1, ..Naive::default() },
+            naive: Naive::new(LEASE_MS),
             requests: Vec::new(),
             announced: BTreeMap::new(),
             bookings: Vec::new(),
@@ -174,7 +174,11 @@ impl History {
         }
         self.seen.extend((self.naive.kept != before.kept).then_some("granted out of held seats"));
         for gone in before.held.iter().filter(|h| self.naive.find(h.session).is_none()) {
-            self.seen.push(if gone.on.is_some() { "granted after idling" } else { "granted after a reclaim" });
+            self.seen.push(if gone.on.is_some() {
+                "granted after idling"
+            } else {
+                "granted after a reclaim"
+            });
         }
     }
 
@@ -348,18 +352,20 @@ impl History {
     /// New files: now and then the same licenses otherwise divided, else some more, some fewer, or all others.
     fn reload(&mut self) {
         let mut fresh = random::licenses(&mut self.random, self.naive.day);
-        let licenses = &mut self.naive.licenses;
+        let mut licenses = self.naive.licenses.to_vec();
         match self.random.below(7) {
-            _ if licenses.is_empty() => *licenses = std::mem::take(&mut fresh),
+            _ if licenses.is_empty() => licenses = std::mem::take(&mut fresh),
             0 | 1 => {}
             2 if self.random.percent(20) => licenses.clear(),
             2 | 3 => licenses.retain(|_| self.random.percent(80)),
-            _ => *licenses = std::mem::take(&mut fresh),
+            _ => licenses = std::mem::take(&mut fresh),
         }
         licenses.extend(fresh.into_iter().filter(|_| self.random.percent(20)));
-        let sold = self.naive.licenses.clone();
+        let sold = licenses.clone();
+        self.naive.load(licenses);
         sold.iter().for_each(|s| self.note(format!("{s:?}")));
-        let one = catalog(&sold, &mut self.random);
+        let before = self.server.ledger.catalog().clone();
+        let one = catalog_reusing(&before, &sold, &mut self.random);
         let other = catalog(&sold, &mut self.random);
         self.same_grants(&one, &other);
         self.server.load_catalog(one);
@@ -369,7 +375,7 @@ impl History {
     }
 
     fn rules(&mut self) {
-        self.naive.policy = random::policy(&mut self.random);
+        self.naive.policy = random::policy(&mut self.random).into();
         let text = format!("{:?}", self.naive.policy);
         self.note(text);
         self.server.rules(Arc::new(policy(&self.naive.policy)));
@@ -466,7 +472,12 @@ impl History {
 
     fn connect(&mut self) -> u64 {
         let id = self.server.connect().0;
-        self.naive.connections.push(Connection { id, heard: self.naive.tick, is_silent: false, active: None });
+        self.naive.connections.push(Connection {
+            id,
+            heard: self.naive.tick,
+            is_silent: false,
+            active: None,
+        });
         id
     }
 

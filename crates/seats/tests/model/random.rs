@@ -121,7 +121,9 @@ fn sold(random: &mut Random, vendor: &str, feature: &str, kind: Kind, day: i32, 
     }
     // As a signature: the same for the same content, the name compared without case, and otherwise not.
     let content = format!("{:?}", Sold { feature: feature.into(), ..sold.clone() });
-    let hash = content.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let hash = content
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     sold.key = format!("{hash:016x}");
     sold
 }

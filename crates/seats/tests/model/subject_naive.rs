@@ -13,7 +13,7 @@ pub struct Alone(pub Naive);
 
 impl Alone {
     pub fn new(lease: u64) -> Alone {
-        Alone(Naive { lease, next_session: 1, ..Naive::default() })
+        Alone(Naive::new(lease))
     }
 
     fn answer(&self, answer: Result<Verdict, Denied>) -> String {
@@ -55,12 +55,12 @@ fn name(which: &Which) -> String {
 
 impl Subject for Alone {
     fn load(&mut self, licenses: &[Sold]) {
-        self.0.licenses = licenses.to_vec();
+        self.0.load(licenses.to_vec());
         self.0.settle();
     }
 
     fn rules(&mut self, policy: &Policy) {
-        self.0.policy = policy.clone();
+        self.0.policy = policy.clone().into();
     }
 
     fn connect(&mut self) -> u64 {

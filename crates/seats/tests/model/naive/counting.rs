@@ -235,7 +235,8 @@ impl Naive {
 
     /// Every pool that grants today, or of which there is a session or a held seat.
     pub fn pools_there_are(&self, vendor: &str, feature: &str) -> Vec<PoolKey> {
-        let mut keys: Vec<PoolKey> = self.of_feature(vendor, feature).iter().map(|h| h.pool.clone()).collect();
+        let mut keys: Vec<PoolKey> =
+            self.of_feature(vendor, feature).iter().map(|h| h.pool.clone()).collect();
         keys.extend(self.kept.iter().map(|k| k.pool.clone()).filter(|k| k.is_of(vendor, feature)));
         keys.extend(self.pools(vendor, feature).into_iter().filter(|p| p.license.is_some()).map(|p| p.key));
         keys.sort();

@@ -99,14 +99,15 @@ pub fn rank(code: &str) -> u32 {
         "no_seats" | "no_covered_seat" => 0,
         "reserved_for_others" | "not_named" => 1,
         "limit_user" | "limit_host" | "limit_group" | "limit_project" => 2,
-        "version_not_licensed" => 3,
-        "release_version_required" | "release_version_invalid" => 4,
-        "platform" => 5,
-        "time_zone" => 6,
-        "client_host_mismatch" => 7,
-        "not_started" => 8,
-        "expired" => 9,
-        _ => 10,
+        "denied_by_rule" => 3,
+        "version_not_licensed" => 4,
+        "release_version_required" | "release_version_invalid" => 5,
+        "platform" => 6,
+        "time_zone" => 7,
+        "client_host_mismatch" => 8,
+        "not_started" => 9,
+        "expired" => 10,
+        _ => 11,
     }
 }
 
@@ -185,9 +186,10 @@ impl Naive {
             return Err(deny(self.why_none(&ask.vendor, &ask.feature)));
         }
         let mut refused: Vec<(Pool, Denied)> = Vec::new();
+        let without_idle = Naive { giving: Vec::new(), ..self.clone() };
         for pool in pools {
-            match self.try_pool(&pool, ask, false) {
-                Ok(after) => return Ok(after),
+            match without_idle.try_pool(&pool, ask, false) {
+                Ok(after) => return Ok(Naive { giving: self.giving.clone(), ..after }),
                 Err(denied) if denied.feature.is_empty() => {
                     let nearest = Some(pool.key.clone());
                     refused.push((pool, Denied { nearest, ..deny(denied.code) }));
@@ -202,18 +204,20 @@ impl Naive {
                 return Ok(after);
             }
         }
-        let (pool, nearest) = refused.iter().min_by_key(|(_, d)| rank(d.code)).expect("at least one pool refused");
+        let (pool, nearest) =
+            refused.iter().min_by_key(|(_, d)| rank(d.code)).expect("at least one pool refused");
         let (pool, mut nearest) = (pool.key.clone(), nearest.clone());
         if nearest.feature == ask.feature {
             let others = refused.iter().filter(|(other, _)| other.key != pool);
             nearest.others = others.map(|(other, d)| (other.key.clone(), d.code)).collect();
         }
-        let is_term = |code: &str| rank(code) > 2;
+        let is_term = |code: &str| rank(code) > 3;
         let all_are_full = refused.iter().all(|(_, d)| d.code == "no_seats" || is_term(d.code));
-        if nearest.code == "no_seats" && all_are_full {
+        if nearest.code == "no_seats" && nearest.feature == ask.feature && all_are_full {
             for (pool, denied) in &refused {
                 let free = self.numbers_of(&pool.key).free;
-                if denied.code == "version_not_licensed" && free > 0 {
+                let has_seats = pool.key.which != Which::Token;
+                if denied.code == "version_not_licensed" && has_seats && free > 0 {
                     nearest.code = "no_covered_seat";
                     nearest.uncovered += if free == UNLIMITED { 1 } else { free };
                 }
@@ -331,8 +335,8 @@ impl Naive {
     fn reclaimable(&self, whose: &Whose, ask: &Ask<'_>) -> Vec<u64> {
         let mut found: Vec<(u64, u64)> = Vec::new();
         for held in &self.held {
-            let counts = held.pool.is_of(&ask.vendor, &ask.feature)
-                && self.policy.counts_for(whose, &held.program);
+            let counts =
+                held.pool.is_of(&ask.vendor, &ask.feature) && self.policy.counts_for(whose, &held.program);
             if counts && held.closed.is_some_and(|closed| self.tick >= closed + RESUME_WINDOW) {
                 found.push((held.closed.expect("it is closed"), held.needed_by.unwrap_or(held.session)));
             }
@@ -395,7 +399,11 @@ impl Naive {
         if let Some(code) = self.leaves_named(pool, adds, own, ask) {
             return Err(deny(code));
         }
-        if self.leaves_reservations(pool, adds, own, ask) { Ok(after) } else { Err(deny("reserved_for_others")) }
+        if self.leaves_reservations(pool, adds, own, ask) {
+            Ok(after)
+        } else {
+            Err(deny("reserved_for_others"))
+        }
     }
 
     /// The same, after idle sessions of the pool are ended where it is full: as few as needed, the longest idle first.
@@ -509,7 +517,8 @@ impl Naive {
     ) -> Result<(Naive, Verdict), Denied> {
         let tick = self.tick;
         let (mut ready, mut to_warn) = (Vec::new(), Vec::new());
-        for held in self.held.clone().iter().filter(|h| h.needed_by.is_none() && h.pool.which != Which::Token) {
+        for held in self.held.clone().iter().filter(|h| h.needed_by.is_none() && h.pool.which != Which::Token)
+        {
             let is_asked_for = request.wanted.iter().any(|w| same(&w.feature, &held.pool.feature));
             let grants = self.pool(&held.pool).license.is_some();
             let active = self.connections.iter().find(|c| Some(c.id) == held.on).and_then(|c| c.active);
@@ -534,7 +543,9 @@ impl Naive {
         if !ready.is_empty() {
             let mut giving = self.clone();
             giving.giving = ready.into_iter().map(|(_, session)| session).collect();
-            again = giving.judge(request).map(|(after, verdict)| (Naive { giving: Vec::new(), ..after }, verdict));
+            again = giving
+                .judge(request)
+                .map(|(after, verdict)| (Naive { giving: Vec::new(), ..after }, verdict));
         }
         if again.is_err() {
             self.warned.extend(to_warn);

@@ -1,5 +1,8 @@
 //! Licenses, and what they grant on a day: L30 to L38, L50 to L52.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::{Naive, SEATS_MAX, UNLIMITED, same};
 
 /// L51: the longest chain of tokens.
@@ -322,18 +325,34 @@ impl Naive {
         is_served && !self.is_replaced(sold) && !self.is_in_loop(sold) && !self.shares_twice(sold)
     }
 
+    /// Takes a set of licenses.
+    pub fn load(&mut self, licenses: Vec<Sold>) {
+        self.licenses = Rc::new(licenses);
+        self.days = RefCell::default();
+    }
+
     /// The pools of a feature: those that grant today in the order of trial (rules 3, 6.7; L50), then the others of
     /// which there is an accepted license.
     pub fn pools(&self, vendor: &str, feature: &str) -> Vec<Pool> {
-        let all = self.accepted_of(vendor, feature);
-        let mut keys: Vec<PoolKey> = all
-            .iter()
-            .filter(|s| stands_for_a_pool(s))
-            .map(|s| PoolKey::new(vendor, feature, which_of(s)))
-            .collect();
+        self.today().iter().filter(|pool| pool.key.is_of(vendor, feature)).cloned().collect()
+    }
+
+    /// One pool today.
+    pub fn pool(&self, key: &PoolKey) -> Pool {
+        let none = || Pool { key: key.clone(), license: None, counting: Vec::new(), total: 0 };
+        self.today().iter().find(|pool| pool.key == *key).cloned().unwrap_or_else(none)
+    }
+
+    /// Every pool. Worked out once for a day and a set of licenses: no session has a part in it.
+    fn today(&self) -> Rc<Vec<Pool>> {
+        if let Some(known) = self.days.borrow().get(&self.day) {
+            return known.clone();
+        }
+        let all = self.accepted().into_iter().filter(|s| stands_for_a_pool(s));
+        let mut keys: Vec<PoolKey> = all.map(|s| PoolKey::new(&s.vendor, &s.feature, which_of(s))).collect();
         keys.sort();
         keys.dedup();
-        let mut pools: Vec<Pool> = keys.into_iter().map(|key| self.pool(&key)).collect();
+        let mut pools: Vec<Pool> = keys.into_iter().map(|key| self.work_out(&key)).collect();
         pools.sort_by_key(|pool| match &pool.license {
             None => (true, false, (0, 0), false, 0, String::new()),
             Some(license) => (
@@ -345,11 +364,13 @@ impl Naive {
                 license.sn.clone(),
             ),
         });
+        let pools = Rc::new(pools);
+        self.days.borrow_mut().insert(self.day, pools.clone());
         pools
     }
 
-    /// One pool today.
-    pub fn pool(&self, key: &PoolKey) -> Pool {
+    /// One pool, from the licenses.
+    fn work_out(&self, key: &PoolKey) -> Pool {
         let mut of = self.accepted_of(&key.vendor, &key.feature);
         let mut upgrades = of.clone();
         of.retain(|s| s.kind != Kind::Upgrade && which_of(s) == key.which);
@@ -412,11 +433,12 @@ impl Naive {
     /// token itself is taken as one, and what it takes beside it.
     pub fn needs(&self, token: &Sold, count: u64) -> Vec<Needed> {
         let mut needs: Vec<Needed> = Vec::new();
-        let mut add = |more: Needed| {
-            match needs.iter_mut().find(|n| n.feature == more.feature && n.version == more.version) {
-                Some(same) => same.count = same.count.saturating_add(more.count),
-                None => needs.push(more),
-            }
+        let mut add = |more: Needed| match needs
+            .iter_mut()
+            .find(|n| n.feature == more.feature && n.version == more.version)
+        {
+            Some(same) => same.count = same.count.saturating_add(more.count),
+            None => needs.push(more),
         };
         for needed in &token.depends {
             let feature = needed.feature.to_lowercase();

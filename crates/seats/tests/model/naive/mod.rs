@@ -7,6 +7,11 @@
 //! What is where: licenses and what they grant on a day in [`licenses`], the administrator's rules in [`policy`], who
 //! asks and who has what in [`sessions`], how seats add up in [`counting`], may they in [`judge`].
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of several test programs")]
+#![allow(clippy::result_large_err, reason = "nobody is in a hurry here")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 pub mod counting;
 pub mod judge;
@@ -37,8 +42,11 @@ pub struct Naive {
     pub day: i32,
     pub tick: u64,
     pub lease: u64,
-    pub licenses: Vec<Sold>,
-    pub policy: Policy,
+    /// Taken by [`Naive::load`].
+    pub licenses: Rc<Vec<Sold>>,
+    /// What they grant on a day, as far as it was asked for.
+    days: RefCell<BTreeMap<i32, Rc<Vec<Pool>>>>,
+    pub policy: Rc<Policy>,
     pub held: Vec<Held>,
     /// Seats given back and not yet free (L62).
     pub kept: Vec<Kept>,
@@ -65,4 +73,11 @@ pub fn folded_user(user: &str) -> String {
 /// S1: without case, up to the first dot.
 pub fn folded_host(host: &str) -> String {
     host.split('.').next().unwrap_or("").to_lowercase()
+}
+
+impl Naive {
+    /// Nothing is there yet.
+    pub fn new(lease: u64) -> Naive {
+        Naive { lease, next_session: 1, ..Naive::default() }
+    }
 }
