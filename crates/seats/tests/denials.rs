@@ -1,6 +1,20 @@
 //! Which denial a request gets, and what it says (S2 to S4, S10, S24), where a table says it better than a story.
 
+#[path = "model/bridge.rs"]
+mod bridge;
+#[path = "model/cases.rs"]
+mod cases;
 mod driver;
+#[path = "model/naive/mod.rs"]
+mod naive;
+#[path = "model/random.rs"]
+mod random;
+#[path = "model/subject_naive.rs"]
+mod subject_naive;
+#[path = "model/subject_server.rs"]
+mod subject_server;
+#[path = "denials/table.rs"]
+mod table;
 
 use std::sync::Arc;
 

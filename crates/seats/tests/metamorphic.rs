@@ -37,9 +37,12 @@ fn facts_of(denial: &Denial) -> String {
     format!("{} {subject:?}", denial.code)
 }
 
+/// Loads licenses and rules into one of two servers.
+type Differ<'a> = &'a dyn Fn(&mut Server, &[Sold], &Policy, usize, &mut Random);
+
 /// The same history on two servers that differ in what `differ` gives them and nothing else: they answer alike and keep
 /// the same state, bit for bit. How many grants there were.
-fn two_servers_agree(seed: u64, differ: &dyn Fn(&mut Server, &[Sold], &Policy, usize, &mut Random)) -> usize {
+fn two_servers_agree(seed: u64, differ: Differ<'_>) -> usize {
     let mut random = Random::new(seed);
     let mut servers = [Server::new(day(0), LEASE_MS), Server::new(day(0), LEASE_MS)];
     let (mut sold, mut rules): (Vec<Sold>, Policy) = Default::default();

@@ -215,6 +215,7 @@ pub fn facts(program: &Program) -> Facts {
             Some((major, minor, patch)) => format!("{major}.{minor}.{patch}").into(),
             None => "4.x".into(),
         }),
+        release_date: program.has_bad_date.then(|| "2030-02-30".into()),
         ..driver::facts(&program.user, &program.host)
     }
 }

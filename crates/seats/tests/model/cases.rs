@@ -72,6 +72,17 @@ pub fn run_all<S: Subject>(mut fresh: impl FnMut() -> S) -> usize {
     count
 }
 
+/// Runs one case; what its last line came to.
+pub fn run_one<S: Subject>(subject: S, title: &str, text: &str) -> String {
+    let mut case = Case::new(subject, title);
+    let (before, last) = text.trim_end().rsplit_once('\n').expect("more than one line");
+    for line in before.lines().filter(|line| !line.is_empty()) {
+        case.line(line, title).unwrap_or_else(|why| panic!("{why}\nof\n{text}"));
+    }
+    case.make_ready();
+    case.act(&last.split_whitespace().collect::<Vec<_>>())
+}
+
 struct Case<'a, S> {
     subject: S,
     title: &'a str,
@@ -136,14 +147,7 @@ impl<'a, S: Subject> Case<'a, S> {
             }
             _ => {}
         }
-        if !self.is_loaded {
-            self.subject.load(&self.licenses);
-            self.is_loaded = true;
-        }
-        if !self.has_rules {
-            self.subject.rules(&self.policy);
-            self.has_rules = true;
-        }
+        self.make_ready();
         let given = self.act(&words);
         let expected = expected.unwrap_or(if given.is_empty() { "" } else { "ok" });
         let is_right = match words[0] {
@@ -154,6 +158,18 @@ impl<'a, S: Subject> Case<'a, S> {
             return Ok(());
         }
         Err(format!("{place}: {}\n{line}\n  given:    {given}\n  expected: {expected}", self.title))
+    }
+
+    /// What is set up takes effect.
+    fn make_ready(&mut self) {
+        if !self.is_loaded {
+            self.subject.load(&self.licenses);
+            self.is_loaded = true;
+        }
+        if !self.has_rules {
+            self.subject.rules(&self.policy);
+            self.has_rules = true;
+        }
     }
 
     fn act(&mut self, words: &[&str]) -> String {
@@ -247,6 +263,7 @@ impl<'a, S: Subject> Case<'a, S> {
                 Some(("address", text)) => program.address = Some(address(text)),
                 Some(("project", text)) => program.project = Some(text.into()),
                 Some(("share", text)) => program.share = Some(text.into()),
+                Some(("released", _)) => program.has_bad_date = true,
                 Some(("system", text)) => program.system = text.into(),
                 Some(("minutes", text)) => program.minutes = text.parse().expect("minutes"),
                 Some(("booking", text)) => request.booking = Some(text.parse().expect("a token")),

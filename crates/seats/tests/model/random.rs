@@ -276,6 +276,7 @@ pub fn program(random: &mut Random) -> Program {
             10 => Some(None),
             _ => Some(Some((random.below(4) as u32, random.below(4) as u32, random.below(2) as u32))),
         },
+        has_bad_date: random.percent(2),
     }
 }
 

@@ -1,6 +1,7 @@
 //! May they? S2 to S4, in the order of S3, on a copy of everything: what is granted is the copy.
 
-use super::counting::Names;
+use std::rc::Rc;
+
 use super::policy::Whose;
 use super::{
     Held, IDLE_WARNING, Kind, Naive, Per, Pool, PoolKey, Program, RESUME_WINDOW, Request, SEATS_MAX,
@@ -35,29 +36,29 @@ pub struct Denied {
 
 /// One feature that is asked for, by the program itself or by a token.
 #[derive(Clone, Debug)]
-struct Ask<'a> {
-    request: &'a Request,
+pub(super) struct Ask<'a> {
+    pub(super) request: &'a Request,
     bundle: u64,
-    vendor: String,
-    feature: String,
+    pub(super) vendor: String,
+    pub(super) feature: String,
     count: u64,
     /// Who needs it, where the program itself does not ask for it.
-    token: Option<Need>,
+    pub(super) token: Option<Need>,
 }
 
 impl Ask<'_> {
     /// What a token takes draws on no booking.
-    fn booking(&self) -> Option<u64> {
+    pub(super) fn booking(&self) -> Option<u64> {
         if self.token.is_some() { None } else { self.request.booking }
     }
 }
 
 #[derive(Clone, Debug)]
-struct Need {
+pub(super) struct Need {
     /// The token's session and name.
     session: u64,
     by: String,
-    version: (u32, u32),
+    pub(super) version: (u32, u32),
     /// Tokens are needed, not seats.
     is_token: bool,
     /// What the token shares by.
@@ -85,6 +86,7 @@ pub fn terms(license: &Sold, program: &Program, needed: Option<(u32, u32)>) -> O
     };
     match (stated, license.version) {
         (Some(None), _) => Some("release_version_invalid"),
+        _ if needed.is_none() && program.has_bad_date => Some("release_date_invalid"),
         (None, Some(_)) => Some("release_version_required"),
         (Some(Some((major, minor, _))), Some(owned)) if (major, minor) > owned => {
             Some("version_not_licensed")
@@ -101,7 +103,7 @@ pub fn rank(code: &str) -> u32 {
         "limit_user" | "limit_host" | "limit_group" | "limit_project" => 2,
         "denied_by_rule" => 3,
         "version_not_licensed" => 4,
-        "release_version_required" | "release_version_invalid" => 5,
+        "release_version_required" | "release_version_invalid" | "release_date_invalid" => 5,
         "platform" => 6,
         "time_zone" => 7,
         "client_host_mismatch" => 8,
@@ -134,7 +136,7 @@ impl Naive {
         if request.wanted.is_empty() || request.wanted.iter().any(|w| w.count < 1 || w.count > SEATS_MAX) {
             return Err(deny("bad_request"));
         }
-        let mut after = self.clone();
+        let mut after = Naive { asked: Some(Rc::new(self.clone())), ..self.clone() };
         for wanted in &request.wanted {
             let about = |code| Denied { feature: wanted.feature.to_lowercase(), ..deny(code) };
             let mut vendors: Vec<String> = Vec::new();
@@ -163,6 +165,7 @@ impl Naive {
             })?;
         }
         let new = (self.next_session..after.next_session).collect();
+        after.asked = None;
         Ok((after, Verdict::Granted(new)))
     }
 
@@ -215,7 +218,8 @@ impl Naive {
         let all_are_full = refused.iter().all(|(_, d)| d.code == "no_seats" || is_term(d.code));
         if nearest.code == "no_seats" && nearest.feature == ask.feature && all_are_full {
             for (pool, denied) in &refused {
-                let free = self.numbers_of(&pool.key).free;
+                // A denial tells the numbers as they are, without what the request itself would take.
+                let free = self.asked.as_ref().expect("a request is judged").numbers_of(&pool.key).free;
                 let has_seats = pool.key.which != Which::Token;
                 if denied.code == "version_not_licensed" && has_seats && free > 0 {
                     nearest.code = "no_covered_seat";
@@ -278,7 +282,7 @@ impl Naive {
     }
 
     /// The same with one session more.
-    fn with(&self, new: &Held) -> Naive {
+    pub(super) fn with(&self, new: &Held) -> Naive {
         let mut with = self.clone();
         with.held.push(new.clone());
         with.next_session += 1;
@@ -293,41 +297,6 @@ impl Naive {
         self.ending_some(&self.reclaimable(&whose, ask), &|after| {
             after.with(new).seats_of(&ask.vendor, &ask.feature, &whose) <= most
         })
-    }
-
-    /// Ends sessions one after the other until there is enough, but none of whose seats some would stay held, and in the
-    /// end none that was not needed. `None`: there is never enough.
-    fn ending_some(&self, candidates: &[u64], is_enough: &dyn Fn(&Naive) -> bool) -> Option<Naive> {
-        let mut ended: Vec<u64> = Vec::new();
-        for candidate in candidates {
-            if self.without(&ended).is_some_and(|after| is_enough(&after)) {
-                break;
-            }
-            ended.push(*candidate);
-            if self.without(&ended).is_none() {
-                ended.pop();
-            }
-        }
-        if !self.without(&ended).is_some_and(|after| is_enough(&after)) {
-            return None;
-        }
-        for session in ended.clone() {
-            let rest: Vec<u64> = ended.iter().copied().filter(|s| *s != session).collect();
-            if self.without(&rest).is_some_and(|after| is_enough(&after)) {
-                ended = rest;
-            }
-        }
-        self.without(&ended)
-    }
-
-    /// Everything without some sessions; `None`: seats of theirs would stay held.
-    fn without(&self, sessions: &[u64]) -> Option<Naive> {
-        let mut after = self.clone();
-        for session in sessions {
-            let sign = after.last_sign(after.find(*session).expect("it is there"));
-            after.give_back(*session, None, self.tick, sign);
-        }
-        (after.kept.len() == self.kept.len()).then_some(after)
     }
 
     /// Sessions that may be ended for somebody else of the same subject, the oldest first: the socket is closed for
@@ -378,117 +347,6 @@ impl Naive {
             })?;
         }
         Ok(after)
-    }
-
-    /// S3's last test: seats of one pool that are there, and not kept for others.
-    fn find_seats(&self, pool: &Pool, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
-        let deny = |code| Denied { code, ..Denied::default() };
-        let mut after = self.with(&new);
-        let adds = after.used(&pool.key) - self.used(&pool.key);
-        if adds == 0 {
-            return Ok(after);
-        }
-        let soft = pool.license.as_ref().and_then(|l| l.soft);
-        let is_soft = soft.is_some_and(|soft| after.used(&pool.key) > soft);
-        after.held.last_mut().expect("the new one").is_soft = is_soft;
-        after.use_kept(&pool.key, &new.program, adds);
-        let own = self.kept_in(&pool.key) - after.kept_in(&pool.key);
-        if pool.total != UNLIMITED && after.used(&pool.key) + after.kept_in(&pool.key) > pool.total {
-            return Err(deny("no_seats"));
-        }
-        if let Some(code) = self.leaves_named(pool, adds, own, ask) {
-            return Err(deny(code));
-        }
-        if self.leaves_reservations(pool, adds, own, ask) {
-            Ok(after)
-        } else {
-            Err(deny("reserved_for_others"))
-        }
-    }
-
-    /// The same, after idle sessions of the pool are ended where it is full: as few as needed, the longest idle first.
-    fn find_idle_seats(&self, pool: &Pool, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
-        let here: Vec<u64> = self
-            .giving
-            .iter()
-            .copied()
-            .filter(|session| self.find(*session).is_some_and(|h| h.pool == pool.key))
-            .collect();
-        let has_room = |after: &Naive| {
-            let before = after.used(&pool.key);
-            let mut with = after.with(&new);
-            with.use_kept(&pool.key, &new.program, with.used(&pool.key) - before);
-            with.used(&pool.key) + with.kept_in(&pool.key) <= pool.total
-        };
-        match self.ending_some(&here, &has_room) {
-            Some(after) => after.find_seats(pool, new, ask),
-            None => Err(Denied { code: "no_seats", ..Denied::default() }),
-        }
-    }
-
-    /// L62: held seats of the same client are used first, those first that would be free first.
-    fn use_kept(&mut self, pool: &PoolKey, program: &Program, mut count: u64) {
-        let tick = self.tick;
-        let mut own: Vec<_> = self.kept.iter_mut().collect();
-        own.retain(|k| k.pool == *pool && k.until > tick && k.program.is_client(program));
-        own.sort_by_key(|k| k.until);
-        for kept in own {
-            let used = kept.count.min(count);
-            kept.count -= used;
-            count -= used;
-        }
-        self.kept.retain(|k| k.count > 0);
-    }
-
-    /// S51: after it, enough is left over the pools that this program could use for what is kept for others.
-    fn leaves_reservations(&self, pool: &Pool, adds: u64, own: u64, ask: &Ask<'_>) -> bool {
-        let program = &ask.request.program;
-        let reserved = self.reservations(&ask.vendor, &ask.feature, program, ask.booking());
-        let for_others: u64 = reserved.iter().filter(|r| !r.is_own).map(|r| r.left).sum();
-        if for_others == 0 {
-            return true;
-        }
-        let needed = ask.token.as_ref().map(|need| need.version);
-        let mut there: u64 = 0;
-        for mine in self.pools_with_seats(&ask.vendor, &ask.feature) {
-            let license = mine.license.as_ref().expect("it grants today");
-            if terms(license, program, needed).is_some() {
-                continue;
-            }
-            if mine.total == UNLIMITED {
-                return true;
-            }
-            // A pool that is over its total has none for anybody, and takes none of the others'.
-            let own = if mine.key == pool.key { own } else { 0 };
-            there += mine.total.saturating_sub(self.used(&mine.key) + self.kept_in(&mine.key) - own);
-        }
-        there >= adds + for_others
-    }
-
-    /// L63: seats for named users or hosts are used only through reservations that name some.
-    fn leaves_named(&self, pool: &Pool, adds: u64, own: u64, ask: &Ask<'_>) -> Option<&'static str> {
-        let (users, hosts) = Naive::based(pool);
-        let named = pool.total.min(users.saturating_add(hosts));
-        if named == 0 || (pool.total == UNLIMITED && named != UNLIMITED) {
-            return None;
-        }
-        let program = &ask.request.program;
-        let mut of = self.reservations(&ask.vendor, &ask.feature, program, ask.booking());
-        of.retain(|r| {
-            (r.names == Some(Names::Users) && users > 0) || (r.names == Some(Names::Hosts) && hosts > 0)
-        });
-        let through: u64 = of.iter().map(|r| self.used_through(&pool.key, &r.whom).min(r.seats)).sum();
-        let room: u64 = of.iter().filter(|r| r.is_own).map(|r| r.left).sum();
-        let open = i128::from(self.used(&pool.key)) + i128::from(self.kept_in(&pool.key) - own)
-            - i128::from(through.min(named))
-            + i128::from(adds.saturating_sub(room));
-        if open <= i128::from(pool.total - named) {
-            None
-        } else if of.iter().any(|r| r.is_own) {
-            Some("reserved_for_others")
-        } else {
-            Some("not_named")
-        }
     }
 
     /// The whole way of a checkout on a connection.
@@ -551,26 +409,6 @@ impl Naive {
             self.warned.extend(to_warn);
         }
         again
-    }
-
-    /// S52: seats may be booked as far as they are free.
-    pub fn judge_book(&self, feature: &str, count: u64) -> Option<&'static str> {
-        let mut vendors: Vec<String> = Vec::new();
-        for sold in self.licenses.iter().filter(|s| same(&s.feature, feature) && !s.is_refused) {
-            if !vendors.contains(&sold.vendor.to_lowercase()) {
-                vendors.push(sold.vendor.to_lowercase());
-            }
-        }
-        let vendor = match &vendors[..] {
-            [] => return Some("unknown_feature"),
-            [vendor] => vendor,
-            _ => return Some("ambiguous_vendor"),
-        };
-        let mut free: u64 = 0;
-        for pool in self.pools_with_seats(vendor, feature) {
-            free = free.saturating_add(self.numbers_of(&pool.key).free);
-        }
-        (free < count).then_some("no_seats")
     }
 
     /// A heartbeat: so long nobody did anything at that connection, milliseconds.

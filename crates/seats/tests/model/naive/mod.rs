@@ -5,7 +5,8 @@
 //! counted: seats in use, in whose name, and in what share, are counted from the list of sessions each time.
 //!
 //! What is where: licenses and what they grant on a day in [`licenses`], the administrator's rules in [`policy`], who
-//! asks and who has what in [`sessions`], how seats add up in [`counting`], may they in [`judge`].
+//! asks and who has what in [`sessions`], how seats add up in [`counting`], may they in [`judge`], and out of which
+//! seats in [`seats`].
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of several test programs")]
 #![allow(clippy::result_large_err, reason = "nobody is in a hurry here")]
 
@@ -17,6 +18,7 @@ pub mod counting;
 pub mod judge;
 pub mod licenses;
 pub mod policy;
+pub mod seats;
 pub mod sessions;
 
 pub use counting::Numbers;
@@ -56,6 +58,8 @@ pub struct Naive {
     pub warned: Vec<(u64, u64)>,
     /// While a request is judged: idle sessions that may be given away for it, the longest idle first.
     pub giving: Vec<u64>,
+    /// While a request is judged: everything as it was before.
+    asked: Option<Rc<Naive>>,
     /// Request keys of bundles that are gone, and since when.
     pub spent: Vec<(u64, u64)>,
     pub next_session: u64,

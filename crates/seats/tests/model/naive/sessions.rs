@@ -24,6 +24,8 @@ pub struct Program {
     pub minutes: i32,
     /// `Some(None)`: something that is no version.
     pub version: Option<Option<(u32, u32, u32)>>,
+    /// It states a day of its release that is no date.
+    pub has_bad_date: bool,
 }
 
 impl Program {
@@ -200,7 +202,8 @@ impl Naive {
         let granted = &held.program;
         let is_same = granted.install == program.install
             && granted.is_client(program)
-            && granted.version == program.version;
+            && granted.version == program.version
+            && granted.has_bad_date == program.has_bad_date;
         if held.secret != secret {
             return Some("unknown_session");
         }
