@@ -49,6 +49,14 @@ pub(super) fn run(config: &Config) -> u8 {
             if vendor.is_empty() { String::new() } else { format!(" ({vendor})") },
             evaluation.total
         );
+        for pool in evaluation.pools.iter().filter(|pool| evaluation.base != Some(pool.license)) {
+            let license = &feature.licenses[pool.license];
+            let seats = match license.key_type {
+                seats::license::KeyType::Token => String::new(),
+                _ => format!(": {} seats beside them", pool.total),
+            };
+            println!("  {} SN {}{seats}", license.key_type.as_str(), license.sn.as_deref().unwrap_or("-"));
+        }
         for (at, license) in feature.licenses.iter().enumerate() {
             let standing = evaluation.standings[at];
             let sign = if standing.state == State::InForce { "+" } else { " " };
@@ -61,9 +69,15 @@ pub(super) fn run(config: &Config) -> u8 {
             }
         }
         for change in forecast(feature, today, CHANGES_MAX) {
-            println!("    from {}: {} seats", change.day, change.total);
+            let pools = change.pools.iter().filter(|pool| pool.kind != seats::change::PoolKind::Exclusive);
+            let beside: Vec<String> = pools
+                .filter(|pool| pool.kind != seats::change::PoolKind::Token)
+                .map(|pool| format!(" + {}", pool.total))
+                .collect();
+            println!("    from {}: {}{} seats", change.day, change.total, beside.concat());
         }
         problems.extend(lower_successors(feature, today).iter().map(|w| lower_total(feature, w)));
+        problems.extend(super::keeper::token_faults(feature));
     }
     println!("\n{} problem(s)", problems.len());
     for p in &problems {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use chrono::NaiveDate;
 use seats::catalog::{Catalog, FeatureLicenses};
-use seats::evaluate::{Total, evaluate, lower_successors};
+use seats::evaluate::{evaluate, lower_successors};
 use seats::license::Name;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
@@ -179,6 +179,10 @@ impl Keeper {
                 warn!("{}", problem.message);
                 problems.push(problem);
             }
+            for problem in token_faults(feature) {
+                warn!("{}", problem.message);
+                problems.push(problem);
+            }
         }
         self.facts.problems.store(Arc::new(problems));
         self.set = set;
@@ -213,7 +217,7 @@ fn total_changes(before: &Catalog, after: &Catalog, today: NaiveDate) -> Vec<rep
     let total = |catalog: &Catalog, vendor: &Name, feature: &Name| {
         catalog
             .index_of(vendor, feature)
-            .map_or(Total::ZERO, |at| evaluate(&catalog.features()[at], today).total)
+            .map_or(Some(0), |at| evaluate(&catalog.features()[at], today).seats_in_all())
     };
     let gone = before.features().iter().filter(|f| after.index_of(&f.vendor, &f.feature).is_none());
     let mut changes = Vec::new();
@@ -224,8 +228,8 @@ fn total_changes(before: &Catalog, after: &Catalog, today: NaiveDate) -> Vec<rep
             changes.push(report::TotalChange {
                 vendor: feature.vendor.as_str().into(),
                 feature: feature.feature.as_str().into(),
-                old_total: old.limited().map(u64::from),
-                new_total: new.limited().map(u64::from),
+                old_total: old,
+                new_total: new,
                 reason: "licenses changed".into(),
             });
         }
@@ -265,6 +269,22 @@ pub(super) fn lower_total(
             warning.day, warning.total, warning.total_without, older.place
         ),
     }
+}
+
+/// Tokens that never work, whatever the day (L51): the files are well as far as each can be read alone.
+pub(super) fn token_faults(feature: &FeatureLicenses) -> impl Iterator<Item = report::Problem> + '_ {
+    feature.licenses.iter().enumerate().filter_map(|(at, license)| {
+        let fault = feature.token_fault(at)?;
+        Some(report::Problem {
+            file: Some(license.place.file.to_string()),
+            line: Some(license.place.line),
+            column: Some(license.place.column),
+            feature: Some(license.feature.as_str().into()),
+            sn: license.sn.as_ref().map(|sn| sn.to_string()),
+            reason: fault.reason.as_str().into(),
+            message: fault.message.clone(),
+        })
+    })
 }
 
 impl KeeperFacts {
