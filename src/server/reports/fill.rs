@@ -1,5 +1,5 @@
 //! What a feature, a session looks like in a report: from the ledger's values to the types of
-//! `src/report.rs`, as far as the reader may see it (S84).
+//! `src/report`, as far as the reader may see it (S84).
 
 use seats::catalog::FeatureLicenses;
 use seats::denial::Numbers;
