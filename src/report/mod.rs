@@ -242,9 +242,18 @@ pub struct Denial {
     /// The numbers of the pool that decided; left out where there is none.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Numbers>,
-    /// The line of the policy that denied.
+    /// The line of the policy that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Place>,
+    /// The limit of the policy that denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// The token that needs the feature (L51).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed_by: Option<String>,
+    /// The feature's other pools, and why they gave no seat either (S4).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherPool>,
     /// The license that denied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -307,6 +316,121 @@ pub struct Place {
     /// What stands there, where that helps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+/// A limit of the policy (S50).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Whose seats it counts, as `user ann`.
+    pub whose: String,
+    /// At most so many.
+    pub seats: u32,
+    /// In use of them.
+    pub used: u64,
+    /// The rule that says so; left out where it stands beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Place>,
+}
+
+/// Another pool of the feature that gave no seat, and why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OtherPool {
+    /// Its number, as in [`Pool::id`].
+    pub pool: String,
+    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
+    pub key_type: String,
+    /// The code.
+    pub code: String,
+    /// The same as a sentence; left out where the reader may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What a checkout would come to and which rule decides: the answer to `seatkeeper why` (S53).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Which feature.
+    pub feature: String,
+    /// Who sells it; null: it is not there, or two do.
+    pub vendor: Option<String>,
+    /// Whom the question is about.
+    pub user: String,
+    /// Where.
+    pub host: String,
+    /// Whether a checkout would be granted now.
+    pub granted: bool,
+    /// The pool it would be granted from, as in [`Pool::id`].
+    pub pool: Option<String>,
+    /// Whether its seats would lie above the soft limit (L61).
+    pub soft_limit: bool,
+    /// The code of the denial.
+    pub code: Option<String>,
+    /// The denial as a sentence.
+    pub message: Option<String>,
+    /// Its details (S4).
+    pub denial: Option<Denial>,
+    /// `allow` or `deny`: what the policy says first.
+    pub access: String,
+    /// The rule that says so; null: no rule does.
+    pub access_rule: Option<Place>,
+    /// The limits that hold for him.
+    pub limits: Vec<Limit>,
+    /// Reservations and bookings of the feature.
+    pub reservations: Vec<Reservation>,
+    /// The feature's pools, in the order in which they are tried.
+    pub pools: Vec<WhyPool>,
+    /// Who has seats of the first pool, oldest first.
+    pub holders: Vec<Holder>,
+    /// Seats of the first pool that were given back and are not yet free (L62).
+    pub held: Vec<HeldSeats>,
+}
+
+/// Seats kept for some (S51, S52).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The rule that says so; null: a booking.
+    pub rule: Option<Place>,
+    /// How many seats it says.
+    pub seats: u64,
+    /// How many of them there can be today.
+    pub honored: u64,
+    /// In use of them.
+    pub used: u64,
+    /// Whether they are kept for him.
+    pub for_him: bool,
+}
+
+/// One pool, for the one asked about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WhyPool {
+    /// Its number, as in [`Pool::id`].
+    pub id: String,
+    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
+    pub key_type: String,
+    /// The license whose terms hold.
+    pub place: Place,
+    /// Its seats.
+    #[serde(flatten)]
+    pub numbers: Numbers,
+    /// Why it gives him no seat; null: it would.
+    pub code: Option<String>,
+    /// The same as a sentence.
+    pub message: Option<String>,
+}
+
+/// Seats that were given back and are not yet free (L62).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeldSeats {
+    /// Who gave them back: his next checkout has them at once.
+    pub user: String,
+    /// On which host.
+    pub host: String,
+    /// How many.
+    pub seats: u32,
+    /// When they are free.
+    pub free_at: Instant,
 }
 
 /// When a seat is due: one of these, as far as it is known.

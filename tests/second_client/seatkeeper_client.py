@@ -85,6 +85,7 @@ _PARTS = {
              "soft_limit bool, notice optional text, license optional SignedLicense",
     "SignedLicense": "canonical bytes, key text",
     "Ended": "session u64, code text, message text, at i64",
+    "Grace": "session u64, hours u32",
 }
 
 _MESSAGES = {
@@ -99,6 +100,8 @@ _MESSAGES = {
                     "wait_seconds optional u32"),
     0x0008: ("Watch", "totals bool"),
     0x0009: ("Goodbye", ""),
+    0x000A: ("Why", "vendor optional text, feature text, count u32, facts Facts, share optional text, "
+                    "address optional text, asker_user text, asker_host text"),
     0x1001: ("Reload", ""),
     0x1002: ("Release", "session u64, bar_seconds optional u32, reason text"),
     0x1003: ("Shutdown", ""),
@@ -113,6 +116,7 @@ _MESSAGES = {
     0x8007: ("Try", "details text"),
     0x8008: ("Watch", ""),
     0x8009: ("Goodbye", ""),
+    0x800A: ("Why", "json text"),
     0x9001: ("Reload", "json text"),
     0x9002: ("Release", "session u64"),
     0x9003: ("Shutdown", ""),
@@ -123,6 +127,7 @@ _MESSAGES = {
     0xC003: ("ResumedElsewhere", "bundle u64"),
     0xC004: ("Stopping", ""),
     0xC005: ("PoolChanged", "vendor text, feature text, old_total optional u32, new_total optional u32, reason text"),
+    0xC006: ("SeatWanted", "session u64, feature text, seconds u32"),
 }
 
 

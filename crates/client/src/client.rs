@@ -1,11 +1,13 @@
 //! What applications use: ask for seats, have them, give them back.
 
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use wire::answer::{self, Grant};
 use wire::codes;
 use wire::request::{Checkout, Facts, Item, Secret, Try};
 
+use crate::activity::Activity;
 use crate::connection::Connection;
 use crate::error::{CallError, CheckinError, CheckoutError, Refusal};
 use crate::event::Event;
@@ -61,6 +63,7 @@ impl Want {
 pub struct Client {
     links: Vec<Arc<Link>>,
     subscribers: Arc<Subscribers>,
+    activity: Arc<Activity>,
     options: Arc<Options>,
 }
 
@@ -69,13 +72,63 @@ impl Client {
     pub fn new(options: Options) -> Client {
         let options = Arc::new(options);
         let subscribers = Arc::new(Mutex::default());
+        let activity = Arc::new(Activity::default());
         let link = |address: &crate::Address| {
-            let link = Link::new(address.clone(), Arc::clone(&options), Arc::clone(&subscribers));
+            let link = Link::new(
+                address.clone(),
+                Arc::clone(&options),
+                Arc::clone(&subscribers),
+                Arc::clone(&activity),
+            );
             link.enter();
             link
         };
         let links = options.servers.iter().map(link).collect();
-        Client { links, subscribers, options }
+        Client { links, subscribers, activity, options }
+    }
+
+    /// The user did something just now. Cheap enough to be called at every key.
+    ///
+    /// From the first call on the servers are told with each heartbeat how long the user has been idle, and may give a seat
+    /// that is idle for as long as their administrator says to somebody who needs it (S50); before that
+    /// [`Event::SeatWanted`] comes, and a call after it keeps the seat. An application that never calls this, nor
+    /// [`Client::set_idle_source`], loses no seat for being idle.
+    ///
+    /// ```no_run
+    /// # use seatkeeper_client::{Client, Event, Options};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::new(Options::from_environment("acme-cad", "4.2")?);
+    /// let events = client.subscribe();
+    /// // On the thread of the user interface, at each key and click:
+    /// client.report_activity();
+    /// // On another:
+    /// for event in events {
+    ///     if let Event::SeatWanted { feature, seconds, .. } = event {
+    ///         println!("{feature} is idle and wanted: work on within {seconds} s to keep it");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn report_activity(&self) {
+        if self.activity.report() {
+            self.links.iter().for_each(|link| link.hurry());
+        }
+    }
+
+    /// Asks `idle` how long the user has been idle, before each heartbeat and once a second while a seat is wanted; `None`:
+    /// it cannot tell. For systems that know it, and computations that count as activity. Activity reported by
+    /// [`Client::report_activity`] counts too. `idle` runs on a thread of this library, which it must not keep long.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn seconds_since_last_input() -> u64 { 0 }
+    /// # fn use_it(client: &seatkeeper_client::Client) {
+    /// client.set_idle_source(|| Some(Duration::from_secs(seconds_since_last_input())));
+    /// # }
+    /// ```
+    pub fn set_idle_source(&self, idle: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+        self.activity.ask(Arc::new(idle));
     }
 
     /// What happens to the seats of this client from now on. Who does not read them any more drops the receiver.

@@ -15,7 +15,7 @@ pub enum Event {
         /// Unix seconds of the first moment at which the license no longer counts.
         license_ends: i64,
     },
-    /// A session lost its seats: to somebody who needed them, or to an administrator (S23, S25).
+    /// A session lost its seats: to somebody who needed them, because they were idle (S50), or to an administrator (S23, S25).
     SessionEnded {
         /// Which session.
         session: u64,
@@ -25,6 +25,19 @@ pub enum Event {
         message: String,
         /// When, Unix seconds; `None`: the server does not know any more.
         at: Option<i64>,
+    },
+    /// Somebody was refused a seat that this session leaves idle: it will be given away (S50).
+    ///
+    /// If the user is there, or does something now, say so with [`Client::report_activity`](crate::Client::report_activity): the
+    /// server hears it at once and the seat stays. If not, save his work and give the seat back, or leave it to the
+    /// server; [`Event::SessionEnded`] tells when it is gone.
+    SeatWanted {
+        /// Which session.
+        session: u64,
+        /// Its feature.
+        feature: String,
+        /// Seconds from now until it is given away.
+        seconds: u32,
     },
     /// Another connection has resumed a bundle of this program: its secret was used twice (S10).
     ResumedElsewhere {

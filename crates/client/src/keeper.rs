@@ -10,6 +10,9 @@ use crate::event::Event;
 use crate::link::{Link, Live, State};
 use crate::{backoff, lock};
 
+/// How often the application is asked whether the user is back, while a seat of his is wanted.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 impl Link {
     /// Runs until nobody uses the link.
     pub(crate) fn keep(self: Arc<Link>) {
@@ -17,12 +20,12 @@ impl Link {
         let mut pause_until = None;
         let mut state = lock(&self.state);
         while state.users > 0 {
+            state = self.look_for_user(state);
             let pause = pause_until.and_then(|until: Instant| until.checked_duration_since(Instant::now()));
             state = match (state.live(), pause) {
                 (Some(live), pause) => {
                     let is_behind = state.has_work_for(live.0);
-                    let due = live.1.last_sent() + live.1.beat_interval();
-                    let rest = due.saturating_duration_since(Instant::now());
+                    let rest = self.rest(&state, &live);
                     if is_behind && pause.is_none() {
                         drop(state);
                         let is_done = self.catch_up(&live);
@@ -66,6 +69,37 @@ impl Link {
         state.has_keeper = false;
     }
 
+    /// Until something must be sent. Any frame is a sign of life, but only a heartbeat says how long the user has been idle.
+    fn rest(&self, state: &State, live: &Live) -> Duration {
+        let interval = live.1.beat_interval();
+        let alive = live.1.last_sent() + interval;
+        let due = match state.beat_at {
+            None => return Duration::ZERO,
+            Some(beat_at) if self.activity.is_known() => alive.min(beat_at + interval),
+            Some(_) => alive,
+        };
+        let rest = due.saturating_duration_since(Instant::now());
+        if state.wanted.is_some() && self.activity.has_source() { rest.min(LOOK_EVERY) } else { rest }
+    }
+
+    /// After a warning: if the application's function says that the user is back, a heartbeat is due now.
+    fn look_for_user<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let Some(wanted) = state.wanted else { return state };
+        drop(state);
+        let is_back =
+            self.activity.has_source() && self.activity.idle().is_some_and(|idle| idle < wanted.at.elapsed());
+        let mut state = lock(&self.state);
+        // Another warning may have come meanwhile.
+        if (is_back || wanted.until <= Instant::now()) && state.wanted.is_some_and(|now| now.at == wanted.at)
+        {
+            state.wanted = None;
+        }
+        if is_back {
+            state.beat_at = None;
+        }
+        state
+    }
+
     fn wait<'a>(&self, state: MutexGuard<'a, State>, most: Option<Duration>) -> MutexGuard<'a, State> {
         match most {
             Some(most) => self.wake.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner).0,
@@ -97,8 +131,14 @@ impl Link {
 
     /// A sign of life. If the server counts other sessions than we do, all are resumed to learn which are gone.
     fn beat(&self, live: &Live) -> bool {
-        let before = lock(&self.state).changes;
-        let Ok(answer) = live.1.call(&request::Heartbeat::default()) else { return false };
+        let idle_seconds = self.activity.idle_seconds();
+        let before = {
+            let mut state = lock(&self.state);
+            state.beat_at = Some(Instant::now());
+            state.changes
+        };
+        let ask = request::Heartbeat { idle_seconds, ..request::Heartbeat::default() };
+        let Ok(answer) = live.1.call(&ask) else { return false };
         let mut state = lock(&self.state);
         let ours: usize = state.bundles.values().filter(|h| h.on == live.0).map(|h| h.sessions.len()).sum();
         let theirs = usize::try_from(answer.sessions).unwrap_or(usize::MAX);

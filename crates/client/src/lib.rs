@@ -20,6 +20,7 @@
 //! Threads and blocking sockets of the standard library, nothing else: an application needs no runtime. The protocol is
 //! `docs/PROTOCOL.md`, its bytes are in the crate `wire`. What only Unix has is in the module `unix`.
 
+mod activity;
 mod address;
 mod backoff;
 mod client;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use wire::answer::{self, Grant};
 use wire::{codes, event, request};
 
+use crate::activity::Activity;
 use crate::address::Address;
 use crate::backoff;
 use crate::connection::{Connection, Told};
@@ -30,6 +31,9 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(3600);
 /// The most checkouts remembered for cancelling; beyond it the oldest are left to their lease.
 const CANCEL_MAX: usize = 1000;
 
+/// The longest time that a warning is kept in mind.
+const WARNED_LONGEST: Duration = Duration::from_secs(3600);
+
 /// Who is told what happens.
 pub(crate) type Subscribers = Mutex<Vec<mpsc::Sender<Event>>>;
 
@@ -38,6 +42,7 @@ pub(crate) struct Link {
     address: Address,
     options: Arc<Options>,
     subscribers: Arc<Subscribers>,
+    pub(crate) activity: Arc<Activity>,
     pub(crate) state: Mutex<State>,
     pub(crate) wake: Condvar,
     connecting: Mutex<()>,
@@ -60,6 +65,19 @@ pub(crate) struct State {
     /// Goes up with whatever changes how many sessions the server should count.
     pub(crate) changes: u64,
     pub(crate) checkouts_in_flight: usize,
+    /// When the last heartbeat was sent: it alone says how long the user has been idle. `None`: one is due now.
+    pub(crate) beat_at: Option<Instant>,
+    /// The server will give an idle seat away: since when and until when to tell it that the user is back.
+    pub(crate) wanted: Option<Wanted>,
+}
+
+/// A warning of the server (S50).
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    /// When it came.
+    pub(crate) at: Instant,
+    /// When the seat is given away.
+    pub(crate) until: Instant,
 }
 
 /// One bundle.
@@ -74,11 +92,17 @@ pub(crate) struct Held {
 pub(crate) type Live = (u64, Arc<Connection>);
 
 impl Link {
-    pub(crate) fn new(address: Address, options: Arc<Options>, subscribers: Arc<Subscribers>) -> Arc<Link> {
+    pub(crate) fn new(
+        address: Address,
+        options: Arc<Options>,
+        subscribers: Arc<Subscribers>,
+        activity: Arc<Activity>,
+    ) -> Arc<Link> {
         Arc::new(Link {
             address,
             options,
             subscribers,
+            activity,
             state: Mutex::default(),
             wake: Condvar::new(),
             connecting: Mutex::default(),
@@ -130,6 +154,8 @@ impl Link {
         let old = {
             let mut state = lock(&self.state);
             let old = state.current.replace((serial, Arc::clone(&connection)));
+            state.beat_at = Some(Instant::now());
+            state.wanted = None;
             if !state.has_keeper && state.users > 0 {
                 let link = Arc::clone(self);
                 let keeper = thread::Builder::new().name("seatkeeper-keep".to_owned());
@@ -424,9 +450,39 @@ impl Link {
                 }
             }
             wire::Event::Stopping(_) => self.tell(Event::Stopping),
+            wire::Event::SeatWanted(wanted) => self.seat_wanted(wanted),
             // Nobody here asks for it.
             wire::Event::PoolChanged(_) => {}
         }
+    }
+
+    /// The keeper will say at once when the user is back.
+    fn seat_wanted(&self, wanted: event::SeatWanted) {
+        let event::SeatWanted { session, feature, seconds, .. } = wanted;
+        {
+            let mut state = lock(&self.state);
+            if state.bundle_of(session).is_none() {
+                return;
+            }
+            let at = Instant::now();
+            // Far more than any server waits, and no instant beyond what there is.
+            let until = at + Duration::from_secs(seconds.into()).min(WARNED_LONGEST);
+            state.wanted = Some(Wanted { at, until });
+            self.activity.await_report();
+        }
+        self.wake.notify_all();
+        self.tell(Event::SeatWanted { session, feature: printable(&feature), seconds });
+    }
+
+    /// The user is back, and the server waits to hear it.
+    pub(crate) fn hurry(&self) {
+        {
+            let mut state = lock(&self.state);
+            if state.wanted.take().is_some() {
+                state.beat_at = None;
+            }
+        }
+        self.wake.notify_all();
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -1,6 +1,6 @@
 //! What a server answers, always with the call number of the request.
 
-use crate::layout::{Decode, Encode};
+use crate::layout::{self, Decode, Encode};
 use crate::message::Extra;
 
 /// 0x8001: the hello is accepted. It never changes, in any version of the protocol.
@@ -112,6 +112,15 @@ pub struct Goodbye {
     pub extras: Vec<Extra>,
 }
 
+/// 0x800a: what would happen, and why (S53).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Why {
+    /// A JSON object.
+    pub json: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0x9001: licenses and policy were read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Reload {
@@ -192,6 +201,34 @@ pub struct SignedLicense {
     pub canonical: Vec<u8>,
     /// `ed25519:KEYID:BASE64`.
     pub key: String,
+}
+
+/// How long a session may go on while no server answers (L65): an item of the extra [`Grace::TAG`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Grace {
+    /// Which session of the same answer.
+    pub session: u64,
+    /// GRACE of its license in hours, 1 to 168, both inclusive.
+    pub hours: u32,
+}
+
+impl Grace {
+    /// The tag of the extra in [`Granted`] and [`Resume`]. It is even: a client that knows nothing of grace has none.
+    pub const TAG: u16 = 4;
+    /// The longest grace of any license: a week.
+    pub const HOURS_MAX: u32 = 168;
+
+    /// The extra that says this; sessions without grace are not in the list, and with an empty list the extra is left out.
+    pub fn extra(list: &[Grace]) -> Extra {
+        Extra { tag: Grace::TAG, bytes: layout::list_to_bytes(list) }
+    }
+
+    /// What the extras of an answer say. Empty: no session has grace, or what is there cannot be read, which comes to
+    /// the same.
+    pub fn among(extras: &[Extra]) -> Vec<Grace> {
+        let extra = extras.iter().find(|extra| extra.tag == Grace::TAG);
+        extra.and_then(|extra| layout::list_from_bytes(&extra.bytes)).unwrap_or_default()
+    }
 }
 
 /// A session that lost its seats other than by a checkin (S23, S25).

@@ -64,3 +64,17 @@ pub struct PoolChanged {
     /// See [`Extra`].
     pub extras: Vec<Extra>,
 }
+
+/// 0xc006: somebody is refused a seat that this session leaves idle. If it stays idle, the seat is given away in so many
+/// seconds (S50); a heartbeat that says less idle time than that keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct SeatWanted {
+    /// Which session of this connection.
+    pub session: u64,
+    /// Its feature.
+    pub feature: String,
+    /// Seconds until then.
+    pub seconds: u32,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}

@@ -132,6 +132,18 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
     Ok(message)
 }
 
+/// A list of parts, as it stands in a message: for an extra whose bytes are one.
+pub(crate) fn list_to_bytes<T: Encode>(list: &[T]) -> Vec<u8> {
+    // Writing to memory cannot fail, and parts hold nothing that does.
+    bincode::encode_to_vec(list, bincode::config::standard()).unwrap_or_default()
+}
+
+/// Reads such a list: all of the bytes, in the one form there is. `None`: that is not what they are.
+pub(crate) fn list_from_bytes<T: Encode + Decode<()>>(bytes: &[u8]) -> Option<Vec<T>> {
+    let (list, used) = bincode::decode_from_slice::<Vec<T>, _>(bytes, FROM_CLIENT).ok()?;
+    (used == bytes.len() && list_to_bytes(&list) == bytes).then_some(list)
+}
+
 /// How many bytes the body takes.
 fn size<M: Message>(message: &M) -> usize {
     let mut encoder = EncoderImpl::new(SizeWriter::default(), bincode::config::standard());

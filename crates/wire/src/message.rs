@@ -153,6 +153,7 @@ numbered! {
         0x0007 Try,
         0x0008 Watch,
         0x0009 Goodbye,
+        0x000a Why,
         0x1001 Reload,
         0x1002 Release,
         0x1003 Shutdown,
@@ -172,6 +173,7 @@ numbered! {
         0x8007 Try,
         0x8008 Watch,
         0x8009 Goodbye,
+        0x800a Why,
         0x9001 Reload,
         0x9002 Release,
         0x9003 Shutdown,
@@ -188,6 +190,7 @@ numbered! {
         0xc003 ResumedElsewhere,
         0xc004 Stopping,
         0xc005 PoolChanged,
+        0xc006 SeatWanted,
     }
 }
 
@@ -214,6 +217,7 @@ answered! {
     Try by Try,
     Watch by Watch,
     Goodbye by Goodbye,
+    Why by Why,
     Reload by Reload,
     Release by Release,
     Shutdown by Shutdown,

@@ -147,6 +147,29 @@ pub struct Goodbye {
     pub extras: Vec<Extra>,
 }
 
+/// 0x000a: what would happen to somebody who checks out now, and which rule decides? Takes nothing (S53).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Why {
+    /// Who sells it; needed only where two vendors sell the same name.
+    pub vendor: Option<String>,
+    /// What would be asked for.
+    pub feature: String,
+    /// How many seats, 1 to 2147483647, both inclusive.
+    pub count: u32,
+    /// Whom the question is about: user, host, project, release, as his own checkout would state them.
+    pub facts: Facts,
+    /// The string of his checkout that processes sharing a seat have in common (L60).
+    pub share: Option<String>,
+    /// The IP address he would come from, as text; `None`: unknown, so that no rule for addresses matches.
+    pub address: Option<String>,
+    /// Who asks: policy says who may (S50).
+    pub asker_user: String,
+    /// Where the one who asks sits.
+    pub asker_host: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0x1001, administrators only: reads licenses and policy again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Reload {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use wire::frame::{self, CLIENT_FRAME_BYTES_MAX, HEAD_BYTES, SERVER_FRAME_BYTES_MAX};
 use wire::message::{HOST_IDS_MAX, ITEMS_MAX, TEXT_BYTES_MAX};
 use wire::request::{Facts, HostId, Item};
-use wire::{Answer, DecodeError, Event, Request, answer, layout, request};
+use wire::{Answer, DecodeError, Event, Extra, Request, answer, layout, request};
 
 use crate::page::{from_hex, hex};
+use crate::samples::GRACE;
 use crate::{Any, numbers, vectors};
 
 /// Mutations of each vector.
@@ -201,11 +202,11 @@ fn a_field_that_holds_what_its_type_cannot_is_refused() {
 
 #[test]
 fn an_unknown_number_is_told_from_a_bad_body() {
-    for number in [0x0000, 0x000a, 0x0fff, 0x1000, 0x1005, 0x7fff] {
+    for number in [0x0000, 0x000b, 0x0fff, 0x1000, 0x1005, 0x7fff] {
         assert_eq!(Request::decode(number, &[]), Err(DecodeError::UnknownNumber(number)));
     }
-    assert_eq!(Answer::decode(0x800a, &[]), Err(DecodeError::UnknownNumber(0x800a)));
-    assert_eq!(Event::decode(0xc006, &[]), Err(DecodeError::UnknownNumber(0xc006)));
+    assert_eq!(Answer::decode(0x800b, &[]), Err(DecodeError::UnknownNumber(0x800b)));
+    assert_eq!(Event::decode(0xc007, &[]), Err(DecodeError::UnknownNumber(0xc007)));
     // Not even read as what it would be for the other side.
     assert_eq!(Request::decode(0x8004, &[0, 0]), Err(DecodeError::UnknownNumber(0x8004)));
 }
@@ -264,4 +265,24 @@ fn the_smallest_grants_of_a_large_checkout_and_a_full_page_are_read() {
     let length = bytes.len();
     assert!(frame::append(&mut bytes, 1, &report).is_err());
     assert_eq!(bytes.len(), length);
+}
+
+#[test]
+fn a_grace_that_cannot_be_read_is_none() {
+    let among =
+        |bytes: &[u8]| answer::Grace::among(&[Extra { tag: answer::Grace::TAG, bytes: bytes.to_vec() }]);
+    let good = answer::Grace::extra(&GRACE).bytes;
+    assert_eq!(among(&good), GRACE);
+    assert_eq!(among(&[0]), []);
+    for cut in 0..good.len() {
+        assert_eq!(among(&good[..cut]), [], "cut at {cut}");
+    }
+    let claims_two_to_the_forty = [&[0xfd][..], &(1u64 << 40).to_le_bytes(), &[1, 1]].concat();
+    for bad in
+        [&[&good[..], &[0]].concat()[..], &[1, 0xfb, 5, 0, 24], &[1, 0xff, 24], &claims_two_to_the_forty]
+    {
+        assert_eq!(among(bad), [], "{}", hex(bad));
+    }
+    let elsewhere = Extra { tag: 2, bytes: good };
+    assert_eq!(answer::Grace::among(&[elsewhere]), [], "under another tag");
 }

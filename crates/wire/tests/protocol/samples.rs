@@ -76,6 +76,14 @@ fn grants() -> Vec<answer::Grant> {
     ]
 }
 
+/// What a server says of the two sessions of [`grants`].
+pub(crate) const GRACE: [answer::Grace; 2] =
+    [answer::Grace { session: 17, hours: 24 }, answer::Grace { session: u64::MAX, hours: 168 }];
+
+fn grace() -> Vec<Extra> {
+    vec![answer::Grace::extra(&GRACE)]
+}
+
 fn requests() -> Vec<(&'static str, Request)> {
     let checkout = request::Checkout {
         request_key: KEY,
@@ -138,6 +146,21 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("full", Request::Watch(request::Watch { totals: true, extras: extras() })),
         ("least", Request::Goodbye(Default::default())),
         ("full", Request::Goodbye(request::Goodbye { extras: extras() })),
+        ("least", Request::Why(Default::default())),
+        (
+            "full",
+            Request::Why(request::Why {
+                vendor: text("ACME"),
+                feature: "cad".into(),
+                count: 2,
+                facts: facts(),
+                share: text("render"),
+                address: text("2001:db8::7"),
+                asker_user: "root".into(),
+                asker_host: "lic01".into(),
+                extras: extras(),
+            }),
+        ),
         ("least", Request::Reload(Default::default())),
         ("full", Request::Reload(request::Reload { extras: extras() })),
         ("least", Request::Release(Default::default())),
@@ -192,6 +215,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
                 extras: extras(),
             }),
         ),
+        (
+            "grace",
+            Answer::Granted(answer::Granted {
+                bundle: 9,
+                sessions: grants(),
+                extras: grace(),
+                ..Default::default()
+            }),
+        ),
         ("least", Answer::Checkin(Default::default())),
         ("full", Answer::Checkin(answer::Checkin { session: 17, count: 3, remaining: 7, extras: extras() })),
         ("least", Answer::Heartbeat(Default::default())),
@@ -204,6 +236,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
                 sessions: grants(),
                 ended: vec![ended],
                 extras: extras(),
+            }),
+        ),
+        (
+            "grace",
+            Answer::Resume(answer::Resume {
+                bundle: 9,
+                sessions: grants(),
+                extras: grace(),
+                ..Default::default()
             }),
         ),
         ("least", Answer::Report(Default::default())),
@@ -221,6 +262,11 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("full", Answer::Watch(answer::Watch { extras: extras() })),
         ("least", Answer::Goodbye(Default::default())),
         ("full", Answer::Goodbye(answer::Goodbye { extras: extras() })),
+        ("least", Answer::Why(Default::default())),
+        (
+            "full",
+            Answer::Why(answer::Why { json: "{\"schema\":1,\"granted\":true}".into(), extras: extras() }),
+        ),
         ("least", Answer::Reload(Default::default())),
         ("full", Answer::Reload(answer::Reload { json: "{\"schema\":1}".into(), extras: extras() })),
         ("least", Answer::Release(Default::default())),
@@ -278,6 +324,16 @@ fn events() -> Vec<(&'static str, Event)> {
                 old_total: Some(16),
                 new_total: Some(10),
                 reason: "the upgrade UP-7 has ended".into(),
+                extras: extras(),
+            }),
+        ),
+        ("least", Event::SeatWanted(Default::default())),
+        (
+            "full",
+            Event::SeatWanted(event::SeatWanted {
+                session: 17,
+                feature: "cad".into(),
+                seconds: 30,
                 extras: extras(),
             }),
         ),

@@ -174,3 +174,17 @@ fn the_session_in_hex_on_the_page_is_what_the_crate_reads() {
     let given_back = answer::Checkin { session: 17, count: 2, remaining: 0, extras: vec![] };
     assert_eq!(answered[3].1, Any::Answer(Answer::Checkin(given_back)));
 }
+
+#[test]
+fn the_grace_extra_is_the_list_that_the_page_describes() {
+    let page = Page::read();
+    let list: Vec<Value> = samples::GRACE
+        .iter()
+        .map(|g| serde_json::json!({ "session": g.session, "hours": g.hours }))
+        .collect();
+    let mut bytes = Vec::new();
+    page.value("list of Grace", &Value::Array(list), &mut bytes);
+    assert_eq!(hex(&answer::Grace::extra(&samples::GRACE).bytes), hex(&bytes));
+    let tag = answer::Grace::TAG;
+    assert!(page.text.contains(&format!("| {tag} | `grace` | Granted, Resume | list of Grace |")));
+}
