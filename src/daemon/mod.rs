@@ -84,15 +84,15 @@ pub fn main() -> ExitCode {
             return exit::CONFIG.into();
         }
     };
+    if flags.check {
+        return check::run(&config).into();
+    }
     if let Some(policy) = &config.policy {
         eprintln!(
             "seatkeeperd: {}: this version serves no policy yet: it would not be obeyed, take it out",
             policy.display()
         );
         return exit::CONFIG.into();
-    }
-    if flags.check {
-        return check::run(&config).into();
     }
     if let Err(error) = crate::logging::start(config.log_format) {
         eprintln!("seatkeeperd: {error}");
