@@ -9,3 +9,6 @@ mod analysis;
 mod check;
 mod errors;
 mod form;
+mod fuzz;
+mod page;
+mod sites;
