@@ -12,6 +12,7 @@ pub mod journal;
 pub mod licenses;
 pub mod logging;
 pub mod notify;
+pub mod policy;
 pub mod report;
 pub mod server;
 pub mod state;

@@ -42,6 +42,10 @@ impl Outbox for Ear {
         *self.heard.lock().unwrap()
     }
 
+    fn active_at(&self) -> Option<u64> {
+        None
+    }
+
     fn answer(&self, call: u32, answer: &Answer) {
         let text = match answer {
             Answer::Granted(view, replayed) => format!("granted {} replayed {replayed}", view.bundle),
@@ -121,6 +125,7 @@ fn checkout(key: u8, count: u32) -> Request {
     Request::Checkout(Box::new(Checkout {
         key: [key; 16],
         secret: [key; 16],
+        booking: None,
         items,
         facts: Arc::new(facts()),
         pid: 1,

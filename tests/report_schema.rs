@@ -23,7 +23,7 @@ fn check(whole: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), S
     let is = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(n) if n.is_u64() => "integer",
+        Value::Number(n) if n.is_u64() || n.is_i64() => "integer",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -104,6 +104,34 @@ fn license() -> License {
         message: text(),
         file: text(),
         line: Some(3),
+        pool: Some(0),
+        terms: terms(),
+        replaced_by: Some(ReplacedBy {
+            feature: "cad".into(),
+            from: Some(day()),
+            sn: text(),
+            file: text(),
+            line: Some(7),
+        }),
+    }
+}
+
+fn terms() -> Terms {
+    Terms {
+        share: vec!["HOST".into(), "CUSTOM".into()],
+        soft_limit: Some(8),
+        hold_seconds: Some(60),
+        min_checkout_seconds: Some(30),
+        user_based: Some("ALL".into()),
+        host_based: Some("3".into()),
+        borrow_hours: Some(24),
+        grace_hours: Some(48),
+        platforms: vec!["linux".into()],
+        time_zones: vec![-5, 1],
+        client_host_ids: vec![vec!["HOSTNAME=ws1".into()]],
+        match_rate: Some(100),
+        token_dependencies: vec![TokenDependency { feature: "mesh".into(), version: "1.0".into(), count: 2 }],
+        replaces: Some("FEATURE=cad".into()),
     }
 }
 
@@ -135,7 +163,9 @@ fn full_status() -> Status {
     let pool = Pool {
         id: "1".into(),
         key_type: "EXCLUSIVE".into(),
+        sn: text(),
         total: Some(16),
+        unlimited: false,
         used: 3,
         licenses: vec![license()],
     };
@@ -175,7 +205,23 @@ fn full_status() -> Status {
 
 fn full_explain() -> Explain {
     let changed = ChangedLicense { sn: text(), state: "not_in_force".into(), reason: Some("expired".into()) };
-    let change = Change { day: day(), at: instant().unwrap(), total: None, licenses: vec![changed] };
+    let total = PoolTotal { key_type: "ADDITIVE".into(), sn: text(), total: Some(4), unlimited: false };
+    let change = Change {
+        day: day(),
+        at: instant().unwrap(),
+        total: None,
+        pools: vec![total, PoolTotal { key_type: "TOKEN".into(), ..PoolTotal::default() }],
+        licenses: vec![changed],
+    };
+    let need = TokenNeed { feature: "mesh".into(), version: "1.0".into(), count: 2, ..TokenNeed::default() };
+    let pool = PoolSum {
+        key_type: "TOKEN".into(),
+        version: text(),
+        total: Some(16),
+        base: Some(10),
+        needs: vec![need],
+        ..PoolSum::default()
+    };
     Explain {
         schema: SCHEMA,
         feature: "cad".into(),
@@ -185,7 +231,11 @@ fn full_explain() -> Explain {
         base: Some(10),
         upgrades: 6,
         unlimited: false,
-        licenses: vec![License { feature: None, vendor: None, ..license() }],
+        pools: vec![pool, PoolSum { key_type: "EXCLUSIVE".into(), ..PoolSum::default() }],
+        licenses: vec![
+            License { feature: None, vendor: None, ..license() },
+            License { pool: None, terms: Terms::default(), replaced_by: None, ..license() },
+        ],
         changes: vec![change],
     }
 }
@@ -199,6 +249,9 @@ fn full_denial() -> Denial {
         wanted: Some(2),
         numbers: Some(Numbers { total: Some(16), used: 16, free: Some(0), ..Numbers::default() }),
         rule: place.clone(),
+        limit: Some(Limit { whose: "user ann".into(), seats: 2, used: 2, rule: place.clone() }),
+        needed_by: text(),
+        others: vec![OtherPool { message: text(), ..OtherPool::default() }, OtherPool::default()],
         place,
         due: Some(Due::InSeconds(35)),
         recovering: true,

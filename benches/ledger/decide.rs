@@ -66,7 +66,7 @@ impl Bench {
         ledger.replace_catalog(catalog, DAY);
         while !ledger.is_complete() {
             if let (Some(change), _) = ledger.sweep(1_000, DAY) {
-                ledger.apply(1, &Change::PoolSet(change.set));
+                ledger.apply(1, &change.into_change());
             }
         }
         Bench { ledger, keys: Random(3), facts: (0..PROGRAMS).map(facts).collect(), features, now }
@@ -79,7 +79,7 @@ impl Bench {
         let program = (self.keys.number() % self.facts.len() as u64) as usize;
         let request = checkout(&mut self.keys, feature, self.facts[program].clone());
         match self.ledger.decide_checkout(&request, self.now) {
-            Ok(CheckoutOutcome::Grant(granted)) => {
+            Ok(CheckoutOutcome::Grant { granted, .. }) => {
                 let bundle = granted.bundle;
                 self.ledger.apply(self.now.tick, &Change::Granted(granted));
                 self.ledger.attach(bundle, connection(program), self.now.tick);
@@ -92,7 +92,7 @@ impl Bench {
     fn give_back(&mut self, session: seats::change::SessionId) {
         let on = self.ledger.presence().connection_of(session).expect("it was just attached");
         let outcome = self.ledger.decide_checkin(session, None, on, self.now).expect("it is held");
-        self.ledger.apply(self.now.tick, &outcome.change);
+        outcome.changes.iter().for_each(|change| self.ledger.apply(self.now.tick, change));
     }
 }
 

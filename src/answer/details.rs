@@ -1,6 +1,7 @@
 //! The details of a denial as JSON: everything needed to act on it, as far as the reader may see it (S4, S84).
 
-use seats::denial::{Denial, Due, Numbers, Subject};
+use seats::change::PoolKind;
+use seats::denial::{Denial, Due, Numbers, RuleFact, Subject};
 use seats::license::Name;
 
 use crate::clock::rfc3339;
@@ -20,14 +21,7 @@ pub fn denial_details(denial: &Denial, sees_all: bool) -> String {
     }
 }
 
-fn details(subject: &Subject, sees_all: bool) -> report::Denial {
-    let holder = |h: &seats::denial::Holder| report::Holder {
-        session: h.session.to_string(),
-        user: h.user.to_string(),
-        host: h.host.to_string(),
-        count: h.count,
-        since: h.since_unix_ms.map(rfc3339),
-    };
+pub(super) fn details(subject: &Subject, sees_all: bool) -> report::Denial {
     report::Denial {
         feature: Some(subject.feature.to_string()),
         vendor: subject.vendor.as_ref().map(|v| v.as_str().to_owned()),
@@ -38,10 +32,24 @@ fn details(subject: &Subject, sees_all: bool) -> report::Denial {
             line: p.line,
             text: None,
         }),
-        due: subject.due.map(|due| match due {
-            Due::Day(day) => report::Due::Day(day),
-            Due::LeaseEnds(ms) => report::Due::InSeconds(ms.div_ceil(1000)),
+        due: subject.due.map(due),
+        rule: subject.rule.as_ref().filter(|_| sees_all).map(rule),
+        limit: subject.limit.as_ref().filter(|_| sees_all).map(|limit| report::Limit {
+            whose: limit.whose.to_string(),
+            seats: limit.seats,
+            used: limit.used,
+            rule: None,
         }),
+        needed_by: subject.needed_by.as_ref().map(|token| token.to_string()),
+        others: (subject.others.iter())
+            .map(|other| report::OtherPool {
+                pool: other.pool.0.to_string(),
+                key_type: key_type(&other.kind).into(),
+                code: other.code.as_str().into(),
+                // The sentence may name rules and files.
+                message: sees_all.then(|| other.message.clone()),
+            })
+            .collect(),
         recovering: subject.recovering,
         holders: (sees_all && !subject.holders.is_empty())
             .then(|| subject.holders.iter().map(holder).collect()),
@@ -49,7 +57,37 @@ fn details(subject: &Subject, sees_all: bool) -> report::Denial {
     }
 }
 
-fn numbers(n: &Numbers) -> report::Numbers {
+pub(super) fn holder(h: &seats::denial::Holder) -> report::Holder {
+    report::Holder {
+        session: h.session.to_string(),
+        user: h.user.to_string(),
+        host: h.host.to_string(),
+        count: h.count,
+        since: h.since_unix_ms.map(rfc3339),
+    }
+}
+
+pub(super) fn due(due: Due) -> report::Due {
+    match due {
+        Due::Day(day) => report::Due::Day(day),
+        other => report::Due::InSeconds(other.in_ms().unwrap_or(0).div_ceil(1000)),
+    }
+}
+
+pub(super) fn rule(rule: &RuleFact) -> report::Place {
+    report::Place { file: rule.file.to_string(), line: rule.line, text: Some(rule.text.to_string()) }
+}
+
+/// A pool's kind as JSON shows it.
+pub fn key_type(kind: &PoolKind) -> &'static str {
+    match kind {
+        PoolKind::Exclusive => "EXCLUSIVE",
+        PoolKind::Additive(_) => "ADDITIVE",
+        PoolKind::Token => "TOKEN",
+    }
+}
+
+pub(super) fn numbers(n: &Numbers) -> report::Numbers {
     report::Numbers {
         total: n.total.limited().map(u64::from),
         used: n.used,
@@ -89,6 +127,6 @@ pub(super) fn would_grant(pools: &[(Name, Name, Numbers)]) -> String {
     to_json(&WouldGrant { features })
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> String {
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -5,6 +5,7 @@
 //! about seats, and nothing here reads or writes a socket.
 
 mod details;
+mod why;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use wire::{answer, event, frame, request};
 use crate::clock::Clock;
 use crate::engine::ask::{Answer, Event, Request};
 
-pub use details::denial_details;
+pub use details::{denial_details, key_type};
+pub use why::why;
 
 /// How far from GMT a client can be, in minutes, both inclusive.
 const OFFSET_MINUTES_MAX: i16 = 1_440;
@@ -136,7 +138,7 @@ fn common(
         feature: i.feature.into_boxed_str(),
         count: i.count,
     };
-    Ok(Checkout { key, secret, items: items.into_iter().map(item).collect(), facts, pid })
+    Ok(Checkout { key, secret, booking: None, items: items.into_iter().map(item).collect(), facts, pid })
 }
 
 /// A text of a request: at most 256 bytes, no control characters (S1). `field` as docs/PROTOCOL.md names it, with
@@ -255,7 +257,7 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
                 replayed: *replayed,
                 heartbeat_ms: context.heartbeat_ms,
                 lease_ms: context.lease_ms,
-                extras: Vec::new(),
+                extras: grace(view),
             };
             if frame::append(buffer, call, &message).is_err() {
                 // Sixty-four licenses with texts of 8 KiB: the client can ask for them one by one.
@@ -267,6 +269,7 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             let mut message = answer::Resume {
                 bundle: view.bundle.0,
                 sessions: grants(view, context),
+                extras: grace(view),
                 ..Default::default()
             };
             if frame::append(buffer, call, &message).is_err() {
@@ -284,6 +287,10 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
         }
         Answer::Released(session) => {
             put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() })
+        }
+        Answer::Why(explanation, facts, tick, unix_ms) => {
+            let json = why::json(explanation, facts, *tick, *unix_ms);
+            put(buffer, call, &answer::Why { json, extras: Vec::new() });
         }
         Answer::Watching => put(buffer, call, &answer::Watch::default()),
         Answer::Denied(denial) => append_denial(buffer, call, denial, peer),
@@ -316,6 +323,14 @@ pub fn put<M: wire::message::Message>(buffer: &mut Vec<u8>, call: u32, message: 
     }
 }
 
+/// L65: how long each session may go on while no server answers.
+fn grace(view: &GrantView) -> Vec<wire::message::Extra> {
+    let hours = |s: &SessionGrant| s.license.as_ref()?.carried.grace_hours;
+    let of = |s: &SessionGrant| Some(answer::Grace { session: s.session.0, hours: hours(s)? });
+    let list: Vec<answer::Grace> = view.sessions.iter().filter_map(of).collect();
+    if list.is_empty() { Vec::new() } else { Vec::from([answer::Grace::extra(&list)]) }
+}
+
 fn grants(view: &GrantView, context: &Context) -> Vec<answer::Grant> {
     view.sessions.iter().map(|s| grant(s, context)).collect()
 }
@@ -330,7 +345,7 @@ fn grant(session: &SessionGrant, context: &Context) -> answer::Grant {
         count: session.count,
         version: license.and_then(|l| l.version).map(|v| v.to_string()),
         license_ends: ends,
-        soft_limit: false,
+        soft_limit: session.above_soft_limit,
         notice: None,
         license: license.and_then(|l| l.signed.as_ref()).map(|signed| answer::SignedLicense {
             canonical: signed.canonical.to_vec(),
@@ -342,6 +357,10 @@ fn grant(session: &SessionGrant, context: &Context) -> answer::Grant {
 /// Appends the frame of an event to a connection's buffer.
 pub fn append_event(buffer: &mut Vec<u8>, event: &Event, context: &Context) {
     match event {
+        Event::SeatWanted(session, feature, seconds) => {
+            let (session, feature) = (session.0, feature.as_str().to_owned());
+            put(buffer, 0, &event::SeatWanted { session, feature, seconds: *seconds, extras: Vec::new() });
+        }
         Event::Expired(session, feature, end) => {
             let license_ends = context.clock.zone().end_instant(*end).div_euclid(1000);
             let (session, feature) = (session.0, feature.as_str().into());

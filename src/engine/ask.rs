@@ -8,8 +8,9 @@ use seats::change::{BundleId, SessionId, Tick};
 use seats::denial::{Denial, Numbers};
 use seats::evaluate::Total;
 pub use seats::ledger::ConnectionId;
-use seats::ledger::{GrantView, SessionView};
+use seats::ledger::{Explanation, GrantView, SessionView};
 use seats::license::Name;
+use seats::policy::Policy;
 use seats::request::{Checkout, Facts};
 
 use super::picture::Picture;
@@ -21,6 +22,8 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     fn id(&self) -> ConnectionId;
     /// When it was last heard. Heartbeats write it without passing through the engine (S12).
     fn heard(&self) -> Tick;
+    /// When its user last did something, as its client reports with its heartbeats; `None`: it reports nothing.
+    fn active_at(&self) -> Option<Tick>;
     /// Adds the answer to a call.
     fn answer(&self, call: u32, answer: &Answer);
     /// Adds an event.
@@ -52,6 +55,8 @@ pub enum Ask {
     },
     /// A new set of licenses; `then` is called when every pool is up to date with it.
     Catalog(Arc<Catalog>, Then<()>),
+    /// A new policy; `then` is called when it is in force.
+    Policy(Arc<Policy>, Then<()>),
     /// A picture of all counters.
     Picture(Then<Arc<Picture>>),
     /// Sessions after one (exclusive), at most so many.
@@ -69,6 +74,8 @@ pub enum Request {
     Checkout(Box<Checkout>),
     /// S5: as a checkout, and takes nothing.
     Try(Box<Checkout>),
+    /// S53: what a checkout of its one item would come to, and why. Who asks, where the policy has to let him.
+    Why(Box<Checkout>, Option<Arc<Facts>>),
     /// S24: some seats, or all.
     Checkin(SessionId, Option<u32>),
     /// S10.
@@ -92,6 +99,8 @@ pub enum Answer {
     Resumed(GrantView),
     /// The session is gone.
     Released(SessionId),
+    /// What would happen to whom and why, with the tick and the instant of the answer, Unix milliseconds.
+    Why(Box<Explanation>, Arc<Facts>, Tick, i64),
     /// As asked.
     Watching,
     /// No, with the reasons; the instant of a tick in the denial, for those who count in seconds.
@@ -105,6 +114,8 @@ pub enum Event {
     Expired(SessionId, Name, chrono::NaiveDate),
     /// A session ended without its client's doing: its code, a sentence, and when (Unix milliseconds).
     Ended(SessionId, &'static str, String, i64),
+    /// An idle seat of this connection's is wanted: it is given away in so many seconds if it stays idle (S50).
+    SeatWanted(SessionId, Name, u32),
     /// A bundle was resumed by another connection (S10).
     ResumedElsewhere(BundleId),
     /// A pool has another total (L22): vendor, feature, before, after, why.
@@ -120,6 +131,7 @@ impl fmt::Debug for Ask {
             Ask::Close(_) => "Close",
             Ask::Request { .. } => "Request",
             Ask::Catalog(..) => "Catalog",
+            Ask::Policy(..) => "Policy",
             Ask::Picture(_) => "Picture",
             Ask::Sessions(..) => "Sessions",
             Ask::Turn(_) => "Turn",

@@ -17,10 +17,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use seats::change::{Cause, Change, ClockRead, DayServed, PoolId, SessionId};
-use seats::denial::{Code, Denial};
-use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger, Now, PoolChange};
-use seats::request::Checkout;
+use seats::change::{Cause, Change, ClockRead, DayServed, Granted, PoolId, SessionId};
+use seats::denial::{Code, Denial, Due};
+use seats::ledger::{CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, Ledger, Now, Owed, PoolChange};
+use seats::request::{Checkout, Facts};
 use tracing::{debug, error, info};
 
 use self::ask::{Answer, Ask, Event, Outbox, Request, Then};
@@ -34,6 +34,8 @@ use crate::journal::{Compactor, Disk, Journal, JournalError};
 const SWEEP_FEATURES: usize = 1_000;
 /// How many sessions a step ends, or tells of an expiry, before it serves the next batch.
 const SESSIONS_A_STEP: usize = 1_000;
+/// How many holds and bookings a step ends before it serves its batch; the others a moment later.
+const DUE_A_STEP: usize = 10_000;
 /// A batch is written when it holds so many bytes, though asks are left: far below what the journal takes.
 const BATCH_BYTES: usize = 4 << 20;
 /// How many changed totals of one reload or midnight are logged each in a line of its own.
@@ -52,6 +54,8 @@ pub struct Engine<D: Disk> {
     outputs: Vec<Output>,
     /// Called when the catalog taken last is in every pool.
     catalog_taken: Vec<Then<()>>,
+    /// Called when the policy taken last is in force.
+    policy_taken: Vec<Then<()>>,
     /// Pools whose sessions are still to be told that the license has ended.
     expired: VecDeque<(PoolId, Option<SessionId>, NaiveDate)>,
     picture: Option<Arc<Picture>>,
@@ -94,6 +98,7 @@ impl<D: Disk> Engine<D> {
             watching: HashSet::new(),
             outputs: Vec::new(),
             catalog_taken: Vec::new(),
+            policy_taken: Vec::new(),
             expired: VecDeque::new(),
             picture: None,
             denials: 0,
@@ -129,6 +134,10 @@ impl<D: Disk> Engine<D> {
     pub fn step(&mut self, asks: &mut Vec<Ask>, reading: Reading) -> Result<(), JournalError> {
         let tick = reading.tick.0;
         self.keep_time(reading)?;
+        // Before anybody asks: a hold that is over is a free seat.
+        for change in self.ledger.due(tick, DUE_A_STEP) {
+            self.accept(tick, &change)?;
+        }
         let now = Now { tick, day: self.day };
         for ask in asks.drain(..) {
             self.take(ask, now, reading)?;
@@ -178,7 +187,7 @@ impl<D: Disk> Engine<D> {
             Ask::Close(id) => {
                 let heard = self.connections.remove(&id).map_or(now.tick, |outbox| outbox.heard());
                 self.watching.remove(&id);
-                self.ledger.disconnect(id, heard);
+                self.ledger.disconnect(id, heard, now.tick);
             }
             Ask::Request { from, call, request } => {
                 let answer = self.request(&from, request, now, reading)?;
@@ -187,6 +196,10 @@ impl<D: Disk> Engine<D> {
                     debug!(code = %denial.code, message = denial.message, "denied");
                 }
                 self.outputs.push(Output::Answer(from, call, answer));
+            }
+            Ask::Policy(policy, then) => {
+                self.ledger.replace_policy(policy);
+                self.policy_taken.push(then);
             }
             Ask::Catalog(catalog, then) => {
                 self.ledger.replace_catalog(catalog, self.day);
@@ -223,7 +236,8 @@ impl<D: Disk> Engine<D> {
         reading: Reading,
     ) -> Result<Answer, JournalError> {
         Ok(match request {
-            Request::Checkout(checkout) => self.checkout(from, &checkout, now)?,
+            Request::Checkout(checkout) => self.checkout(from, &checkout, now, reading)?,
+            Request::Why(checkout, asker) => self.why(&checkout, asker.as_deref(), now, reading)?,
             Request::Try(checkout) => {
                 self.refresh(&checkout, now)?;
                 match self.ledger.decide_try(&checkout, now) {
@@ -240,9 +254,10 @@ impl<D: Disk> Engine<D> {
                 }
             }
             Request::Checkin(session, count) => {
+                self.refresh_of(session, now)?;
                 match self.ledger.decide_checkin(session, count, from.id(), now) {
                     Ok(outcome) => {
-                        self.accept(now.tick, &outcome.change)?;
+                        outcome.changes.iter().try_for_each(|change| self.accept(now.tick, change))?;
                         debug!(%session, given = outcome.given, remaining = outcome.remaining, "checked in");
                         Answer::CheckedIn(session, outcome.given, outcome.remaining)
                     }
@@ -260,20 +275,11 @@ impl<D: Disk> Engine<D> {
                 }
             }
             Request::Release(session, by, reason) => {
+                self.refresh_of(session, now)?;
                 match self.ledger.decide_release(session, &by, &reason, now) {
-                    Ok(change) => {
-                        let holder = self.holder_of(session);
-                        self.accept(now.tick, &change)?;
+                    Ok(changes) => {
+                        self.end(&changes, now, reading)?;
                         info!(%session, by, reason, "removed by an administrator");
-                        if let (Some(outbox), Change::Ended(ended)) = (holder, &change) {
-                            let event = ended_event(
-                                session,
-                                &ended.cause,
-                                self.ledger.presence().lease_ms(),
-                                reading.unix_ms,
-                            );
-                            self.outputs.push(Output::Event(outbox, event));
-                        }
                         Answer::Released(session)
                     }
                     Err(denial) => Answer::Denied(denial),
@@ -295,47 +301,116 @@ impl<D: Disk> Engine<D> {
         from: &Arc<dyn Outbox>,
         checkout: &Checkout,
         now: Now,
+        reading: Reading,
     ) -> Result<Answer, JournalError> {
         self.refresh(checkout, now)?;
-        let has_room = self.ledger.presence().sessions_on(from.id()) as usize + checkout.items.len()
-            <= self.sessions_max;
-        let (bundle, is_replay) = match self.ledger.decide_checkout(checkout, now) {
+        let mut decided = self.ledger.decide_checkout(checkout, now);
+        if matches!(&decided, Err(denial) if denial.code == Code::NoSeats && self.ledger.policy().has_idle())
+        {
+            decided = self.decide_with_idle(checkout, now, decided);
+        }
+        let (bundle, is_replay) = match decided {
             Err(denial) => return Ok(Answer::Denied(denial)),
             Ok(CheckoutOutcome::Replay(bundle)) => (bundle, true),
-            Ok(CheckoutOutcome::Grant(_)) if self.is_stopping => {
-                return Ok(deny(
-                    Code::ShuttingDown,
-                    "the server is stopping: sessions are kept, new ones wait for its start",
-                ));
-            }
-            Ok(CheckoutOutcome::Grant(_)) if !has_room => {
-                let text =
-                    format!("a connection may hold {} sessions: use another one (S82)", self.sessions_max);
-                return Ok(deny(Code::RateLimited, text));
-            }
-            Ok(CheckoutOutcome::Grant(granted)) => {
-                if let Some(cause) = self.journal.is_low() {
-                    let text = format!(
-                        "the server cannot set aside more room for its journal ({cause}): no new checkouts until that is mended"
-                    );
-                    // Once, not for each try: clients can cause it at will (S83).
-                    if !std::mem::replace(&mut self.is_short_of_room, true) {
-                        error!(%cause, "no room for the journal: checkouts are refused, checkins go on");
-                    }
-                    return Ok(deny(Code::Internal, text));
+            Ok(CheckoutOutcome::Grant { before, granted }) => {
+                if let Some(no) = self.cannot_grant(from, &granted) {
+                    return Ok(no);
                 }
-                if std::mem::take(&mut self.is_short_of_room) {
-                    info!("there is room for the journal again: checkouts go on");
-                }
+                self.end(&before, now, reading)?;
                 let change = Change::Granted(granted);
                 self.accept(now.tick, &change)?;
                 let Change::Granted(granted) = change else { unreachable!("built two lines above") };
-                debug!(bundle = %granted.bundle, user = %granted.facts.user, host = %granted.facts.host, "checked out");
+                tell_granted(&granted);
                 (granted.bundle, false)
             }
         };
         self.attach(bundle, from, now);
         Ok(self.grant(bundle).map_or_else(gone, |view| Answer::Granted(view, is_replay)))
+    }
+
+    /// What forbids a grant that the rules allow: the daemon stops, the connection has enough, the disk is full.
+    fn cannot_grant(&mut self, from: &Arc<dyn Outbox>, granted: &Granted) -> Option<Answer> {
+        if self.is_stopping {
+            let text = "the server is stopping: sessions are kept, new ones wait for its start";
+            return Some(deny(Code::ShuttingDown, text));
+        }
+        let holds = self.ledger.presence().sessions_on(from.id()) as usize;
+        if holds + granted.sessions.len() > self.sessions_max {
+            let text = format!("a connection may hold {} sessions: use another one (S82)", self.sessions_max);
+            return Some(deny(Code::RateLimited, text));
+        }
+        if let Some(cause) = self.journal.is_low() {
+            let text = format!(
+                "the server cannot set aside more room for its journal ({cause}): no new checkouts until that is mended"
+            );
+            // Once, not for each try: clients can cause it at will (S83).
+            if !std::mem::replace(&mut self.is_short_of_room, true) {
+                error!(%cause, "no room for the journal: checkouts are refused, checkins go on");
+            }
+            return Some(deny(Code::Internal, text));
+        }
+        if std::mem::take(&mut self.is_short_of_room) {
+            info!("there is room for the journal again: checkouts go on");
+        }
+        None
+    }
+
+    /// A checkout was refused for want of seats and the policy gives idle ones away: those that were warned go now, the
+    /// others are warned (S50).
+    fn decide_with_idle(
+        &mut self,
+        checkout: &Checkout,
+        now: Now,
+        refused: Result<CheckoutOutcome, Box<Denial>>,
+    ) -> Result<CheckoutOutcome, Box<Denial>> {
+        let connections = &self.connections;
+        let activity = |id: ConnectionId| connections.get(&id).and_then(|outbox| outbox.active_at());
+        let idle = self.ledger.idle_sessions(checkout, now, &activity);
+        for session in &idle.woken {
+            self.ledger.warn_idle(*session, None);
+        }
+        let mut decided = refused;
+        if !idle.ready.is_empty() {
+            decided = self.ledger.decide_checkout_from(checkout, now, &idle.ready);
+        }
+        let Err(denial) = &mut decided else { return decided };
+        for session in &idle.to_warn {
+            self.ledger.warn_idle(*session, Some(now.tick));
+            let feature =
+                self.ledger.state().session(*session).and_then(|(_, s)| self.ledger.state().pool(s.pool));
+            if let (Some(outbox), Some(pool)) = (self.holder_of(*session), feature) {
+                let seconds = u32::try_from(IDLE_WARNING_MS / 1000).unwrap_or(u32::MAX);
+                let event = Event::SeatWanted(*session, pool.feature.clone(), seconds);
+                self.outputs.push(Output::Event(outbox, event));
+            }
+        }
+        if let (Some(subject), Some(ms)) = (&mut denial.subject, idle.due_ms) {
+            subject.due = Some(Due::IdleEnds(ms));
+        }
+        decided
+    }
+
+    /// S53. Who may not see everything may ask where the policy lets him (S50).
+    fn why(
+        &mut self,
+        checkout: &Checkout,
+        asker: Option<&Facts>,
+        now: Now,
+        reading: Reading,
+    ) -> Result<Answer, JournalError> {
+        self.refresh(checkout, now)?;
+        let Some(item) = checkout.items.first() else {
+            return Ok(deny(Code::BadRequest, "a question is about one feature"));
+        };
+        if let Some(asker) = asker.filter(|asker| !self.ledger.may_ask_why(item, asker)) {
+            let text = format!(
+                "{} may not ask why here: ask over the admin socket, or let the policy say why = \"allow\" (S84)",
+                asker.user
+            );
+            return Ok(deny(Code::NotPermitted, text));
+        }
+        let explanation = Box::new(self.ledger.explain(item, &checkout.facts, now));
+        Ok(Answer::Why(explanation, checkout.facts.clone(), now.tick, reading.unix_ms))
     }
 
     fn grant(&self, bundle: SessionId) -> Option<seats::ledger::GrantView> {
@@ -348,11 +423,37 @@ impl<D: Disk> Engine<D> {
             return Ok(());
         }
         for item in &checkout.items {
-            while let Some(change) = self.ledger.refresh(&item.feature, now.day) {
-                self.pool_changed(change, now)?;
-            }
+            self.refresh_feature(&item.feature, now)?;
         }
         Ok(())
+    }
+
+    fn refresh_feature(&mut self, feature: &str, now: Now) -> Result<(), JournalError> {
+        while let Some(owed) = self.ledger.refresh(feature, now.day) {
+            self.accept_owed(owed, now)?;
+        }
+        Ok(())
+    }
+
+    /// The pools of a session's feature, brought to now: what stays held is today's license's to say (L62).
+    fn refresh_of(&mut self, session: SessionId, now: Now) -> Result<(), JournalError> {
+        if self.ledger.is_complete() {
+            return Ok(());
+        }
+        let state = self.ledger.state();
+        let feature = state.session(session).and_then(|(_, s)| state.pool(s.pool)).map(|p| p.feature.clone());
+        feature.map_or(Ok(()), |feature| self.refresh_feature(feature.as_str(), now))
+    }
+
+    fn accept_owed(&mut self, owed: Owed, now: Now) -> Result<(), JournalError> {
+        match owed {
+            Owed::Pool(change) => self.pool_changed(change, now),
+            Owed::Moved(moved) => {
+                let (to, sessions) = (moved.to.0, moved.sessions.len());
+                info!(pool = to, sessions, "sessions count against another pool: theirs is gone (L39)");
+                self.accept(now.tick, &Change::Moved(moved))
+            }
+        }
     }
 
     /// Puts a bundle on a connection; the one that loses it is told (S10).
@@ -427,19 +528,29 @@ impl<D: Disk> Engine<D> {
         }
         let connections = &self.connections;
         let mut heard = |id: ConnectionId| connections.get(&id).map(|outbox| outbox.heard());
-        let ended = self.ledger.leases_ended(now.tick, SESSIONS_A_STEP, &mut heard);
-        for (connection, change) in ended {
-            self.accept(now.tick, &change)?;
-            let Change::Ended(ended) = &change else { continue };
-            info!(session = %ended.session, cause = ended.cause.as_str(), "session ended");
-            if let Some(outbox) = connection.and_then(|id| self.connections.get(&id)) {
-                let event = ended_event(
-                    ended.session,
-                    &ended.cause,
-                    self.ledger.presence().lease_ms(),
-                    reading.unix_ms,
-                );
-                self.outputs.push(Output::Event(outbox.clone(), event));
+        let silent = self.ledger.leases_ended(now.tick, SESSIONS_A_STEP, &mut heard);
+        for one in silent {
+            let changes = self.ledger.ending(one.session, Cause::LeaseEnded, now.tick, one.heard);
+            self.end(&changes, now, reading)?;
+            if !changes.is_empty() {
+                info!(session = %one.session, cause = Cause::LeaseEnded.as_str(), "session ended");
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes that end sessions: their clients are told, where they are still connected (S23).
+    fn end(&mut self, changes: &[Change], now: Now, reading: Reading) -> Result<(), JournalError> {
+        for change in changes {
+            let holder = match change {
+                Change::Ended(ended) => self.holder_of(ended.session),
+                _ => None,
+            };
+            self.accept(now.tick, change)?;
+            if let (Some(outbox), Change::Ended(ended)) = (holder, change) {
+                let lease_ms = self.ledger.presence().lease_ms();
+                let event = ended_event(ended.session, &ended.cause, lease_ms, reading.unix_ms);
+                self.outputs.push(Output::Event(outbox, event));
             }
         }
         Ok(())
@@ -448,11 +559,17 @@ impl<D: Disk> Engine<D> {
     /// Brings the next pools up to date after a reload or a midnight.
     fn sweep(&mut self, now: Now) -> Result<(), JournalError> {
         let mut budget = SWEEP_FEATURES;
+        if self.ledger.sweep_policy() {
+            let taken = self.policy_taken.drain(..);
+            self.outputs.extend(taken.map(|then| Output::Call(Box::new(move || then(())))));
+        }
         while budget > 0 && !self.ledger.is_complete() {
-            let (change, left) = self.ledger.sweep(budget, now.day);
+            let (owed, left) = self.ledger.sweep(budget, now.day);
             budget = left;
-            if let Some(change) = change {
-                self.pool_changed(change, now)?;
+            match owed {
+                Some(owed) => self.accept_owed(owed, now)?,
+                // What is left is the policy's: the next step counts on.
+                None => break,
             }
         }
         if self.ledger.is_complete() {
@@ -538,6 +655,15 @@ fn gone() -> Answer {
     deny(Code::Internal, "the session disappeared while it was being granted; please report this")
 }
 
+/// What an administrator's log says of a grant.
+fn tell_granted(granted: &Granted) {
+    let (user, host) = (&granted.facts.user, &granted.facts.host);
+    debug!(bundle = %granted.bundle, %user, %host, "checked out");
+    for session in granted.sessions.iter().filter(|s| s.above_soft_limit) {
+        info!(session = %session.session, %user, %host, "checked out above the soft limit (L61)");
+    }
+}
+
 /// What a client is told when its session ended without its doing (S23).
 fn ended_event(session: SessionId, cause: &Cause, lease_ms: u64, unix_ms: i64) -> Event {
     let text = match cause {
@@ -545,6 +671,8 @@ fn ended_event(session: SessionId, cause: &Cause, lease_ms: u64, unix_ms: i64) -
         Cause::Released(release) if release.reason.is_empty() => format!("removed by {}", release.by),
         Cause::Released(release) => format!("removed by {}: {}", release.by, release.reason),
         Cause::CheckedIn => "given back".into(),
+        Cause::Reclaimed => "given to somebody else while this client was gone".into(),
+        Cause::Idle => "given to somebody else because nobody had used it for too long".into(),
     };
     Event::Ended(session, Code::AlreadyRemoved.as_str(), text, unix_ms)
 }

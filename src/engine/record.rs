@@ -12,15 +12,24 @@ use crate::journal::{Fold, FoldError};
 
 const LAYOUT: bincode::config::Configuration = bincode::config::standard();
 
-const POOL_SET: u16 = 1;
-const GRANTED: u16 = 2;
+/// As the first version wrote it: pools of exclusives only, sessions that share with nobody.
+const POOL_SET_1: u16 = 1;
+const GRANTED_1: u16 = 2;
 const CHECKED_IN: u16 = 3;
 const ENDED: u16 = 4;
 const DAY_SERVED: u16 = 5;
 const CLOCK_READ: u16 = 6;
+const POOL_SET: u16 = 7;
+const GRANTED: u16 = 8;
+const HELD: u16 = 9;
+const UNHELD: u16 = 10;
+const MOVED: u16 = 11;
+const BOOKED: u16 = 12;
+const BOOKING_ENDED: u16 = 13;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
-const COUNTERS: u16 = 0x4002;
+const COUNTERS_1: u16 = 0x4002;
+const COUNTERS: u16 = 0x4003;
 
 /// The kind of a change's record.
 pub fn kind(change: &Change) -> u16 {
@@ -33,6 +42,11 @@ pub fn kind(change: &Change) -> u16 {
         Change::ClockRead(_) => CLOCK_READ,
         Change::Spent(_) => SPENT,
         Change::Counters(_) => COUNTERS,
+        Change::Held(_) => HELD,
+        Change::Unheld(_) => UNHELD,
+        Change::Moved(_) => MOVED,
+        Change::Booked(_) => BOOKED,
+        Change::BookingEnded(_) => BOOKING_ENDED,
     }
 }
 
@@ -47,6 +61,11 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) {
         Change::ClockRead(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Spent(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Counters(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Held(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Unheld(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Moved(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Booked(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::BookingEnded(body) => encode_into_std_write(body, out, LAYOUT),
     };
     written.expect("a vector takes what is written to it, and every change has a layout");
 }
@@ -66,6 +85,14 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         }
     }
     match kind {
+        POOL_SET_1 => body(kind, bytes).map(|old: first::PoolSet| Change::PoolSet(old.into())),
+        GRANTED_1 => body(kind, bytes).map(|old: first::Granted| Change::Granted(old.into())),
+        COUNTERS_1 => body(kind, bytes).map(|old: first::Counters| Change::Counters(old.into())),
+        HELD => body(kind, bytes).map(Change::Held),
+        UNHELD => body(kind, bytes).map(Change::Unheld),
+        MOVED => body(kind, bytes).map(Change::Moved),
+        BOOKED => body(kind, bytes).map(Change::Booked),
+        BOOKING_ENDED => body(kind, bytes).map(Change::BookingEnded),
         POOL_SET => body(kind, bytes).map(Change::PoolSet),
         GRANTED => body(kind, bytes).map(Change::Granted),
         CHECKED_IN => body(kind, bytes).map(Change::CheckedIn),
@@ -75,6 +102,80 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         SPENT => body(kind, bytes).map(Change::Spent),
         COUNTERS => body(kind, bytes).map(Change::Counters),
         _ => Err(FoldError::UnknownKind(kind)),
+    }
+}
+
+/// Records as the first version wrote them: read for ever, written no more (S65).
+mod first {
+    use std::sync::Arc;
+
+    use seats::change::{BundleId, GrantedSession, PoolId, PoolKind, SessionId, Source, Tick};
+    use seats::evaluate::Total;
+    use seats::license::{Fingerprint, Name};
+    use seats::request::Facts;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    pub(super) struct PoolSet {
+        pool: PoolId,
+        vendor: Name,
+        feature: Name,
+        total: Total,
+        sources: Vec<Source>,
+    }
+
+    impl From<PoolSet> for seats::change::PoolSet {
+        fn from(old: PoolSet) -> Self {
+            let PoolSet { pool, vendor, feature, total, sources } = old;
+            Self { pool, vendor, feature, kind: PoolKind::Exclusive, total, sources }
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Session {
+        session: SessionId,
+        pool: PoolId,
+        count: u32,
+        license: Fingerprint,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Granted {
+        bundle: BundleId,
+        key: [u8; 16],
+        secret: [u8; 16],
+        facts: Arc<Facts>,
+        pid: u32,
+        since: Tick,
+        sessions: Vec<Session>,
+    }
+
+    impl From<Granted> for seats::change::Granted {
+        fn from(old: Granted) -> Self {
+            let Granted { bundle, key, secret, facts, pid, since, sessions } = old;
+            let session = |s: Session| GrantedSession::plain(s.session, s.pool, s.count, s.license);
+            Self {
+                bundle,
+                key,
+                secret,
+                facts,
+                pid,
+                since,
+                sessions: sessions.into_iter().map(session).collect(),
+            }
+        }
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Counters {
+        next_session: u64,
+        next_pool: u32,
+    }
+
+    impl From<Counters> for seats::change::Counters {
+        fn from(old: Counters) -> Self {
+            Self { next_session: old.next_session, next_pool: old.next_pool, next_hold: 0, next_booking: 0 }
+        }
     }
 }
 
@@ -109,16 +210,18 @@ impl Fold for StateFold {
 mod tests {
     use std::sync::Arc;
 
-    use seats::change::{Granted, GrantedSession, PoolId, SessionId};
-    use seats::license::Fingerprint;
+    use seats::change::{
+        Booked, BookingEnded, BookingId, Counters, Granted, GrantedSession, Held, HoldId, Moved,
+        MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld,
+    };
+    use seats::evaluate::Total;
+    use seats::license::{Fingerprint, Name};
     use seats::request::Facts;
 
     use super::*;
 
-    /// The bytes of a grant as they were first published: a change here breaks every state directory.
-    #[test]
-    fn the_layout_of_a_grant_is_for_ever() {
-        let facts = Facts {
+    fn facts() -> Facts {
+        Facts {
             install_id: [1; 16],
             user: "ann".into(),
             host: "ws7".into(),
@@ -132,32 +235,107 @@ mod tests {
             release_date: None,
             line_date: None,
             host_ids: Vec::new(),
-        };
-        let session = GrantedSession {
-            session: SessionId(7),
-            pool: PoolId(2),
-            count: 300,
-            license: Fingerprint([9; 32]),
-        };
-        let change = Change::Granted(Granted {
+        }
+    }
+
+    fn granted(sessions: Vec<GrantedSession>) -> Change {
+        Change::Granted(Granted {
             bundle: SessionId(7),
             key: [2; 16],
             secret: [3; 16],
-            facts: Arc::new(facts),
+            facts: Arc::new(facts()),
             pid: 4711,
             since: 70_000,
-            sessions: vec![session],
-        });
-        let mut bytes = Vec::new();
-        encode(&change, &mut bytes);
-        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, GRANT, "a published kind was changed: give the new layout a new kind");
-        assert_eq!(decode(GRANTED, &bytes), Ok(change));
-        assert!(matches!(decode(GRANTED, &bytes[1..]), Err(FoldError::Unreadable { .. })));
-        bytes.push(0);
-        assert!(matches!(decode(GRANTED, &bytes), Err(FoldError::Unreadable { .. })));
+            sessions,
+        })
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).unwrap()).collect()
+    }
+
+    /// The bytes as they were first published: a change here breaks every state directory.
+    #[test]
+    fn the_layout_of_each_record_is_for_ever() {
+        let plain = GrantedSession::plain(SessionId(7), PoolId(2), 300, Fingerprint([9; 32]));
+        let shared = GrantedSession {
+            session: SessionId(8),
+            share: Some("host ws7".into()),
+            token: Some(0),
+            above_soft_limit: true,
+            booking: Some(BookingId(4)),
+            ..plain.clone()
+        };
+        let name = |text| Name::new(text).unwrap();
+        let set = PoolSet {
+            pool: PoolId(2),
+            vendor: name("ACME"),
+            feature: name("cad"),
+            kind: PoolKind::Additive("7f".into()),
+            total: Total::Limited(10),
+            sources: Vec::new(),
+        };
+        let held = Held {
+            hold: HoldId(5),
+            pool: PoolId(2),
+            seats: 3,
+            user: "ann".into(),
+            host: "ws7".into(),
+            client: "ann\0ws7".into(),
+            until: 90_000,
+        };
+        let booked = Booked {
+            booking: BookingId(4),
+            token: [8; 16],
+            vendor: name("ACME"),
+            feature: name("cad"),
+            seats: 2,
+            until: 90_000,
+            by: "bob".into(),
+        };
+        let moved = Moved {
+            to: PoolId(3),
+            sessions: vec![MovedSession { session: SessionId(7), share: Some("user ann".into()) }],
+        };
+        let counters = Counters { next_session: 300, next_pool: 2, next_hold: 6, next_booking: 5 };
+        for (change, hex) in [
+            (granted(vec![plain, shared]), GRANT),
+            (Change::PoolSet(set), SET),
+            (Change::Held(held), HOLD),
+            (Change::Unheld(Unheld { hold: HoldId(5), seats: 3 }), "0503"),
+            (Change::Moved(moved), MOVE),
+            (Change::Booked(booked), BOOKING),
+            (Change::BookingEnded(BookingEnded { booking: BookingId(4) }), "04"),
+            (Change::Counters(counters), "fb2c01020605"),
+        ] {
+            let mut bytes = Vec::new();
+            encode(&change, &mut bytes);
+            let found: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            assert_eq!(found, hex, "{change:?} was changed: give the new layout a new kind");
+            assert_eq!(decode(kind(&change), &bytes).as_ref(), Ok(&change));
+            let cut = decode(kind(&change), &bytes[..bytes.len() - 1]);
+            assert!(matches!(cut, Err(FoldError::Unreadable { .. })), "{change:?}: {cut:?}");
+            bytes.push(0);
+            assert!(matches!(decode(kind(&change), &bytes), Err(FoldError::Unreadable { .. })), "{change:?}");
+        }
         assert_eq!(decode(99, &[]), Err(FoldError::UnknownKind(99)));
     }
 
-    const GRANT: &str = "0702020202020202020202020202020202030303030303030303030303030303030101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb6712fc70110100010702fb2c010909090909090909090909090909090909090909090909090909090909090909";
+    #[test]
+    fn the_records_of_the_first_version_are_read() {
+        let plain = GrantedSession::plain(SessionId(7), PoolId(2), 300, Fingerprint([9; 32]));
+        assert_eq!(decode(GRANTED_1, &bytes(FIRST_GRANT)), Ok(granted(vec![plain])));
+        let set = decode(POOL_SET_1, &bytes("020441434d4503636164000a00"));
+        let Ok(Change::PoolSet(set)) = set else { panic!("{set:?}") };
+        assert_eq!((set.kind, set.total), (PoolKind::Exclusive, Total::Limited(10)));
+        let counters = Counters { next_session: 300, next_pool: 2, next_hold: 0, next_booking: 0 };
+        assert_eq!(decode(COUNTERS_1, &bytes("fb2c0102")), Ok(Change::Counters(counters)));
+    }
+
+    const FIRST_GRANT: &str = "0702020202020202020202020202020202030303030303030303030303030303030101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb6712fc70110100010702fb2c010909090909090909090909090909090909090909090909090909090909090909";
+    const GRANT: &str = "0702020202020202020202020202020202030303030303030303030303030303030101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb6712fc70110100020702fb2c010909090909090909090909090909090909090909090909090909090909090909000000000802fb2c0109090909090909090909090909090909090909090909090909090909090909090108686f7374207773370100010104";
+    const SET: &str = "020441434d450363616401023766000a00";
+    const HOLD: &str = "05020303616e6e0377733707616e6e00777337fc905f0100";
+    const MOVE: &str = "03010701087573657220616e6e";
+    const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";
 }

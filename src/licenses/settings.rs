@@ -421,6 +421,15 @@ fn special(reading: &mut Reading<'_>, key_type: KeyType, count: Option<Count>) -
             }
         }
     }
+    for setting in [Setting::Hold, Setting::MinCheckout] {
+        if key_type == KeyType::Token && reading.has(setting) {
+            let message = format!(
+                "{} holds seats, and a token has none of its own: state it in the licenses it depends on",
+                setting.name()
+            );
+            reading.warn(setting, message);
+        }
+    }
     let any = special != Special::default() || key_type == KeyType::Token;
     any.then(|| Box::new(special))
 }
@@ -500,7 +509,7 @@ fn unsupported(license: &License, given: &Given<'_>, feature_at: usize) -> Optio
     let raw = |setting: Setting| given.get(setting as usize).copied().flatten();
     let kind_at = raw(S::KeyType).map_or(feature_at, |raw| raw.name_at);
     let mut found: Vec<(usize, String)> = Vec::new();
-    if matches!(license.key_type, KeyType::Token | KeyType::Additive | KeyType::Maintenance) {
+    if license.key_type == KeyType::Maintenance {
         found.push((kind_at, format!("KEYTYPE {}", license.key_type.as_str())));
     }
     if let Some(at) = raw(S::LicenseType)
@@ -508,12 +517,10 @@ fn unsupported(license: &License, given: &Given<'_>, feature_at: usize) -> Optio
     {
         found.push((at.name_at, format!("LICENSE_TYPE {}", at.value)));
     }
-    for setting in [S::Hold, S::MinCheckout, S::UserBased, S::HostBased, S::HalServers, S::Replaces] {
-        if let Some(at) = raw(setting)
-            && !(setting == S::HalServers && license.key_type == KeyType::Upgrade)
-        {
-            found.push((at.name_at, at.name.to_owned()));
-        }
+    if let Some(at) = raw(S::HalServers)
+        && license.key_type != KeyType::Upgrade
+    {
+        found.push((at.name_at, at.name.to_owned()));
     }
     let at = found.iter().map(|(at, _)| *at).min()?;
     let names: Vec<String> = found.into_iter().map(|(_, name)| name).collect();

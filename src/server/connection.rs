@@ -427,7 +427,10 @@ impl Connection {
                 self.outbox.add(refuse(call, Code::BadRequest, "the hello was said already", ""));
                 return Next::GoOn;
             }
-            Incoming::Heartbeat(_) => {
+            Incoming::Heartbeat(message) => {
+                if let Some(seconds) = message.idle_seconds {
+                    self.outbox.idle_for(seconds);
+                }
                 let sessions = self.outbox.sessions();
                 self.outbox.add(|buffer| {
                     answer::put(buffer, call, &told::Heartbeat { sessions, extras: Vec::new() })
@@ -467,12 +470,7 @@ impl Connection {
             Incoming::Resume(message) => answer::resume(message, peer),
             Incoming::Checkin(message) => Ok(answer::checkin(&message)),
             Incoming::Watch(message) => Ok(Request::Watch(message.totals)),
-            // The engine has no answer yet, and says what a server says to a request that it does not know.
-            Incoming::Why(_) => {
-                let fault = wire::DecodeError::UnknownNumber(asked::Why::NUMBER);
-                self.outbox.add(refuse(call, Code::BadRequest, fault.to_string(), fault.as_str()));
-                return Next::GoOn;
-            }
+            Incoming::Why(message) => answer::why(message, peer),
             Incoming::Release(message) => {
                 let by = peer.admin.clone().unwrap_or_default();
                 answer::release(message, &by)

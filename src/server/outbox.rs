@@ -20,6 +20,8 @@ pub struct ConnectionOutbox {
     is_over: AtomicBool,
     wake: Notify,
     heard: AtomicU64,
+    /// The tick of the user's last activity plus one; 0: nothing was reported.
+    active_at: AtomicU64,
     sessions: AtomicU32,
 }
 
@@ -36,6 +38,7 @@ impl ConnectionOutbox {
             is_over: AtomicBool::new(false),
             wake: Notify::new(),
             heard,
+            active_at: AtomicU64::new(0),
             sessions: AtomicU32::new(0),
         }
     }
@@ -48,6 +51,12 @@ impl ConnectionOutbox {
     /// A sign of life (S12).
     pub fn hear(&self) {
         self.heard.store(self.context.clock.tick().0, Ordering::Relaxed);
+    }
+
+    /// The client's user did something so many seconds ago, as it reports with a heartbeat.
+    pub fn idle_for(&self, seconds: u32) {
+        let at = self.context.clock.tick().0.saturating_sub(u64::from(seconds) * 1000);
+        self.active_at.store(at.saturating_add(1), Ordering::Relaxed);
     }
 
     /// How many sessions the connection holds, after the last batch that touched it.
@@ -104,6 +113,10 @@ impl Outbox for ConnectionOutbox {
 
     fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    fn active_at(&self) -> Option<u64> {
+        self.active_at.load(Ordering::Relaxed).checked_sub(1)
     }
 
     fn answer(&self, call: u32, answer: &Answer) {

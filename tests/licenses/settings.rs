@@ -292,30 +292,39 @@ fn key_types_need_what_they_are_made_of() {
 }
 
 #[test]
+fn what_few_licenses_say_is_read() {
+    let special = |settings: &str| good(settings).carried.special.unwrap_or_default();
+    assert_eq!(special(r#"<SETTING COUNT="5" HOLD="60"/>"#).hold_seconds, Some(60));
+    let longest = special(r#"<SETTING COUNT="5" MIN_CHECKOUT="31536000"/>"#);
+    assert_eq!(longest.min_checkout_seconds, Some(31_536_000));
+    assert_eq!(special(r#"<SETTING COUNT="5" USERBASED="5"/>"#).user_based, Some(Based::Seats(5)));
+    assert_eq!(special(r#"<SETTING COUNT="5" HOSTBASED="ALL"/>"#).host_based, Some(Based::All));
+    assert_eq!(special(r#"<SETTING REPLACES="SN=7"/>"#).replaces, Some(Replaces::Sn("7".into())));
+    let token = good(
+        r#"<SETTING KEYTYPE="TOKEN" TOKEN_DEPENDENCY="FEATURE=a VERSION=1.0 COUNT=2"/>
+           <SETTING TOKEN_DEPENDENCY="FEATURE=b VERSION=2.5 COUNT=1"/>"#,
+    );
+    assert_eq!((token.key_type, token.count, token.token_dependencies().len()), (KeyType::Token, None, 2));
+    let additive = good(r#"<SETTING KEYTYPE="ADDITIVE" COUNT="5" SOFTLIMIT="4" SHARE="HOST"/>"#);
+    assert_eq!((additive.key_type, additive.carried.soft_limit), (KeyType::Additive, Some(4)));
+}
+
+#[test]
 fn what_is_not_served_yet_says_so_and_is_read_all_the_same() {
-    let special = |settings: &str| bad(settings, Reason::NotSupportedYet).carried.special.unwrap_or_default();
-    assert_eq!(special(r#"<SETTING ¦HOLD="60"/>"#).hold_seconds, Some(60));
-    assert_eq!(special(r#"<SETTING ¦MIN_CHECKOUT="31536000"/>"#).min_checkout_seconds, Some(31_536_000));
-    assert_eq!(special(r#"<SETTING COUNT="5" ¦USERBASED="5"/>"#).user_based, Some(Based::Seats(5)));
-    assert_eq!(special(r#"<SETTING COUNT="5" ¦HOSTBASED="ALL"/>"#).host_based, Some(Based::All));
-    assert_eq!(special(r#"<SETTING ¦REPLACES="SN=7"/>"#).replaces, Some(Replaces::Sn("7".into())));
     assert!(bad(r#"<SETTING COUNT="5" ¦HAL_SERVERS="3"/>"#, Reason::NotSupportedYet).hal);
+    assert!(bad(r#"<SETTING KEYTYPE="ADDITIVE" COUNT="5" ¦HAL_SERVERS="3"/>"#, Reason::NotSupportedYet).hal);
     let upgrade = good(r#"<SETTING KEYTYPE="UPGRADE" COUNT="1" HAL_SERVERS="3"/>"#);
     assert!(upgrade.hal, "an upgrade says it so that it can be compared with its exclusive");
-    bad(r#"<SETTING ¦KEYTYPE="ADDITIVE" COUNT="5"/>"#, Reason::NotSupportedYet);
     bad(
         r#"<SETTING ¦LICENSE_TYPE="SUBSCRIPTION" END="2030-01-01" FALLBACK_VERSION="3.1"/>"#,
         Reason::NotSupportedYet,
     );
     bad(r#"<SETTING ¦LICENSE_TYPE="EVALUATION" END="2030-01-01"/>"#, Reason::NotSupportedYet);
-    let renewal =
-        special(r#"<SETTING ¦KEYTYPE="MAINTENANCE" RENEWS="SN=7f3c" MAINTENANCE_END="2028-09-15"/>"#);
-    assert_eq!(renewal.renews.as_deref(), Some("7f3c"));
-    let token = special(
-        r#"<SETTING ¦KEYTYPE="TOKEN" TOKEN_DEPENDENCY="FEATURE=a VERSION=1.0 COUNT=2"/>
-           <SETTING TOKEN_DEPENDENCY="FEATURE=b VERSION=2.5 COUNT=1"/>"#,
+    let renewal = bad(
+        r#"<SETTING ¦KEYTYPE="MAINTENANCE" RENEWS="SN=7f3c" MAINTENANCE_END="2028-09-15"/>"#,
+        Reason::NotSupportedYet,
     );
-    assert_eq!(token.token_dependencies.len(), 2);
+    assert_eq!(renewal.carried.special.unwrap_or_default().renews.as_deref(), Some("7f3c"));
 }
 
 #[test]

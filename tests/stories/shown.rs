@@ -33,7 +33,10 @@ pub(crate) fn denied(denial: &Denial) -> Vec<String> {
     }
     match subject.due {
         Some(Due::Day(day)) => lines.push(format!("  the next seat is due on {day}")),
-        Some(Due::LeaseEnds(ms)) => lines.push(format!("  the next seat is due in {} s", ms / 1000)),
+        Some(due) => {
+            let ms = due.in_ms().unwrap_or_default();
+            lines.push(format!("  the next seat is due in {} s", ms / 1000));
+        }
         None => {}
     }
     if subject.recovering {

@@ -150,7 +150,7 @@ impl World {
         let (changes, outcome) = self.server.checkout(request, connection);
         let mut answer: Vec<String> = changes.iter().map(changed).collect();
         match outcome {
-            Ok(CheckoutOutcome::Grant(granted)) => {
+            Ok(CheckoutOutcome::Grant { granted, .. }) => {
                 for (session, item) in granted.sessions.iter().zip(&request.items) {
                     self.labels.insert(session.session, format!("{who}, {}", item.feature));
                 }

@@ -71,7 +71,7 @@ impl core::str::FromStr for SessionId {
     }
 }
 
-/// A pool's number inside this ledger; its identity is (vendor, feature, exclusive), see [`PoolSet`].
+/// A pool's number inside this ledger; its identity is (vendor, feature, kind), see [`PoolSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PoolId(pub u32);
 
@@ -113,9 +113,11 @@ pub struct PoolSet {
     pub vendor: Name,
     /// What it allows.
     pub feature: Name,
+    /// Which of the feature's pools.
+    pub kind: PoolKind,
     /// Seats from now on.
     pub total: Total,
-    /// The exclusive first, then each upgrade in the order they were added.
+    /// The license whose terms hold first, then each upgrade in the order they were added.
     pub sources: Vec<Source>,
 }
 
@@ -128,8 +130,32 @@ pub struct GrantedSession {
     pub pool: PoolId,
     /// How many.
     pub count: u32,
-    /// The exclusive license that was in force.
+    /// The license whose terms held for the pool.
     pub license: Fingerprint,
+    /// The key of its share group (L60); `None`: its seats are its own.
+    pub share: Option<Arc<str>>,
+    /// The place in the bundle of the token session that this one is taken for (L51); `None`: it stands for itself.
+    pub token: Option<u16>,
+    /// Whether its seats lie above the soft limit (L61).
+    pub above_soft_limit: bool,
+    /// The booking it draws on (S52).
+    pub booking: Option<BookingId>,
+}
+
+impl GrantedSession {
+    /// A session that shares with nobody and belongs to no token.
+    pub fn plain(session: SessionId, pool: PoolId, count: u32, license: Fingerprint) -> GrantedSession {
+        GrantedSession {
+            session,
+            pool,
+            count,
+            license,
+            share: None,
+            token: None,
+            above_soft_limit: false,
+            booking: None,
+        }
+    }
 }
 
 /// A checkout was granted: all its sessions, under one secret.
@@ -171,6 +197,10 @@ pub enum Cause {
     LeaseEnded,
     /// Removed by an administrator.
     Released(Box<Release>),
+    /// Its client was gone and somebody else needed the seat (S3, S22).
+    Reclaimed,
+    /// Its client did nothing for the time the policy allows, and somebody else needed the seat.
+    Idle,
 }
 
 /// Who removed a session, and why.
@@ -189,6 +219,8 @@ impl Cause {
             Cause::CheckedIn => "checked_in",
             Cause::LeaseEnded => "lease_ended",
             Cause::Released(_) => "released",
+            Cause::Reclaimed => "reclaimed",
+            Cause::Idle => "idle",
         }
     }
 }
@@ -202,6 +234,86 @@ pub struct Ended {
     pub cause: Cause,
     /// When.
     pub at: Tick,
+}
+
+/// The number of seats that are held; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HoldId(pub u64);
+
+/// Seats were given back and are not yet free (L62).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its number.
+    pub hold: HoldId,
+    /// Of which pool.
+    pub pool: PoolId,
+    /// How many, at least 1.
+    pub seats: u32,
+    /// Who gave them back, as stated.
+    pub user: Box<str>,
+    /// Where, as stated.
+    pub host: Box<str>,
+    /// User and host as they are compared: whose checkout they serve at once.
+    pub client: Arc<str>,
+    /// The tick at which they are free.
+    pub until: Tick,
+}
+
+/// Seats are held no longer: their time is over, or their own client took them again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unheld {
+    /// Which.
+    pub hold: HoldId,
+    /// How many, at least 1.
+    pub seats: u32,
+}
+
+/// One session that counts against another pool from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedSession {
+    /// Which.
+    pub session: SessionId,
+    /// The key of its share group there.
+    pub share: Option<Arc<str>>,
+}
+
+/// The pool of these sessions is gone; they count against another of the same feature (L39).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// To which.
+    pub to: PoolId,
+    /// At least one.
+    pub sessions: Vec<MovedSession>,
+}
+
+/// A booking's number; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BookingId(pub u64);
+
+/// Seats of a feature are kept for whoever presents a token (S52).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booked {
+    /// Its number.
+    pub booking: BookingId,
+    /// Hash of the token.
+    pub token: [u8; 16],
+    /// Who sells the feature.
+    pub vendor: Name,
+    /// Which feature.
+    pub feature: Name,
+    /// How many seats, at least 1.
+    pub seats: u32,
+    /// The tick at which it ends.
+    pub until: Tick,
+    /// Who booked.
+    pub by: Box<str>,
+}
+
+/// A booking ended, by its time or because it was given up; sessions that draw on it stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BookingEnded {
+    /// Which.
+    pub booking: BookingId,
 }
 
 /// A new highest day was served; it never goes back (S71).
@@ -240,6 +352,10 @@ pub struct Counters {
     pub next_session: u64,
     /// The next pool's number.
     pub next_pool: u32,
+    /// The number of the next seats to be held.
+    pub next_hold: u64,
+    /// The next booking's number.
+    pub next_booking: u64,
 }
 
 /// One fact the ledger accepted.
@@ -261,6 +377,16 @@ pub enum Change {
     Spent(Spent),
     /// See [`Counters`].
     Counters(Counters),
+    /// See [`Held`].
+    Held(Held),
+    /// See [`Unheld`].
+    Unheld(Unheld),
+    /// See [`Moved`].
+    Moved(Moved),
+    /// See [`Booked`].
+    Booked(Booked),
+    /// See [`BookingEnded`].
+    BookingEnded(BookingEnded),
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use chrono::NaiveDate;
 
-use crate::change::SessionId;
+use crate::change::{PoolId, PoolKind, SessionId};
 use crate::evaluate::Total;
 use crate::license::{Name, Place};
+use crate::policy::RulePlace;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -123,6 +125,61 @@ pub enum Due {
     Day(NaiveDate),
     /// The lease of a client that is gone ends in so many milliseconds.
     LeaseEnds(u64),
+    /// Held seats are free in so many milliseconds (L62).
+    HoldEnds(u64),
+    /// An idle seat may be given away in so many milliseconds, if nobody uses it (S50).
+    IdleEnds(u64),
+}
+
+impl Due {
+    /// The milliseconds until then; `None`: it is a day.
+    pub fn in_ms(self) -> Option<u64> {
+        match self {
+            Due::Day(_) => None,
+            Due::LeaseEnds(ms) | Due::HoldEnds(ms) | Due::IdleEnds(ms) => Some(ms),
+        }
+    }
+}
+
+/// A rule of the policy, for those who may read it (S84).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFact {
+    /// The policy's file.
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: u32,
+    /// What it says, in one line.
+    pub text: Box<str>,
+}
+
+impl From<&RulePlace> for RuleFact {
+    fn from(place: &RulePlace) -> RuleFact {
+        RuleFact { file: place.file.clone(), line: place.line, text: place.text.clone() }
+    }
+}
+
+/// A limit that denied: how many seats it allows, how many are in use, and whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitFact {
+    /// At most so many.
+    pub seats: u32,
+    /// In use of them.
+    pub used: u64,
+    /// As `user ann`.
+    pub whose: Box<str>,
+}
+
+/// Another pool of the feature that gave no seat either, and why (S4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherPool {
+    /// Which.
+    pub pool: PoolId,
+    /// Of which kind.
+    pub kind: PoolKind,
+    /// Why not.
+    pub code: Code,
+    /// The same in a sentence.
+    pub message: String,
 }
 
 /// One who holds seats, for those who may read it (S84).
@@ -159,7 +216,7 @@ pub struct Denial {
 }
 
 /// The feature a denial is about, and its numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// Who sells it; `None` where that is what is unclear.
     pub vendor: Option<Name>,
@@ -177,6 +234,14 @@ pub struct Subject {
     pub recovering: bool,
     /// Who holds seats; at most [`HOLDERS_MAX`], oldest first.
     pub holders: Vec<Holder>,
+    /// The rule of the policy that decided.
+    pub rule: Option<RuleFact>,
+    /// The limit that denied.
+    pub limit: Option<LimitFact>,
+    /// The token that needs the feature (L51).
+    pub needed_by: Option<Box<str>>,
+    /// The feature's other pools.
+    pub others: Vec<OtherPool>,
 }
 
 impl Denial {

@@ -150,6 +150,13 @@ pub struct Share {
     pub virtual_machine: bool,
 }
 
+impl Share {
+    /// Whether processes use a seat together (L60); VIRTUAL alone says nothing of that.
+    pub fn is_sharing(self) -> bool {
+        self.host || self.user || self.custom
+    }
+}
+
 /// TIME_ZONES: whole hours from GMT, -12 to 13, as a set of bits (bit 0 is -12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeZones(pub u32);

@@ -76,6 +76,8 @@ pub struct Checkout {
     pub key: [u8; 16],
     /// 128 bits of a hash of the secret (S2).
     pub secret: [u8; 16],
+    /// The booking it draws on: 128 bits of a hash of its token (S52).
+    pub booking: Option<[u8; 16]>,
     /// What is wanted.
     pub items: Vec<Item>,
     /// Who wants it.

@@ -1,19 +1,65 @@
 //! What a set of licenses grants on a day (L20, L30 to L38), where a table says it better than a story.
 
 mod driver;
+#[path = "licenses/replaces.rs"]
+mod replaces;
+#[path = "licenses/tokens.rs"]
+mod tokens;
 
 use std::sync::Arc;
 
-use driver::{date, exclusive, sealed, upgrade};
+use driver::{date, exclusive, name, sealed, upgrade};
 use seats::catalog::{Catalog, FeatureLicenses};
-use seats::evaluate::{evaluate, lower_successors};
-use seats::license::{License, LicenseVersion, Reason, TimeZones};
+use seats::change::PoolKind;
+use seats::evaluate::{Total, evaluate, forecast, lower_successors, next_rise, next_rise_of};
+use seats::license::{
+    Carried, KeyType, License, LicenseVersion, Reason, Special, TimeZones, TokenDependency,
+};
 
 /// The one feature of these licenses.
 fn feature(licenses: Vec<License>) -> FeatureLicenses {
     let catalog = Catalog::new(licenses.into_iter().map(|l| Arc::new(sealed(l))).collect());
     assert_eq!(catalog.features().len(), 1, "licenses of one feature");
     catalog.features()[0].clone()
+}
+
+/// A small random number generator: the seed in a message is enough to see a failure again.
+struct Random(u64);
+
+impl Random {
+    /// 0 to `n` - 1.
+    fn below(&mut self, n: usize) -> usize {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.below(at + 1));
+        }
+    }
+}
+
+/// A pool of its own beside the exclusive one (L50).
+fn additive(feature: &str, count: u32, sn: &str) -> License {
+    License { key_type: KeyType::Additive, sn: Some(sn.into()), ..exclusive(feature, count) }
+}
+
+/// A token that takes so many seats of version 1.0 of each feature (L51).
+fn token(feature: &str, sn: &str, takes: &[(&str, u32)]) -> License {
+    let version = LicenseVersion { major: 1, minor: 0 };
+    let takes = takes.iter().map(|(feature, count)| TokenDependency {
+        feature: name(feature),
+        version,
+        count: *count,
+    });
+    let special = Special { token_dependencies: takes.collect(), ..Special::default() };
+    let carried = Carried { special: Some(Box::new(special)), ..Carried::default() };
+    License { key_type: KeyType::Token, count: None, sn: Some(sn.into()), carried, ..exclusive(feature, 1) }
 }
 
 /// L31: the warning looks past the successor's own copies (L36), not at them.
@@ -161,4 +207,137 @@ fn the_upgrade_that_would_overflow_does_not_count() {
             .collect();
         assert_eq!(overflowing, over, "on top of {count}");
     }
+}
+
+/// The pools of a day in the order of trial: the SN of the license each stands under, and its total.
+fn pools(feature: &FeatureLicenses, day: &str) -> Vec<(String, Option<u32>)> {
+    let evaluation = evaluate(feature, date(day));
+    let shown = evaluation.pools.iter().map(|pool| {
+        let license = &feature.licenses[pool.license];
+        (license.sn.as_deref().unwrap_or("-").to_owned(), pool.total.limited())
+    });
+    shown.collect()
+}
+
+/// L50: an additive is summed and dated by itself; neither upgrades nor the exclusive have to do with it.
+#[test]
+fn an_additive_is_a_pool_of_its_own() {
+    let base = License { sn: Some("base".into()), end: Some(date("2030-06-30")), ..exclusive("cad", 10) };
+    let up = License { end: Some(date("2030-03-31")), ..upgrade("cad", 6, "up") };
+    let beside = License { start: Some(date("2030-02-01")), ..additive("cad", 4, "add") };
+    let both = feature(vec![base, up, beside]);
+    let seats = |sn: &str, total| (sn.to_owned(), Some(total));
+    assert_eq!(pools(&both, "2030-01-31"), [seats("base", 16)]);
+    assert_eq!(pools(&both, "2030-02-01"), [seats("base", 16), seats("add", 4)]);
+    assert_eq!(pools(&both, "2030-04-01"), [seats("base", 10), seats("add", 4)]);
+    assert_eq!(pools(&both, "2030-07-01"), [seats("add", 4)], "it needs no exclusive");
+    let after = evaluate(&both, date("2030-07-01"));
+    assert_eq!((after.base, after.total.limited()), (None, Some(0)), "the exclusive's sum is its own");
+    let in_all = |day| evaluate(&both, date(day)).seats_in_all();
+    assert_eq!((in_all("2030-02-01"), in_all("2030-07-01")), (Some(20), Some(4)));
+}
+
+/// L36: an additive is one license by its SN; without one by what it says.
+#[test]
+fn the_same_additive_in_two_files_counts_once() {
+    let copy = |file: &str, sn: Option<&str>, count| {
+        let mut license = License { sn: sn.map(Into::into), ..additive("cad", count, "") };
+        license.place.file = file.into();
+        license
+    };
+    let table = [
+        (vec![copy("a", Some("1"), 4), copy("b", Some("1"), 4)], vec![4]),
+        (vec![copy("a", Some("1"), 4), copy("b", Some("1"), 5)], vec![5]),
+        (vec![copy("a", Some("1"), 4), copy("b", Some("2"), 4)], vec![4, 4]),
+        (vec![copy("a", None, 4), copy("b", None, 4)], vec![4]),
+        (vec![copy("a", None, 4), copy("b", None, 5)], vec![4, 5]),
+    ];
+    for (licenses, expected) in table {
+        let feature = feature(licenses.clone());
+        let mut totals: Vec<_> =
+            pools(&feature, "2030-01-01").into_iter().filter_map(|(_, total)| total).collect();
+        totals.sort_unstable();
+        assert_eq!(totals, expected, "{licenses:?}");
+        let kinds: Vec<_> =
+            evaluate(&feature, date("2030-01-01")).pools.into_iter().map(|p| p.kind).collect();
+        for (at, kind) in kinds.iter().enumerate() {
+            assert!(!kinds[..at].contains(kind), "{kind:?} is two pools");
+            if let PoolKind::Additive(sn) = kind {
+                assert_eq!(sn.len() == 65, sn.starts_with('#'), "without SN it goes by its fingerprint");
+            }
+        }
+    }
+}
+
+/// Rules 3, 6.7 and L50: each step against all that come after it. A request that several pools could serve takes
+/// the narrowest, and keeps the wider one for whoever can use no other.
+#[test]
+fn pools_are_tried_from_the_narrowest_to_the_widest() {
+    let version = |major, minor| Some(LicenseVersion { major, minor });
+    let end = |text| Some(date(text));
+    let cheap = License { version: version(1, 9), end: end("2040-01-01"), ..additive("cad", 9, "z1") };
+    let ranked = vec![
+        cheap,
+        License { version: version(1, 10), sn: Some("z2".into()), ..exclusive("cad", 9) },
+        License { version: version(1, 10), end: end("2031-01-01"), ..additive("cad", 9, "z3") },
+        License { version: version(1, 10), end: end("2031-01-02"), ..additive("cad", 9, "a4") },
+        License { version: version(1, 10), ..additive("cad", 9, "a5") },
+        License { version: version(1, 10), ..additive("cad", 9, "b5") },
+        License { end: end("2030-02-01"), ..additive("cad", 9, "a6") },
+        License { version: version(0, 1), end: end("2030-02-01"), ..token("cad", "a7", &[("mesh", 1)]) },
+    ];
+    let expected: Vec<String> = ranked.iter().map(|l| l.sn.as_deref().unwrap_or("-").to_owned()).collect();
+    for turn in 0..ranked.len() {
+        let mut some = ranked.clone();
+        some.rotate_left(turn);
+        some.reverse();
+        let tried: Vec<String> = pools(&feature(some), "2030-01-01").into_iter().map(|(sn, _)| sn).collect();
+        assert_eq!(tried, expected);
+    }
+}
+
+/// L51: of several tokens of one name one is in force, as of several exclusives (L31).
+#[test]
+fn of_several_tokens_the_latest_in_force_counts() {
+    let sold = |sn: &str, issued: &str, start: Option<&str>| License {
+        issued: Some(date(issued)),
+        start: start.map(date),
+        ..token("suite", sn, &[("cad", 1)])
+    };
+    let feature = feature(vec![
+        sold("old", "2029-01-01", None),
+        sold("new", "2029-06-01", Some("2030-02-01")),
+        sold("older", "2028-01-01", None),
+    ]);
+    assert_eq!(pools(&feature, "2030-01-31"), [("old".to_owned(), None)], "a token has no bound of its own");
+    assert_eq!(pools(&feature, "2030-02-01"), [("new".to_owned(), None)]);
+    let reasons: Vec<_> =
+        evaluate(&feature, date("2030-01-31")).standings.iter().filter_map(|s| s.reason).collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons.contains(&Reason::NotStarted) && reasons.contains(&Reason::Superseded));
+}
+
+/// What comes next is told of every pool; the exclusive's sum is asked for by itself.
+#[test]
+fn looking_ahead_sees_every_pool() {
+    let base = License { end: Some(date("2030-06-30")), ..exclusive("cad", 10) };
+    let up =
+        License { start: Some(date("2030-02-01")), end: Some(date("2030-06-30")), ..upgrade("cad", 6, "up") };
+    let beside = License { start: Some(date("2030-03-01")), ..additive("cad", 4, "add") };
+    let feature = feature(vec![base, up, beside]);
+    let today = date("2030-01-01");
+    let told: Vec<_> = forecast(&feature, today, 9)
+        .into_iter()
+        .map(|f| {
+            (f.day, f.total.limited(), f.pools.iter().filter_map(|p| p.total.limited()).collect::<Vec<_>>())
+        })
+        .collect();
+    let row = |day, total, pools: &[u32]| (date(day), Some(total), pools.to_vec());
+    let expected =
+        [row("2030-02-01", 16, &[16]), row("2030-03-01", 16, &[16, 4]), row("2030-07-01", 0, &[4])];
+    assert_eq!(told, expected);
+    let add = PoolKind::Additive("add".into());
+    assert_eq!(next_rise_of(&feature, &add, today, Total::ZERO), Some(date("2030-03-01")));
+    assert_eq!(next_rise_of(&feature, &add, today, Total::Limited(4)), None);
+    assert_eq!(next_rise(&feature, today, Total::Limited(10)), Some(date("2030-02-01")));
 }

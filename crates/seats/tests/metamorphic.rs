@@ -42,7 +42,7 @@ fn how_licenses_lie_in_files_changes_nothing() {
                 server.pass(1_000, &|_| true);
                 let on = if server.is_open(ConnectionId(1)) { ConnectionId(1) } else { server.connect() };
                 let (changes, outcome) = server.checkout(&checkout(&request), on);
-                granted += u64::from(matches!(outcome, Ok(CheckoutOutcome::Grant(_))));
+                granted += u64::from(matches!(outcome, Ok(CheckoutOutcome::Grant { .. })));
                 let answer =
                     outcome.map_err(|denial| (denial.code, denial.subject.map(|s| (s.numbers, s.due))));
                 format!("{swept:?} {changes:?} {answer:?}")

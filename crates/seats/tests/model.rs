@@ -195,7 +195,7 @@ impl History {
         self.naive.hear(on);
         self.announce(&changes);
         let given = match outcome {
-            Ok(CheckoutOutcome::Grant(granted)) => {
+            Ok(CheckoutOutcome::Grant { granted, .. }) => {
                 assert_eq!(
                     granted.bundle, granted.sessions[0].session,
                     "a bundle has the number of its first"

@@ -1,21 +1,20 @@
-//! What a feature, a license, a session looks like in a report: from the ledger's values to the types of
-//! `src/report.rs`, as far as the reader may see it (S84).
+//! What a feature, a session looks like in a report: from the ledger's values to the types of
+//! `src/report`, as far as the reader may see it (S84).
 
 use seats::catalog::FeatureLicenses;
 use seats::denial::Numbers;
-use seats::evaluate::{Evaluation, Standing, State, Total, evaluate, explain, forecast};
+use seats::evaluate::{Evaluation, State, Total, evaluate};
 use seats::ledger::{Counters, Presentation, SessionView};
-use seats::license::{Count, License};
+use seats::license::Count;
 
 use super::Reader;
+use super::explain::share;
 use crate::clock::rfc3339;
 use crate::engine::picture::Picture;
 use crate::report;
 
 /// The most licenses listed for one feature in one part.
-const LICENSES_OF_A_FEATURE_MAX: usize = 1_000;
-/// How many days of change an explanation looks ahead.
-const CHANGES_MAX: usize = 20;
+pub(super) const LICENSES_OF_A_FEATURE_MAX: usize = 1_000;
 
 impl Reader<'_> {
     pub(super) fn feature(
@@ -35,7 +34,9 @@ impl Reader<'_> {
         let pool = counters.filter(|_| self.origin.sees_all).map(|c| report::Pool {
             id: c.pool.0.to_string(),
             key_type: "EXCLUSIVE".into(),
+            sn: None,
             total: c.total.limited().map(u64::from),
+            unlimited: c.total == Total::Unlimited,
             used: c.used,
             licenses: listed.collect(),
         });
@@ -51,38 +52,6 @@ impl Reader<'_> {
             maintenance_ends: None,
             pools: pool.into_iter().collect(),
             ..counts(&numbers)
-        }
-    }
-
-    pub(super) fn license(
-        &self,
-        feature: &FeatureLicenses,
-        evaluation: &Evaluation,
-        at: usize,
-    ) -> report::License {
-        let license = &feature.licenses[at];
-        let Standing { state, reason } = evaluation.standings[at];
-        let seen = self.origin.sees_all;
-        report::License {
-            feature: None,
-            vendor: None,
-            sn: license.sn.as_ref().filter(|_| seen).map(|sn| sn.to_string()),
-            key_type: license.key_type.as_str().into(),
-            count: match license.count {
-                Some(Count::Limited(n)) => Some(u64::from(n)),
-                _ => None,
-            },
-            unlimited: license.count == Some(Count::Unlimited),
-            version: license.version.map(|v| v.to_string()),
-            start: license.start,
-            end: license.end,
-            ends_at: license.end.map(|end| rfc3339(self.zone().end_instant(end))),
-            state: state.as_str().into(),
-            reason: reason.map(|r| r.as_str().into()),
-            // The sentence may name files.
-            message: explain(feature, evaluation, at).filter(|_| seen),
-            file: seen.then(|| license.place.file.to_string()),
-            line: seen.then_some(license.place.line),
         }
     }
 
@@ -113,49 +82,10 @@ impl Reader<'_> {
             borrowed_until: None,
         }
     }
-
-    pub(super) fn explanation(&self, feature: &FeatureLicenses, picture: &Picture) -> report::Explain {
-        let evaluation = evaluate(feature, picture.day);
-        let (base, upgrades) = parts(feature, &evaluation);
-        let mut order: Vec<usize> = (0..feature.licenses.len()).collect();
-        order.sort_by_key(|at| {
-            (evaluation.standings[*at].state != State::InForce, evaluation.base != Some(*at), *at)
-        });
-        let changes = forecast(feature, picture.day, CHANGES_MAX).into_iter().map(|f| report::Change {
-            day: f.day,
-            at: rfc3339(self.zone().start_of_day(f.day)),
-            total: f.total.limited().map(u64::from),
-            licenses: (f.changed.into_iter())
-                .map(|(at, standing)| report::ChangedLicense {
-                    sn: feature.licenses[at]
-                        .sn
-                        .as_ref()
-                        .filter(|_| self.origin.sees_all)
-                        .map(|sn| sn.to_string()),
-                    state: standing.state.as_str().into(),
-                    reason: standing.reason.map(|r| r.as_str().into()),
-                })
-                .collect(),
-        });
-        report::Explain {
-            schema: report::SCHEMA,
-            feature: feature.feature.as_str().into(),
-            vendor: feature.vendor.as_str().into(),
-            today: picture.day,
-            total: evaluation.total.limited().map(u64::from),
-            base,
-            upgrades,
-            unlimited: evaluation.total == Total::Unlimited,
-            licenses: (order.into_iter().take(LICENSES_OF_A_FEATURE_MAX))
-                .map(|at| self.license(feature, &evaluation, at))
-                .collect(),
-            changes: changes.collect(),
-        }
-    }
 }
 
 /// Seats of the exclusive in force (`None`: unlimited), and seats that upgrades add.
-fn parts(feature: &FeatureLicenses, evaluation: &Evaluation) -> (Option<u64>, u64) {
+pub(super) fn parts(feature: &FeatureLicenses, evaluation: &Evaluation) -> (Option<u64>, u64) {
     let count = evaluation.base.and_then(|at| feature.licenses[at].count);
     match (count, evaluation.total) {
         (Some(Count::Limited(base)), Total::Limited(total)) => {
@@ -195,10 +125,4 @@ pub(super) fn without_license(c: &Counters) -> report::Feature {
         base: Some(0),
         ..counts(&numbers(Some(c)))
     }
-}
-
-fn share(license: &License) -> Vec<String> {
-    let s = license.share;
-    let flags = [(s.host, "HOST"), (s.user, "USER"), (s.custom, "CUSTOM"), (s.virtual_machine, "VIRTUAL")];
-    flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.into()).collect()
 }

@@ -8,7 +8,9 @@
 mod decide;
 mod presence;
 mod state;
+mod tally;
 mod terms;
+mod usage;
 mod view;
 
 use alloc::collections::BTreeSet;
@@ -17,15 +19,29 @@ use alloc::vec::Vec;
 
 use chrono::NaiveDate;
 
-pub use decide::{CheckinOutcome, CheckoutOutcome};
-pub use presence::{ConnectionId, Presence};
+pub use decide::{
+    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleSessions, LimitUse, PoolVerdict,
+    ReservationUse, Verdict,
+};
+pub use presence::{ConnectionId, IDLE_WARNING_MS, Presence, RESUME_WINDOW_MS};
 pub use state::{Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};
-pub use terms::PoolChange;
+pub use tally::Tally;
+pub use terms::{Owed, PoolChange};
 pub use view::{Counters, GrantView, Presentation, SessionGrant, SessionView};
 
+use self::usage::Usage;
 use crate::catalog::Catalog;
-use crate::change::{BundleId, Cause, Change, Ended, SessionId, Tick};
-use crate::request::NameRules;
+use crate::change::{
+    BookingEnded, BundleId, Change, Moved, MovedSession, PoolId, PoolKind, SessionId, Tick, Unheld,
+};
+use crate::license::License;
+use crate::policy::Policy;
+use crate::request::{Facts, NameRules};
+
+/// How many sessions one change moves to another pool: a record of the journal stays small.
+const MOVED_AT_ONCE: usize = 1_000;
+/// How many bundles a step counts anew for a new policy: about a millisecond of work.
+const COUNTED_AT_ONCE: usize = 500;
 
 /// The moment of a decision: time arrives as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +59,23 @@ pub struct Ledger {
     presence: Presence,
     terms: terms::Terms,
     names: NameRules,
+    usage: Usage,
+    /// A new policy, until everything its rules count is counted.
+    coming: Option<Usage>,
+}
+
+/// When a connection's user last did something, as far as its client reports it (`idle D when wanted`).
+pub type Activity<'a> = &'a dyn Fn(ConnectionId) -> Option<Tick>;
+
+/// A session whose lease has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// Which.
+    pub session: SessionId,
+    /// The connection it is still on, if its socket is open.
+    pub on: Option<ConnectionId>,
+    /// Its last sign of life.
+    pub heard: Tick,
 }
 
 impl Ledger {
@@ -52,7 +85,9 @@ impl Ledger {
         let first_new = state.next_session();
         let first_old = state.bundles_between(SessionId(0), first_new).next().map(|(id, _)| id);
         let presence = Presence::new(started, lease_ms, first_old, first_new);
-        Ledger { state, presence, terms: terms::Terms::new(), names }
+        let mut usage = Usage::new(Arc::new(Policy::open()), names, BTreeSet::new());
+        while !usage.count_more(&state, COUNTED_AT_ONCE) {}
+        Ledger { state, presence, terms: terms::Terms::new(), names, usage, coming: None }
     }
 
     /// The durable part.
@@ -70,31 +105,94 @@ impl Ledger {
         self.terms.catalog()
     }
 
+    /// The policy decided by.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.usage.policy
+    }
+
     /// Brings an accepted change in.
     ///
     /// # Panics
     /// If the change was not decided on this ledger as it is: a bug, see [`State::apply`].
     pub fn apply(&mut self, tick: Tick, change: &Change) {
-        let bundle = match change {
-            Change::CheckedIn(c) => self.seats_back(c.session, Some(c.count)),
-            Change::Ended(e) => self.seats_back(e.session, None),
-            _ => None,
-        };
+        let touched = self.touched(change);
         self.state.apply(tick, change);
-        if let Some(gone) = bundle.filter(|id| self.state.bundle(*id).is_none()) {
-            self.presence.forget(gone);
+        match change {
+            Change::Granted(granted) => self.count_granted(granted.bundle),
+            _ => touched.iter().for_each(|t| self.follow(t, change)),
         }
-        if let Change::PoolSet(set) = change {
-            self.terms.applied(set, &self.state);
+        if let Some(gone) = touched.first().map(|t| t.bundle).filter(|id| self.state.bundle(*id).is_none()) {
+            self.presence.forget(gone);
         }
     }
 
-    /// Tells presence that seats of a session are given back; returns the bundle they were in.
-    fn seats_back(&mut self, id: SessionId, count: Option<u32>) -> Option<BundleId> {
-        let ((bundle, _), session) = self.state.session(id)?;
-        let given = count.unwrap_or(session.count);
-        self.presence.less(bundle, session.pool, given, given >= session.count);
-        Some(bundle)
+    /// The sessions that a change is about, as they were before it.
+    fn touched(&self, change: &Change) -> Vec<Touched> {
+        let of = |session: SessionId, given: Option<u32>| {
+            let ((bundle, at), whole) = self.state.session(session)?;
+            let left = whole.count - given.unwrap_or(whole.count);
+            let touched = |s: &Session| Touched {
+                bundle,
+                facts: at.facts.clone(),
+                before: s.clone(),
+                after: s.count / whole.count * left,
+            };
+            Some(at.with_dependents(whole.nth).map(touched).collect())
+        };
+        match change {
+            Change::CheckedIn(c) => of(c.session, Some(c.count)).unwrap_or_default(),
+            Change::Ended(e) => of(e.session, None).unwrap_or_default(),
+            Change::Moved(m) => {
+                let session = |m: &MovedSession| {
+                    let ((bundle, at), s) = self.state.session(m.session)?;
+                    Some(Touched { bundle, facts: at.facts.clone(), before: s.clone(), after: s.count })
+                };
+                m.sessions.iter().filter_map(session).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Brings presence and what the policy counts after a change of a session.
+    fn follow(&mut self, touched: &Touched, change: &Change) {
+        let Touched { bundle, facts, before, after } = touched;
+        let mut usages = Usages { state: &self.state, now: &mut self.usage, coming: self.coming.as_mut() };
+        if let Change::Moved(_) = change {
+            let number = SessionId(bundle.0 + u64::from(before.nth));
+            let Some((_, new)) = self.state.session(number) else { return };
+            self.presence.moved(*bundle, before, new);
+            usages.change(*bundle, facts, before, None, before.count);
+            usages.change(*bundle, facts, new, Some(new.count), 0);
+        } else {
+            self.presence.less(*bundle, before, *after);
+            usages.change(*bundle, facts, before, Some(*after), before.count);
+        }
+    }
+
+    fn count_granted(&mut self, id: BundleId) {
+        let Some(bundle) = self.state.bundle(id) else { return };
+        let mut usages = Usages { state: &self.state, now: &mut self.usage, coming: self.coming.as_mut() };
+        for session in bundle.sessions() {
+            usages.change(id, &bundle.facts, session, Some(session.count), 0);
+        }
+    }
+
+    /// Takes a new policy (S50). It is in force as soon as everything its rules count is counted: at once where there
+    /// are few sessions, else after some calls of [`Ledger::sweep_policy`]. It touches no session.
+    pub fn replace_policy(&mut self, policy: Arc<Policy>) {
+        self.coming = Some(Usage::new(policy, self.names, self.usage.with_hold().clone()));
+        self.sweep_policy();
+    }
+
+    /// Counts on for a new policy; `true`: the policy taken last is in force.
+    pub fn sweep_policy(&mut self) -> bool {
+        let Some(coming) = &mut self.coming else { return true };
+        if coming.count_more(&self.state, COUNTED_AT_ONCE)
+            && let Some(ready) = self.coming.take()
+        {
+            self.usage = ready;
+        }
+        self.coming.is_none()
     }
 
     /// Takes a new set of licenses whole (L6). Until [`Ledger::is_complete`] the engine applies what
@@ -108,24 +206,107 @@ impl Ledger {
         self.terms.new_day(day);
     }
 
-    /// Brings the pools of one feature name to the day; at most one change a call, to be applied before the next.
-    pub fn refresh(&mut self, feature: &str, day: NaiveDate) -> Option<PoolChange> {
+    /// Brings the pools of one feature name to the day, and of what its tokens take; at most one change a call, to be
+    /// applied before the next.
+    pub fn refresh(&mut self, feature: &str, day: NaiveDate) -> Option<Owed> {
         let (first, count) = {
             let (first, found) = self.terms.catalog().find(feature);
             (first, found.len())
         };
-        (first..first + count).find_map(|at| self.terms.refresh(at, day, &self.state))
+        for at in first..first + count {
+            if let Some(owed) = self.refresh_at(at, day) {
+                return Some(owed);
+            }
+            for needed in self.needed_features(at, day) {
+                if let Some(owed) = self.refresh_at(needed, day) {
+                    return Some(owed);
+                }
+            }
+        }
+        None
+    }
+
+    fn refresh_at(&mut self, at: usize, day: NaiveDate) -> Option<Owed> {
+        let owed = self.terms.refresh(at, day, &self.state).map(Owed::Pool);
+        self.count_holds();
+        let orphaned = self.terms.orphaned(Some(at)).filter(|_| owed.is_none());
+        owed.or_else(|| orphaned.and_then(|at| self.next_move(at)))
     }
 
     /// The next change owed since a reload or a midnight, looking at no more than `budget` features; to be
     /// applied before the next call. Returns what is left of the budget.
-    pub fn sweep(&mut self, budget: usize, day: NaiveDate) -> (Option<PoolChange>, usize) {
-        self.terms.sweep(budget, day, &self.state)
+    pub fn sweep(&mut self, budget: usize, day: NaiveDate) -> (Option<Owed>, usize) {
+        let (change, left) = self.terms.sweep(budget, day, &self.state);
+        self.count_holds();
+        if let Some(change) = change {
+            return (Some(Owed::Pool(change)), left);
+        }
+        while let Some(at) = self.terms.orphaned(None) {
+            if let Some(moved) = self.next_move(at) {
+                return (Some(moved), left.saturating_sub(1));
+            }
+        }
+        (None, left)
     }
 
-    /// Whether every pool is up to date with the day and the catalog.
+    /// Where a license with HOLD has come, its clients are counted from now on.
+    fn count_holds(&mut self) {
+        for at in self.terms.take_with_hold() {
+            let catalog = self.terms.catalog().clone();
+            let feature = &catalog.features()[at as usize];
+            self.usage.begin_hold(&feature.vendor, &feature.feature, &self.state);
+            if let Some(coming) = &mut self.coming {
+                coming.begin_hold(&feature.vendor, &feature.feature, &self.state);
+            }
+        }
+    }
+
+    /// L39: the next sessions whose pool is gone and that another pool of the feature would grant, even beyond its
+    /// total; `None`: those that are left stand alone.
+    fn next_move(&mut self, at: usize) -> Option<Owed> {
+        let feature = &self.terms.catalog().features()[at];
+        let (vendor, name) = (&feature.vendor, &feature.feature);
+        let targets: Vec<(PoolId, &Arc<License>)> =
+            self.terms.pools(at).filter(|(_, l)| l.count.is_some()).collect();
+        let mut moved: Option<Moved> = None;
+        let mut added = 0;
+        let gone = self.state.pools_of(vendor, name).iter();
+        let gone = gone.filter(|(kind, _)| *kind != PoolKind::Token && !self.terms.is_alive(at, kind));
+        'pools: for (_, from) in gone {
+            for number in self.state.sessions_of(*from) {
+                let Some(((_, bundle), session)) = self.state.session(number) else { continue };
+                let fits = |(_, license): &&(PoolId, &Arc<License>)| {
+                    self.would_take(license, session, &bundle.facts)
+                };
+                let has_room = |(pool, _): &&(PoolId, &Arc<License>)| {
+                    let to_it = moved.as_ref().is_some_and(|m: &Moved| m.to == *pool);
+                    let more = u64::from(session.count) + if to_it { added } else { 0 };
+                    self.numbers(*pool).free().is_none_or(|free| free >= more)
+                };
+                let takes = || targets.iter().filter(fits);
+                let Some((to, license)) = takes().find(has_room).or_else(|| takes().next()) else { continue };
+                let batch = moved.get_or_insert_with(|| Moved { to: *to, sessions: Vec::new() });
+                if batch.to != *to || batch.sessions.len() >= MOVED_AT_ONCE {
+                    break 'pools;
+                }
+                let share = match session.token() {
+                    // What a token takes shares as the token does (L60, L51).
+                    Some(_) => session.share().cloned(),
+                    None => decide::share_key(self.names, license, &bundle.facts),
+                };
+                added += u64::from(session.count);
+                batch.sessions.push(MovedSession { session: number, share });
+            }
+        }
+        if moved.is_none() {
+            self.terms.is_moved(at);
+        }
+        moved.map(Owed::Moved)
+    }
+
+    /// Whether every pool is up to date with the day and the catalog, and the policy taken last in force.
     pub fn is_complete(&self) -> bool {
-        self.terms.is_complete()
+        self.terms.is_complete() && self.coming.is_none()
     }
 
     /// Puts a bundle on a connection (checkout, resume); returns the connection that loses it.
@@ -135,36 +316,37 @@ impl Ledger {
     }
 
     /// A connection is gone, last heard at `heard`. Its sessions stay for the rest of the lease (S12, S20).
-    pub fn disconnect(&mut self, connection: ConnectionId, heard: Tick) {
-        for id in self.presence.disconnect(connection, heard) {
-            if let Some(bundle) = self.state.bundle(id) {
-                let seats: Vec<_> = bundle.sessions().iter().map(|s| (s.pool, s.count)).collect();
-                seats.into_iter().for_each(|(pool, count)| self.presence.no_longer_active(pool, count));
-            }
+    pub fn disconnect(&mut self, connection: ConnectionId, heard: Tick, now: Tick) {
+        for id in self.presence.disconnect(connection, heard, now) {
+            let Some(bundle) = self.state.bundle(id) else { continue };
+            bundle.sessions().iter().for_each(|s| self.presence.no_longer_active(s));
         }
     }
 
-    /// The sessions whose lease has ended by `tick`, at most about `limit` of them: changes to apply.
-    /// `heard` tells when a connection was last heard; presence learns it from here, since heartbeats do not
-    /// pass through the ledger (S12). Leases run on ticks alone: no step of the wall clock ends one (S70).
+    /// The sessions whose lease has ended by `tick`, at most about `limit` of them: each to be ended by
+    /// [`Ledger::ending`], one after the other. `heard` tells when a connection was last heard; presence learns it from
+    /// here, since heartbeats do not pass through the ledger (S12). Leases run on ticks alone: no step of the wall clock
+    /// ends one (S70).
     pub fn leases_ended(
         &mut self,
         tick: Tick,
         limit: usize,
         heard: &mut dyn FnMut(ConnectionId) -> Option<Tick>,
-    ) -> Vec<(Option<ConnectionId>, Change)> {
-        let mut ended: Vec<(Option<ConnectionId>, Change)> = Vec::new();
+    ) -> Vec<Silent> {
+        let mut ended: Vec<Silent> = Vec::new();
         let mut taken: BTreeSet<BundleId> = BTreeSet::new();
         while let Some(id) = self.presence.due_connection(tick).filter(|_| ended.len() < limit) {
-            match heard(id).filter(|at| at.saturating_add(self.presence.lease_ms()) > tick) {
+            let last = heard(id);
+            match last.filter(|at| at.saturating_add(self.presence.lease_ms()) > tick) {
                 Some(at) => self.presence.heard(id, at),
                 None => {
                     // Silent for a lease with the socket still open: its sessions end and the connection is told.
                     let bundles: Vec<BundleId> = self.presence.bundles_on(id).collect();
                     self.presence.heard(id, tick);
+                    let heard = last.unwrap_or(tick.saturating_sub(self.presence.lease_ms()));
                     for bundle in bundles {
                         taken.insert(bundle);
-                        self.end_bundle(bundle, Some(id), tick, &mut ended);
+                        self.silent(bundle, Some(id), heard, &mut ended);
                     }
                 }
             }
@@ -174,7 +356,7 @@ impl Ledger {
                 break;
             }
             if taken.insert(bundle) {
-                self.end_bundle(bundle, None, tick, &mut ended);
+                self.silent(bundle, None, self.presence.last_life(bundle), &mut ended);
             }
         }
         self.sweep_unheard(tick, limit, &mut ended);
@@ -182,7 +364,7 @@ impl Ledger {
     }
 
     /// Sessions from before the start that nobody asked about for a full lease.
-    fn sweep_unheard(&mut self, tick: Tick, limit: usize, ended: &mut Vec<(Option<ConnectionId>, Change)>) {
+    fn sweep_unheard(&mut self, tick: Tick, limit: usize, ended: &mut Vec<Silent>) {
         let Some(from) = self.presence.unheard_from(tick) else { return };
         let mut next = None;
         for (id, _) in self.state.bundles_between(from, self.presence.first_new()) {
@@ -191,28 +373,61 @@ impl Ledger {
                 break;
             }
             if self.presence.is_unheard(id) {
-                self.end_bundle(id, None, tick, ended);
+                self.silent(id, None, self.presence.last_life(id), ended);
             }
         }
         self.presence.swept_to(next);
     }
 
-    fn end_bundle(
-        &self,
-        id: BundleId,
-        on: Option<ConnectionId>,
-        at: Tick,
-        into: &mut Vec<(Option<ConnectionId>, Change)>,
-    ) {
+    /// The sessions of a bundle that end by themselves: what a token took ends with it.
+    fn silent(&self, id: BundleId, on: Option<ConnectionId>, heard: Tick, into: &mut Vec<Silent>) {
         let Some(bundle) = self.state.bundle(id) else { return };
-        into.extend(bundle.sessions().iter().map(|s| {
-            let session = SessionId(id.0 + u64::from(s.nth));
-            (on, Change::Ended(Ended { session, cause: Cause::LeaseEnded, at }))
-        }));
+        let own = bundle.sessions().iter().filter(|s| s.token().is_none());
+        into.extend(own.map(|s| Silent { session: SessionId(id.0 + u64::from(s.nth)), on, heard }));
     }
 
-    /// The next tick at which a lease may end; `None`: nothing is due by itself.
+    /// Holds and bookings whose time is over, at most `limit` of each: changes to apply, before anything is decided.
+    pub fn due(&self, tick: Tick, limit: usize) -> Vec<Change> {
+        let holds = self.state.holds_by_end().take_while(|held| held.until <= tick).take(limit);
+        let freed = holds.map(|held| Change::Unheld(Unheld { hold: held.hold, seats: held.seats }));
+        let bookings = self.state.bookings_by_end().take_while(|b| b.until <= tick).take(limit);
+        freed.chain(bookings.map(|b| Change::BookingEnded(BookingEnded { booking: b.booking }))).collect()
+    }
+
+    /// The next tick at which a lease, a hold or a booking may end; `None`: nothing is due by itself.
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.presence.next_deadline()
+        let hold = self.state.holds_by_end().next().map(|held| held.until);
+        let booking = self.state.bookings_by_end().next().map(|b| b.until);
+        [self.presence.next_deadline(), hold, booking].into_iter().flatten().min()
+    }
+
+    /// A session's client was warned that its idle seat is wanted; `None`: it has done something since.
+    pub fn warn_idle(&mut self, session: SessionId, at: Option<Tick>) {
+        self.presence.warn(session, at);
+    }
+}
+
+/// A session that a change is about, as it was before.
+struct Touched {
+    bundle: BundleId,
+    facts: Arc<Facts>,
+    before: Session,
+    /// Seats it has afterwards.
+    after: u32,
+}
+
+/// What is counted for the policy in force, and for the one that comes.
+struct Usages<'a> {
+    state: &'a State,
+    now: &'a mut Usage,
+    coming: Option<&'a mut Usage>,
+}
+
+impl Usages<'_> {
+    fn change(&mut self, id: BundleId, facts: &Facts, session: &Session, after: Option<u32>, before: u32) {
+        self.now.change(self.state, id, facts, session, after, before);
+        if let Some(coming) = &mut self.coming {
+            coming.change(self.state, id, facts, session, after, before);
+        }
     }
 }

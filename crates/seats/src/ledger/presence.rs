@@ -5,8 +5,14 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::change::{BundleId, PoolId, Tick};
-use crate::ledger::state::Bundle;
+use super::state::{Bundle, Session};
+use super::tally::Tally;
+use crate::change::{BundleId, PoolId, SessionId, Tick};
+
+/// How long a bundle whose socket closed keeps its seats for sure (S21).
+pub const RESUME_WINDOW_MS: u64 = 5_000;
+/// How long before an idle seat is given away its client is warned.
+pub const IDLE_WARNING_MS: u64 = 30_000;
 
 /// A connection's number: assigned by the server, never reused while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +26,13 @@ struct Connection {
     sessions: u32,
 }
 
+/// A bundle whose connection is gone.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    deadline: Tick,
+    closed: Tick,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Presence {
@@ -28,10 +41,12 @@ pub struct Presence {
     connections: BTreeMap<ConnectionId, Connection>,
     deadlines: BTreeSet<(Tick, ConnectionId)>,
     on: BTreeMap<BundleId, ConnectionId>,
-    lost: BTreeMap<BundleId, Tick>,
+    lost: BTreeMap<BundleId, Lost>,
     lost_order: BTreeSet<(Tick, BundleId)>,
     /// Seats whose client is connected; the rest of a pool's used seats are suspect.
-    active: BTreeMap<PoolId, u64>,
+    active: BTreeMap<PoolId, Tally>,
+    /// Sessions whose client was warned that its idle seat is wanted, and when.
+    warned: BTreeMap<SessionId, Tick>,
     /// The first number granted after the start: bundles below may be unheard.
     first_new: BundleId,
     /// Unheard bundles below this number have been dealt with.
@@ -55,6 +70,7 @@ impl Presence {
             lost: BTreeMap::new(),
             lost_order: BTreeSet::new(),
             active: BTreeMap::new(),
+            warned: BTreeMap::new(),
             first_new,
             swept: first_old.unwrap_or(first_new),
         }
@@ -82,7 +98,7 @@ impl Presence {
 
     /// Seats of a pool whose client is connected.
     pub fn active(&self, pool: PoolId) -> u64 {
-        self.active.get(&pool).copied().unwrap_or(0)
+        self.active.get(&pool).map_or(0, Tally::seats)
     }
 
     /// When the lease of a bundle ends if nothing is heard; `None` while it is on a connection.
@@ -90,12 +106,45 @@ impl Presence {
         if self.on.contains_key(&id) {
             return None;
         }
-        Some(self.lost.get(&id).copied().unwrap_or(self.started.saturating_add(self.lease_ms)))
+        Some(self.lost.get(&id).map_or(self.started.saturating_add(self.lease_ms), |lost| lost.deadline))
+    }
+
+    /// The last sign of life of a bundle that is on no connection.
+    pub fn last_life(&self, id: BundleId) -> Tick {
+        self.lost_heard(id).unwrap_or(self.started)
+    }
+
+    /// Whether a bundle's seats may be given to somebody who needs them: its socket closed a resume window ago or
+    /// longer (S21, S22).
+    pub fn is_reclaimable(&self, id: BundleId, tick: Tick) -> bool {
+        self.lost.get(&id).is_some_and(|lost| lost.closed.saturating_add(RESUME_WINDOW_MS) <= tick)
+    }
+
+    /// When the socket of a lost bundle closed.
+    pub fn closed_at(&self, id: BundleId) -> Option<Tick> {
+        self.lost.get(&id).map(|lost| lost.closed)
+    }
+
+    /// When a session's client was warned that its idle seat is wanted.
+    pub fn warned_at(&self, id: SessionId) -> Option<Tick> {
+        self.warned.get(&id).copied()
+    }
+
+    /// A session's client was warned, or, with `None`, has done something since.
+    pub(super) fn warn(&mut self, id: SessionId, at: Option<Tick>) {
+        match at {
+            Some(tick) => {
+                self.warned.insert(id, tick);
+            }
+            None => {
+                self.warned.remove(&id);
+            }
+        }
     }
 
     /// When the client of a lost bundle was last heard.
     pub fn lost_heard(&self, id: BundleId) -> Option<Tick> {
-        self.lost.get(&id).map(|deadline| deadline.saturating_sub(self.lease_ms))
+        self.lost.get(&id).map(|lost| lost.deadline.saturating_sub(self.lease_ms))
     }
 
     /// Whether sessions from before the start may still come back unheard (S21).
@@ -121,13 +170,14 @@ impl Presence {
                 }
             }
             None => {
-                if let Some(deadline) = self.lost.remove(&id) {
-                    self.lost_order.remove(&(deadline, id));
+                if let Some(lost) = self.lost.remove(&id) {
+                    self.lost_order.remove(&(lost.deadline, id));
                 }
+                let active = &mut self.active;
                 bundle
                     .sessions()
                     .iter()
-                    .for_each(|s| *self.active.entry(s.pool).or_default() += u64::from(s.count));
+                    .for_each(|s| active.entry(s.pool).or_default().add(s.share(), s.count));
             }
         }
         let deadline = tick.saturating_add(self.lease_ms);
@@ -141,21 +191,37 @@ impl Presence {
         before.filter(|old| *old != to)
     }
 
-    /// Seats of a bundle are given back; `ends`: with them a session.
-    pub(super) fn less(&mut self, id: BundleId, pool: PoolId, count: u32, ends: bool) {
+    /// A session has `after` seats from now on; `session` is how it was.
+    pub(super) fn less(&mut self, id: BundleId, session: &Session, after: u32) {
+        if after == 0 {
+            self.warned.remove(&SessionId(id.0 + u64::from(session.nth)));
+        }
         let Some(connection) = self.on.get(&id).copied() else { return };
-        self.no_longer_active(pool, count);
-        if let Some(c) = self.connections.get_mut(&connection).filter(|_| ends) {
+        if after > 0
+            && let Some(active) = self.active.get_mut(&session.pool)
+        {
+            active.add(session.share(), after);
+        }
+        self.no_longer_active(session);
+        if let Some(c) = self.connections.get_mut(&connection).filter(|_| after == 0) {
             c.sessions = c.sessions.saturating_sub(1);
         }
     }
 
-    /// Seats of a pool are given back, or their client is gone.
-    pub(super) fn no_longer_active(&mut self, pool: PoolId, count: u32) {
-        if let Some(seats) = self.active.get_mut(&pool) {
-            *seats -= u64::from(count);
-            if *seats == 0 {
-                self.active.remove(&pool);
+    /// A session was moved to another pool; `old` and `new` are how it was and how it is.
+    pub(super) fn moved(&mut self, id: BundleId, old: &Session, new: &Session) {
+        if self.on.contains_key(&id) {
+            self.active.entry(new.pool).or_default().add(new.share(), new.count);
+            self.no_longer_active(old);
+        }
+    }
+
+    /// The seats of a session are not active any more: given back, or their client is gone.
+    pub(super) fn no_longer_active(&mut self, session: &Session) {
+        if let Some(active) = self.active.get_mut(&session.pool) {
+            active.remove(session.share(), session.count);
+            if active.is_empty() {
+                self.active.remove(&session.pool);
             }
         }
     }
@@ -167,19 +233,20 @@ impl Presence {
         {
             c.bundles.remove(&id);
         }
-        if let Some(deadline) = self.lost.remove(&id) {
-            self.lost_order.remove(&(deadline, id));
+        if let Some(lost) = self.lost.remove(&id) {
+            self.lost_order.remove(&(lost.deadline, id));
         }
     }
 
-    /// A connection is gone; it was last heard at `heard`. Its bundles are lost from now on, with what is left of the lease.
-    pub(super) fn disconnect(&mut self, gone: ConnectionId, heard: Tick) -> BTreeSet<BundleId> {
+    /// A connection is gone, closed now and last heard at `heard`. Its bundles are lost from now on, with what is left
+    /// of the lease.
+    pub(super) fn disconnect(&mut self, gone: ConnectionId, heard: Tick, closed: Tick) -> BTreeSet<BundleId> {
         let Some(connection) = self.connections.remove(&gone) else { return BTreeSet::new() };
         self.deadlines.remove(&(connection.deadline, gone));
         let deadline = heard.saturating_add(self.lease_ms);
         for id in &connection.bundles {
             self.on.remove(id);
-            self.lost.insert(*id, deadline);
+            self.lost.insert(*id, Lost { deadline, closed });
             self.lost_order.insert((deadline, *id));
         }
         connection.bundles

@@ -4,6 +4,7 @@
 //! before it is decided, so no request ever meets another day's totals or an older set of files; the rest
 //! follows in slices, and nobody waits for a hundred thousand pools.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -15,8 +16,10 @@ use chrono::NaiveDate;
 
 use super::state::State;
 use crate::catalog::{Catalog, FeatureLicenses};
-use crate::change::{PoolId, PoolSet, Source};
-use crate::evaluate::{Evaluation, State as LicenseState, Total, evaluate, next_boundary};
+use crate::change::{Change, Moved, PoolId, PoolKind, PoolSet, Source};
+use crate::evaluate::{
+    Evaluation, PoolGrant, State as LicenseState, Total, evaluate, next_boundary, pool_kind,
+};
 use crate::license::{KeyType, License};
 
 /// The most licenses of a pool that are journaled with its total: the exclusive and the first upgrades. A
@@ -25,16 +28,42 @@ const SOURCES_MAX: usize = 1_000;
 /// The most licenses named in one line of the log.
 const PARTS_MAX: usize = 5;
 
-/// What is known of one feature of the catalog.
+/// One pool of a feature that grants today.
 #[derive(Clone, Copy, Debug)]
+struct KnownPool {
+    /// Index of the license whose terms hold, among the feature's.
+    license: u32,
+    pool: PoolId,
+}
+
+/// Nearly every feature has one pool: it is kept without an allocation.
+#[derive(Clone, Debug)]
+enum KnownPools {
+    None,
+    One(KnownPool),
+    Many(Box<[KnownPool]>),
+}
+
+impl KnownPools {
+    fn as_slice(&self) -> &[KnownPool] {
+        match self {
+            KnownPools::None => &[],
+            KnownPools::One(pool) => core::slice::from_ref(pool),
+            KnownPools::Many(pools) => pools,
+        }
+    }
+}
+
+/// What is known of one feature of the catalog.
+#[derive(Clone, Debug)]
 struct Known {
-    base: Option<u32>,
-    pool: Option<PoolId>,
+    /// In the order of trial.
+    pools: KnownPools,
     /// The first day on which this may be wrong; `NaiveDate::MIN`: never evaluated.
     good_until: NaiveDate,
 }
 
-const UNKNOWN: Known = Known { base: None, pool: None, good_until: NaiveDate::MIN };
+const UNKNOWN: Known = Known { pools: KnownPools::None, good_until: NaiveDate::MIN };
 
 /// See the module.
 #[derive(Debug)]
@@ -46,6 +75,12 @@ pub(super) struct Terms {
     next_pool: Option<PoolSweep>,
     /// After a midnight: features with a date at this boundary.
     due: VecDeque<u32>,
+    /// Changes of one feature that are found and not yet handed out.
+    pending: VecDeque<PoolChange>,
+    /// Features with sessions in a pool that no license is left of (L39).
+    orphaned: BTreeSet<u32>,
+    /// Features found to have a license with HOLD.
+    with_hold: Vec<u32>,
     evaluated_to: NaiveDate,
 }
 
@@ -63,8 +98,27 @@ pub struct PoolChange {
     pub before: Total,
     /// Which license came or went, as `upgrade 91aa active`.
     pub why: String,
-    /// The exclusive license reached its END and none follows: its sessions are told (L39).
+    /// The license reached its END and none follows: its sessions are told (L39).
     pub has_expired: bool,
+}
+
+/// A change that a reload or a midnight owes, to be applied before the next is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// A pool's total or its licenses.
+    Pool(PoolChange),
+    /// Sessions that count against another pool from now on.
+    Moved(Moved),
+}
+
+impl Owed {
+    /// What is to be applied.
+    pub fn into_change(self) -> Change {
+        match self {
+            Owed::Pool(change) => Change::PoolSet(change.set),
+            Owed::Moved(moved) => Change::Moved(moved),
+        }
+    }
 }
 
 impl Terms {
@@ -76,6 +130,9 @@ impl Terms {
             next_feature: 0,
             next_pool: None,
             due: VecDeque::new(),
+            pending: VecDeque::new(),
+            orphaned: BTreeSet::new(),
+            with_hold: Vec::new(),
             evaluated_to: NaiveDate::MIN,
         }
     }
@@ -97,20 +154,22 @@ impl Terms {
         self.catalog = catalog;
         self.next_feature = 0;
         self.due.clear();
+        self.orphaned.clear();
+        self.with_hold.clear();
         self.evaluated_to = day;
     }
 
     /// What is known of the features of another catalog, and whether it lacks any of this one's. Both are sorted
     /// alike; where nothing has changed, no name is compared.
-    fn carried_over(&self, catalog: &Catalog) -> (Vec<Known>, bool) {
-        let mut before = self.catalog.features().iter().zip(&self.known).peekable();
+    fn carried_over(&mut self, catalog: &Catalog) -> (Vec<Known>, bool) {
+        let known = core::mem::take(&mut self.known);
+        let mut before = self.catalog.features().iter().zip(known).peekable();
         let mut has_lost_features = false;
         let carried = |feature: &FeatureLicenses| {
             let key = (&feature.feature, &feature.vendor);
-            while let Some((old, known)) = before.peek().copied() {
+            while let Some((old, _)) = before.peek() {
                 if old.has_the_licenses_of(feature) {
-                    before.next();
-                    return *known;
+                    return before.next().map_or(UNKNOWN, |(_, known)| known);
                 }
                 match (&old.feature, &old.vendor).cmp(&key) {
                     Ordering::Less => has_lost_features = true,
@@ -134,64 +193,132 @@ impl Terms {
 
     /// Whether every pool is up to date.
     pub(super) fn is_complete(&self) -> bool {
-        self.due.is_empty() && self.next_feature >= self.known.len() && self.next_pool.is_none()
+        self.pending.is_empty()
+            && self.orphaned.is_empty()
+            && self.due.is_empty()
+            && self.next_feature >= self.known.len()
+            && self.next_pool.is_none()
     }
 
-    /// The exclusive license in force; call [`Terms::refresh`] first.
-    pub(super) fn base(&self, at: usize) -> Option<&Arc<License>> {
-        let base = self.known.get(at)?.base?;
-        self.catalog.features()[at].licenses.get(base as usize)
+    /// The pools of a feature that grant today, in the order of trial, each with the license whose terms hold; call
+    /// [`Terms::refresh`] first.
+    pub(super) fn pools(&self, at: usize) -> impl Iterator<Item = (PoolId, &Arc<License>)> + Clone {
+        let known = self.known.get(at).map_or(&[][..], |known| known.pools.as_slice());
+        known.iter().map(move |p| (p.pool, &self.catalog.features()[at].licenses[p.license as usize]))
     }
 
-    /// The pool of a feature; call [`Terms::refresh`] first.
-    pub(super) fn pool(&self, at: usize) -> Option<PoolId> {
-        self.known.get(at)?.pool
+    /// The license whose terms hold for a pool today.
+    pub(super) fn license_of(&self, id: PoolId, state: &State) -> Option<&Arc<License>> {
+        let pool = state.pool(id)?;
+        let at = self.catalog.index_of(&pool.vendor, &pool.feature)?;
+        self.pools(at).find(|(pool, _)| *pool == id).map(|(_, license)| license)
     }
 
-    /// Remembers the number under which a change was applied.
-    pub(super) fn applied(&mut self, set: &PoolSet, state: &State) {
-        if let Some(at) = self.catalog.index_of(&set.vendor, &set.feature) {
-            self.known[at].pool = state.pool_of(&set.vendor, &set.feature);
+    /// Features found to have a license with HOLD since this was asked last.
+    pub(super) fn take_with_hold(&mut self) -> Vec<u32> {
+        core::mem::take(&mut self.with_hold)
+    }
+
+    /// The first feature that may have sessions to move; or whether this one may.
+    pub(super) fn orphaned(&self, at: Option<usize>) -> Option<usize> {
+        match at {
+            None => self.orphaned.first().map(|at| *at as usize),
+            Some(at) => u32::try_from(at).ok().filter(|n| self.orphaned.contains(n)).map(|_| at),
         }
     }
 
-    /// Brings one feature to the given day; the change it needs, if any. Twice on one day: none.
-    pub(super) fn refresh(&mut self, at: usize, day: NaiveDate, state: &State) -> Option<PoolChange> {
-        let known = self.known[at];
-        if day < known.good_until {
-            return None;
-        }
+    /// Every session of a feature that could move has moved.
+    pub(super) fn is_moved(&mut self, at: usize) {
+        self.orphaned.retain(|n| *n as usize != at);
+    }
+
+    /// Whether a license of this pool is in the directory, whatever its dates.
+    pub(super) fn is_alive(&self, at: usize, kind: &PoolKind) -> bool {
         let feature = &self.catalog.features()[at];
-        let is_first = known.good_until == NaiveDate::MIN;
-        let evaluation = evaluate(feature, day);
-        let pool_id = if is_first { state.pool_of(&feature.vendor, &feature.feature) } else { known.pool };
-        // A pool without licenses is forgotten with its last session.
-        let pool_id = pool_id.filter(|id| state.pool(*id).is_some());
-        self.known[at] = Known {
-            base: evaluation.base.and_then(|b| u32::try_from(b).ok()),
-            pool: pool_id,
-            good_until: next_boundary(feature, day).unwrap_or(NaiveDate::MAX),
-        };
-        let sources = sources(feature, &evaluation);
-        let pool = pool_id.and_then(|id| state.pool(id));
-        let (before, old): (Total, &[Source]) = pool.map_or((Total::ZERO, &[]), |p| (p.total, &p.sources));
-        if before == evaluation.total && old == sources {
+        (0..feature.licenses.len()).any(|i| {
+            let license = &feature.licenses[i];
+            license.refusal.is_none() && !feature.is_duplicate(i) && pool_kind(license).as_ref() == Some(kind)
+        })
+    }
+
+    /// Brings one feature to the given day; the next change it needs, if any. Twice on one day: none.
+    pub(super) fn refresh(&mut self, at: usize, day: NaiveDate, state: &State) -> Option<PoolChange> {
+        if let Some(found) = self.pending.pop_front() {
+            return Some(found);
+        }
+        if day < self.known[at].good_until {
             return None;
         }
-        let has_expired = evaluation.base.is_none()
-            && old.first().is_some_and(|base| base.end.is_some_and(|end| end < day));
-        Some(PoolChange {
+        let catalog = self.catalog.clone();
+        let feature = &catalog.features()[at];
+        let evaluation = evaluate(feature, day);
+        let there = state.pools_of(&feature.vendor, &feature.feature);
+        let mut next_pool = state.next_pool().0;
+        let mut pools: Vec<KnownPool> = Vec::with_capacity(evaluation.pools.len());
+        for grant in &evaluation.pools {
+            let known = there.iter().find(|(kind, _)| *kind == grant.kind).map(|(_, id)| *id);
+            let pool = known.unwrap_or_else(|| {
+                next_pool += 1;
+                PoolId(next_pool - 1)
+            });
+            let license = u32::try_from(grant.license).expect("a feature has fewer than 2^32 licenses");
+            pools.push(KnownPool { license, pool });
+            let sources = sources(feature, &evaluation, grant);
+            self.compare(feature, pool, &grant.kind, grant.total, sources, day, state);
+            if feature.licenses[grant.license].hold_ms().is_some() {
+                self.with_hold.extend(u32::try_from(at).ok());
+            }
+        }
+        let mut has_orphans = false;
+        for (kind, id) in there.iter().filter(|(kind, _)| evaluation.pools.iter().all(|g| g.kind != *kind)) {
+            self.compare(feature, *id, kind, Total::ZERO, Vec::new(), day, state);
+            let has_sessions = state.sessions_of(*id).next().is_some();
+            has_orphans |= has_sessions && *kind != PoolKind::Token && !self.is_alive(at, kind);
+        }
+        if has_orphans {
+            self.orphaned.extend(u32::try_from(at).ok());
+        }
+        let pools = match &pools[..] {
+            [] => KnownPools::None,
+            [one] => KnownPools::One(*one),
+            _ => KnownPools::Many(pools.into_boxed_slice()),
+        };
+        self.known[at] = Known { pools, good_until: next_boundary(feature, day).unwrap_or(NaiveDate::MAX) };
+        self.pending.pop_front()
+    }
+
+    /// What a pool is to grant against what it grants: a change, where they differ.
+    #[allow(clippy::too_many_arguments, reason = "one pool's facts, gathered in the one caller")]
+    fn compare(
+        &mut self,
+        feature: &FeatureLicenses,
+        id: PoolId,
+        kind: &PoolKind,
+        total: Total,
+        sources: Vec<Source>,
+        day: NaiveDate,
+        state: &State,
+    ) {
+        let pool = state.pool(id);
+        let (before, old): (Total, &[Source]) = pool.map_or((Total::ZERO, &[]), |p| (p.total, &p.sources));
+        if before == total && old == sources {
+            return;
+        }
+        let has_expired =
+            sources.is_empty() && old.first().is_some_and(|base| base.end.is_some_and(|end| end < day));
+        self.pending.push_back(PoolChange {
             why: difference(old, &sources, day),
             set: PoolSet {
-                pool: pool_id.unwrap_or_else(|| state.next_pool()),
+                pool: id,
                 vendor: pool.map_or(&feature.vendor, |p| &p.vendor).clone(),
                 feature: pool.map_or(&feature.feature, |p| &p.feature).clone(),
-                total: evaluation.total,
+                kind: kind.clone(),
+                total,
                 sources,
             },
             before,
             has_expired,
-        })
+        });
     }
 
     /// The next change that the background owes, looking at no more than `budget` features or pools.
@@ -204,6 +331,9 @@ impl Terms {
     ) -> (Option<PoolChange>, usize) {
         while budget > 0 {
             budget -= 1;
+            if let Some(found) = self.pending.pop_front() {
+                return (Some(found), budget);
+            }
             let at = if let Some(at) = self.due.pop_front() {
                 at as usize
             } else if self.next_feature < self.known.len() {
@@ -235,9 +365,9 @@ impl Terms {
         if pool.sources.is_empty() || self.catalog.index_of(&pool.vendor, &pool.feature).is_some() {
             return None;
         }
-        let (vendor, feature) = (pool.vendor.clone(), pool.feature.clone());
+        let (vendor, feature, kind) = (pool.vendor.clone(), pool.feature.clone(), pool.kind.clone());
         Some(PoolChange {
-            set: PoolSet { pool: id, vendor, feature, total: Total::ZERO, sources: Vec::new() },
+            set: PoolSet { pool: id, vendor, feature, kind, total: Total::ZERO, sources: Vec::new() },
             before: pool.total,
             why: "no license of it is in the directory any more".into(),
             has_expired: false,
@@ -245,9 +375,8 @@ impl Terms {
     }
 }
 
-/// The licenses that count: the exclusive, then the upgrades as they were added.
-fn sources(feature: &FeatureLicenses, evaluation: &Evaluation) -> Vec<Source> {
-    let Some(base) = evaluation.base else { return Vec::new() };
+/// The licenses of a pool that count: the one whose terms hold, then the upgrades as they were added.
+fn sources(feature: &FeatureLicenses, evaluation: &Evaluation, grant: &PoolGrant) -> Vec<Source> {
     let source = |license: &License| Source {
         fingerprint: license.fingerprint,
         key_type: license.key_type,
@@ -255,10 +384,12 @@ fn sources(feature: &FeatureLicenses, evaluation: &Evaluation) -> Vec<Source> {
         count: license.count.map_or(Total::ZERO, Total::from),
         end: license.end,
     };
+    let is_upgrade =
+        |at: usize| grant.kind == PoolKind::Exclusive && feature.licenses[at].key_type == KeyType::Upgrade;
     let upgrades = (evaluation.standings.iter().enumerate())
-        .filter(|(at, s)| s.state == LicenseState::InForce && *at != base)
+        .filter(|(at, s)| s.state == LicenseState::InForce && is_upgrade(*at))
         .map(|(at, _)| source(&feature.licenses[at]));
-    core::iter::once(source(&feature.licenses[base])).chain(upgrades).take(SOURCES_MAX).collect()
+    core::iter::once(source(&feature.licenses[grant.license])).chain(upgrades).take(SOURCES_MAX).collect()
 }
 
 /// Which license came or went, in a few words for the log and the event.
@@ -271,7 +402,7 @@ fn difference(old: &[Source], new: &[Source], day: NaiveDate) -> String {
         |sources: &[&Source]| sources.iter().map(|s| (s.key_type, s.sn.clone())).collect::<BTreeSet<_>>();
     let (gone_names, came_names) = (names(&gone), names(&came));
     let name = |s: &Source| {
-        let kind = if s.key_type == KeyType::Upgrade { "upgrade" } else { "exclusive" };
+        let kind = s.key_type.as_str().to_ascii_lowercase();
         format!("{kind} {}", s.sn.as_deref().unwrap_or("without SN"))
     };
     let is_reissued =

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{ConnectionId, Ledger};
-use crate::change::{BundleId, PoolId, SessionId, Tick};
+use crate::change::{BundleId, PoolId, PoolKind, SessionId, Tick};
 use crate::evaluate::Total;
 use crate::license::{License, Name};
 use crate::request::Facts;
@@ -20,6 +20,8 @@ pub struct SessionGrant {
     pub feature: Name,
     /// Seats.
     pub count: u32,
+    /// Whether its seats lay above the soft limit when it was granted (L61).
+    pub above_soft_limit: bool,
     /// The license it was granted under, as long as it is in the directory.
     pub license: Option<Arc<License>>,
 }
@@ -57,6 +59,12 @@ pub struct SessionView {
     pub feature: Name,
     /// Seats.
     pub count: u32,
+    /// The token session that took it (L51); `None`: it stands for itself.
+    pub token: Option<SessionId>,
+    /// Whether it shares its seats with others (L60).
+    pub is_shared: bool,
+    /// Whether its seats lay above the soft limit when it was granted (L61).
+    pub above_soft_limit: bool,
     /// Who has it.
     pub facts: Arc<Facts>,
     /// The process.
@@ -80,12 +88,20 @@ pub struct Counters {
     pub vendor: Name,
     /// What it allows.
     pub feature: Name,
+    /// Which of the feature's pools.
+    pub kind: PoolKind,
     /// What the licenses grant.
     pub total: Total,
     /// Seats of its sessions.
     pub used: u64,
     /// The part of them whose client is connected.
     pub active: u64,
+    /// Given back, not yet free (L62).
+    pub held: u64,
+    /// The tick at which the first of them are free.
+    pub held_until: Option<Tick>,
+    /// Kept for others and unused (S6).
+    pub reserved: u64,
 }
 
 impl Ledger {
@@ -106,10 +122,13 @@ impl Ledger {
                 vendor: pool.vendor.clone(),
                 feature: pool.feature.clone(),
                 count: s.count,
+                above_soft_limit: s.above_soft_limit,
                 license: license.cloned(),
             })
         };
-        Some(GrantView { bundle: id, sessions: bundle.sessions().iter().filter_map(session).collect() })
+        // What a token took goes with the token: its client holds the token (L51).
+        let own = bundle.sessions().iter().filter(|s| s.token().is_none());
+        Some(GrantView { bundle: id, sessions: own.filter_map(session).collect() })
     }
 
     /// Sessions in the order of their grants, after `after` (exclusive), at most `limit`.
@@ -132,6 +151,9 @@ impl Ledger {
                     vendor: pool.vendor.clone(),
                     feature: pool.feature.clone(),
                     count: s.count,
+                    token: s.token().map(|nth| SessionId(id.0 + u64::from(nth))),
+                    is_shared: s.share().is_some(),
+                    above_soft_limit: s.above_soft_limit,
                     facts: bundle.facts.clone(),
                     pid: bundle.pid,
                     since_unix_ms: self.state.unix_ms_of(bundle.since),
@@ -153,9 +175,17 @@ impl Ledger {
             pool: id,
             vendor: pool.vendor.clone(),
             feature: pool.feature.clone(),
+            kind: pool.kind.clone(),
             total: pool.total,
-            used: pool.used,
+            used: pool.used(),
             active: self.presence.active(id),
+            held: pool.held,
+            held_until: if pool.held == 0 {
+                None
+            } else {
+                self.state.holds_in(id).map(|held| held.until).min()
+            },
+            reserved: self.reserved_in(id, pool),
         };
         self.state.pools_after(None).map(counters).collect()
     }

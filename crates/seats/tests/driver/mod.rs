@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
-use seats::change::{BundleId, Change, DayServed, PoolId, SessionId, Tick};
+use seats::change::{BundleId, Cause, Change, DayServed, PoolId, PoolKind, SessionId, Tick};
 use seats::denial::{Denial, Numbers};
-use seats::ledger::{CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, PoolChange, State};
+use seats::ledger::{CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State};
 use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
 };
@@ -91,21 +91,34 @@ impl Server {
         let mut left = budget;
         while left > 0 {
             let (change, rest) = self.ledger.sweep(left, self.now.day);
-            let Some(change) = change else { break };
-            self.commit(&Change::PoolSet(change.set.clone()));
-            all.push(change);
+            let Some(owed) = change else { break };
+            all.extend(self.accept_owed(owed));
             left = rest;
         }
         all
+    }
+
+    fn accept_owed(&mut self, owed: Owed) -> Option<PoolChange> {
+        self.commit(&owed.clone().into_change());
+        match owed {
+            Owed::Pool(change) => Some(change),
+            Owed::Moved(_) => None,
+        }
+    }
+
+    /// Applies what falls due by itself but for leases: holds and bookings that end.
+    pub fn free_due(&mut self) {
+        for change in self.ledger.due(self.now.tick, usize::MAX) {
+            self.commit(&change);
+        }
     }
 
     /// Brings the named features to the day.
     pub fn refresh<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Vec<PoolChange> {
         let mut all = Vec::new();
         for name in names {
-            while let Some(change) = self.ledger.refresh(name, self.now.day) {
-                self.commit(&Change::PoolSet(change.set.clone()));
-                all.push(change);
+            while let Some(owed) = self.ledger.refresh(name, self.now.day) {
+                all.extend(self.accept_owed(owed));
             }
         }
         all
@@ -132,7 +145,7 @@ impl Server {
     /// The socket is gone.
     pub fn disconnect(&mut self, id: ConnectionId) {
         if let Some(heard) = self.heard.remove(&id) {
-            self.ledger.disconnect(id, heard);
+            self.ledger.disconnect(id, heard, self.now.tick);
         }
     }
 
@@ -143,10 +156,12 @@ impl Server {
         on: ConnectionId,
     ) -> (Vec<PoolChange>, Result<CheckoutOutcome, Box<Denial>>) {
         self.hear(on);
+        self.free_due();
         let changes = self.refresh(request.items.iter().map(|i| &*i.feature));
         let outcome = self.ledger.decide_checkout(request, self.now);
         match &outcome {
-            Ok(CheckoutOutcome::Grant(granted)) => {
+            Ok(CheckoutOutcome::Grant { before, granted }) => {
+                before.iter().for_each(|change| self.commit(change));
                 self.commit(&Change::Granted(granted.clone()));
                 self.ledger.attach(granted.bundle, on, self.now.tick);
             }
@@ -166,13 +181,14 @@ impl Server {
     ) -> Result<CheckinOutcome, Box<Denial>> {
         self.hear(on);
         let outcome = self.ledger.decide_checkin(id, count, on, self.now)?;
-        self.commit(&outcome.change);
+        outcome.changes.iter().for_each(|change| self.commit(change));
         Ok(outcome)
     }
 
     pub fn release(&mut self, id: SessionId, by: &str, reason: &str) -> Result<(), Box<Denial>> {
-        let change = self.ledger.decide_release(id, by, reason, self.now)?;
-        self.commit(&change);
+        for change in self.ledger.decide_release(id, by, reason, self.now)? {
+            self.commit(&change);
+        }
         Ok(())
     }
 
@@ -216,6 +232,7 @@ impl Server {
                     *at = tick;
                 }
             }
+            self.free_due();
             ended.extend(self.end_leases(limit));
             if tick == target && self.ledger.next_deadline().is_none_or(|d| d > target) {
                 return ended;
@@ -226,13 +243,15 @@ impl Server {
     /// What falls due now, at most about `limit` sessions.
     pub fn end_leases(&mut self, limit: usize) -> Vec<(Tick, SessionId)> {
         let (tick, heard) = (self.now.tick, &self.heard);
-        let changes = self.ledger.leases_ended(tick, limit, &mut |id| heard.get(&id).copied());
+        let silent = self.ledger.leases_ended(tick, limit, &mut |id| heard.get(&id).copied());
         let mut ended = Vec::new();
-        for (_, change) in changes {
-            if let Change::Ended(e) = &change {
-                ended.push((e.at, e.session));
+        for one in silent {
+            for change in self.ledger.ending(one.session, Cause::LeaseEnded, tick, one.heard) {
+                if let Change::Ended(e) = &change {
+                    ended.push((e.at, e.session));
+                }
+                self.commit(&change);
             }
-            self.commit(&change);
         }
         ended
     }
@@ -269,7 +288,7 @@ impl Server {
     }
 
     pub fn pool(&self, vendor: &str, feature: &str) -> Option<PoolId> {
-        self.ledger.state().pool_of(&name(vendor), &name(feature))
+        self.ledger.state().pool_of(&name(vendor), &name(feature), &PoolKind::Exclusive)
     }
 
     pub fn numbers(&self, vendor: &str, feature: &str) -> Option<Numbers> {
@@ -384,6 +403,7 @@ pub fn request(key: u64, facts: Facts, items: &[(&str, u32)]) -> Checkout {
     Checkout {
         key: half_hash(&("key", key)),
         secret: half_hash(&("secret", key)),
+        booking: None,
         items: items.iter().map(item).collect(),
         facts: Arc::new(facts),
         pid: 1,

@@ -3,7 +3,11 @@
 //! A [`Catalog`] is built once from what was read and never changes; a reload builds another beside it
 //! (L6). It holds good and refused licenses alike, since both are listed. The order of files and of the
 //! features in them leaves no trace: licenses are sorted by their own content.
+//!
+//! What one feature's licenses mean for another's is found here once, whatever the day: which license replaces which
+//! (L52), which tokens can never work, and what the others take (L51).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -14,7 +18,15 @@ use core::cmp::Reverse;
 use chrono::NaiveDate;
 
 use crate::evaluate::boundaries;
-use crate::license::{KeyType, License, NAME_BYTES_MAX, Name};
+use crate::license::{KeyType, License, NAME_BYTES_MAX, Name, Refusal};
+
+mod marks;
+mod replaced;
+mod tokens;
+
+use marks::Marks;
+pub use marks::Replacement;
+pub use tokens::{TOKEN_DEPTH_MAX, TOKEN_NEEDS_MAX, TokenNeed};
 
 /// The licenses of one vendor's feature.
 #[derive(Clone, Debug)]
@@ -27,6 +39,8 @@ pub struct FeatureLicenses {
     pub licenses: Vec<Arc<License>>,
     /// For each license the index of the one that counts in its place (L36); its own index if it counts itself.
     kept: Vec<usize>,
+    /// What other licenses say of them; few features have any.
+    marks: Option<Box<Marks>>,
 }
 
 impl FeatureLicenses {
@@ -38,6 +52,7 @@ impl FeatureLicenses {
             feature: licenses[0].feature.clone(),
             licenses,
             kept,
+            marks: None,
         }
     }
 
@@ -51,21 +66,44 @@ impl FeatureLicenses {
         self.is_duplicate(at).then(|| self.kept[at])
     }
 
-    /// Whether both are made of the very same licenses, not only of equal ones: those of a file that was not read
-    /// again are. Cheap, and right whenever it says yes.
+    /// The license that replaces this one, and from when on (L52).
+    pub fn replacement(&self, at: usize) -> Option<&Replacement> {
+        self.marks.as_ref()?.replaced.get(&at)
+    }
+
+    /// Why a token can never work, whatever the day (L51): `token_loop`, `token_sharing`, or it takes too much.
+    pub fn token_fault(&self, at: usize) -> Option<&Refusal> {
+        self.marks.as_ref()?.token_faults.get(&at)
+    }
+
+    /// Whether the license was accepted, is not a duplicate, and is no token that can never work: it counts on some
+    /// day, if nothing else is in its way.
+    pub fn can_count(&self, at: usize) -> bool {
+        self.licenses[at].refusal.is_none() && !self.is_duplicate(at) && self.token_fault(at).is_none()
+    }
+
+    /// Whether both are made of the very same licenses, not only of equal ones, and other features make the same of
+    /// them: those of a file that was not read again are, mostly. Cheap, and right whenever it says yes.
     pub(crate) fn has_the_licenses_of(&self, other: &FeatureLicenses) -> bool {
-        self.licenses.len() == other.licenses.len()
+        let marked_alike = match (&self.marks, &other.marks) {
+            (None, None) => true,
+            (Some(marks), Some(others)) => marks.act_as(others),
+            _ => false,
+        };
+        marked_alike
+            && self.licenses.len() == other.licenses.len()
             && self.licenses.iter().zip(&other.licenses).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// The same feature as if one of its licenses were not there, nor any that it displaces as a duplicate;
-    /// and for each license that is left its index in this one.
+    /// and for each license that is left its index in this one. What it replaces stays replaced.
     pub(crate) fn without(&self, at: usize) -> (FeatureLicenses, Vec<usize>) {
         let left: Vec<usize> = (0..self.licenses.len()).filter(|i| self.kept[*i] != at).collect();
         let licenses: Vec<_> = left.iter().map(|i| self.licenses[*i].clone()).collect();
         let kept = keep_one_of_each(&licenses);
         let (vendor, feature) = (self.vendor.clone(), self.feature.clone());
-        (FeatureLicenses { vendor, feature, licenses, kept }, left)
+        let marks = self.marks.as_ref().map(|marks| Box::new(marks.of(&left)));
+        (FeatureLicenses { vendor, feature, licenses, kept, marks }, left)
     }
 
     /// Whether any of its licenses was accepted; a feature of refused licenses alone is listed and not served.
@@ -119,13 +157,17 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Groups and sorts what was read. The order of `licenses` does not matter.
+    /// Groups and sorts what was read, and finds what licenses of one feature say of another's (L51, L52). The order of
+    /// `licenses` does not matter.
     ///
     /// # Panics
     /// With more than 2^31 features, which the limits of the reader exclude.
     pub fn new(licenses: Vec<Arc<License>>) -> Catalog {
         let mut groups: BTreeMap<(Name, Name), Vec<Arc<License>>> = BTreeMap::new();
+        let (mut has_tokens, mut has_replacing) = (false, false);
         for license in licenses {
+            has_tokens |= license.key_type == KeyType::Token;
+            has_replacing |= license.replaces().is_some();
             groups.entry((license.feature.clone(), license.vendor.clone())).or_default().push(license);
         }
         let features: Vec<_> = groups.into_values().map(FeatureLicenses::new).collect();
@@ -134,30 +176,49 @@ impl Catalog {
             features,
             boundaries: BTreeMap::new(),
         };
-        for at in 0..catalog.features.len() {
-            let number =
-                u32::try_from(at).ok().filter(|n| *n < u32::MAX / 2).expect("fewer than 2^31 features");
-            for day in catalog.features[at]
-                .licenses
-                .iter()
-                .filter(|l| l.refusal.is_none())
-                .flat_map(|l| boundaries(l))
-            {
-                let at_day: &mut Vec<u32> = catalog.boundaries.entry(day).or_default();
+        catalog.fill_table();
+        // Which tokens work is settled before what replaces what: a token that never works replaces nothing.
+        if has_tokens {
+            for (feature, license, fault) in tokens::judge(&catalog) {
+                catalog.marks(feature).token_faults.insert(license, fault);
+            }
+        }
+        if has_replacing {
+            for (feature, license, replacement) in replaced::find(&catalog) {
+                catalog.marks(feature).replaced.insert(license, replacement);
+            }
+        }
+        catalog.fill_boundaries();
+        catalog
+    }
+
+    fn marks(&mut self, feature: usize) -> &mut Marks {
+        self.features[feature].marks.get_or_insert_default()
+    }
+
+    fn fill_table(&mut self) {
+        for at in 0..self.features.len() {
+            let name = &self.features[at].feature;
+            if at == 0 || self.features[at - 1].feature != *name {
+                let mut slot = hash(name.as_str()) as usize & (self.table.len() - 1);
+                while self.table[slot] != 0 {
+                    slot = (slot + 1) & (self.table.len() - 1);
+                }
+                self.table[slot] = feature_number(at) + 1;
+            }
+        }
+    }
+
+    fn fill_boundaries(&mut self) {
+        for (at, feature) in self.features.iter().enumerate() {
+            for day in boundaries(feature) {
+                let at_day: &mut Vec<u32> = self.boundaries.entry(day).or_default();
+                let number = feature_number(at);
                 if at_day.last() != Some(&number) {
                     at_day.push(number);
                 }
             }
-            let name = catalog.features[at].feature.clone();
-            if at == 0 || catalog.features[at - 1].feature != name {
-                let mut slot = hash(name.as_str()) as usize & (catalog.table.len() - 1);
-                while catalog.table[slot] != 0 {
-                    slot = (slot + 1) & (catalog.table.len() - 1);
-                }
-                catalog.table[slot] = number + 1;
-            }
         }
-        catalog
     }
 
     /// Every feature, sorted by name, then vendor.
@@ -215,6 +276,11 @@ impl Catalog {
         near.dedup();
         near.into_iter().take(3).map(|(_, name)| String::from(name.as_str())).collect()
     }
+}
+
+/// The limits of the reader keep a server far below 2^31 features.
+fn feature_number(at: usize) -> u32 {
+    u32::try_from(at).ok().filter(|n| *n < u32::MAX / 2).expect("fewer than 2^31 features")
 }
 
 /// FNV-1a over the lower-case name. The names in the table come from licenses, not from clients, so nobody

@@ -14,6 +14,13 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+mod explain;
+
+pub use explain::{
+    Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
+    TokenNeed,
+};
+
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;
 
@@ -146,56 +153,20 @@ pub struct Feature {
 pub struct Pool {
     /// Its number on this server; it outlives the licenses in it.
     pub id: String,
-    /// `EXCLUSIVE` or `ADDITIVE`.
+    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
     pub key_type: String,
+    /// Serial number of an additive; null: another pool, or it has none, or the reader may not see it.
+    #[serde(default)]
+    pub sn: Option<String>,
     /// Seats granted today; null when unlimited.
     pub total: Option<u64>,
+    /// There is no bound, or it is a token's, which has no seats of its own.
+    #[serde(default)]
+    pub unlimited: bool,
     /// active + suspect + borrowed.
     pub used: u64,
     /// The licenses that make it up; those that do not count stand in `licenses`.
     pub licenses: Vec<License>,
-}
-
-/// One license. Inside a feature or an explanation `feature` and `vendor` are left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct License {
-    /// The feature it allows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub feature: Option<String>,
-    /// Who sells it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vendor: Option<String>,
-    /// Its serial number; null: it has none, or the reader may not see it.
-    pub sn: Option<String>,
-    /// `EXCLUSIVE`, `UPGRADE`, `ADDITIVE`, `TOKEN` or `MAINTENANCE`.
-    pub key_type: String,
-    /// Seats it grants when it counts; null: unlimited, or a local license without seats.
-    pub count: Option<u64>,
-    /// It grants without bound.
-    #[serde(default)]
-    pub unlimited: bool,
-    /// MAJOR.MINOR it covers; null: it names none.
-    #[serde(default)]
-    pub version: Option<String>,
-    /// The first day on which it counts, included; null: from when it was loaded.
-    pub start: Option<NaiveDate>,
-    /// The last day on which it counts, included; null: it never ends.
-    pub end: Option<NaiveDate>,
-    /// `end` as the first instant at which it no longer counts; null: it never ends.
-    #[serde(default)]
-    pub ends_at: Option<Instant>,
-    /// `in_force`, `waiting` or `not_in_force`.
-    pub state: String,
-    /// Why it does not count, a word of rules 1, section 5; null: it counts.
-    pub reason: Option<String>,
-    /// The same as a sentence.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// The file it stands in; null: the reader may not see it.
-    pub file: Option<String>,
-    /// The line it begins at, from 1.
-    #[serde(default)]
-    pub line: Option<u32>,
 }
 
 /// One session: one client's hold on seats of one pool (S10).
@@ -255,55 +226,6 @@ pub struct Problem {
     pub message: String,
 }
 
-/// The sum of one feature's pool, license by license, and what comes next (L30).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Explain {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// Which feature.
-    pub feature: String,
-    /// Who sells it.
-    pub vendor: String,
-    /// The day of the sum.
-    pub today: NaiveDate,
-    /// base + upgrades; null when unlimited.
-    pub total: Option<u64>,
-    /// What the exclusive in force grants; null when unlimited.
-    pub base: Option<u64>,
-    /// What upgrades add.
-    pub upgrades: u64,
-    /// There is no bound.
-    pub unlimited: bool,
-    /// Every license of the feature: those that count first.
-    pub licenses: Vec<License>,
-    /// The days on which something changes, in order; at most as many as the server likes to look ahead.
-    pub changes: Vec<Change>,
-}
-
-/// What changes on one day.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// The first day on which it is so.
-    pub day: NaiveDate,
-    /// The first instant of that day in the server's zone.
-    pub at: Instant,
-    /// The sum from then on; null when unlimited.
-    pub total: Option<u64>,
-    /// The licenses whose standing differs from the day before.
-    pub licenses: Vec<ChangedLicense>,
-}
-
-/// A license's standing from the day of a [`Change`] on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ChangedLicense {
-    /// Which; null: it has no serial number.
-    pub sn: Option<String>,
-    /// As in [`License::state`].
-    pub state: String,
-    /// As in [`License::reason`].
-    pub reason: Option<String>,
-}
-
 /// The details of a refusal: everything needed to act on it (S4). What is not known or may not be seen is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -320,9 +242,18 @@ pub struct Denial {
     /// The numbers of the pool that decided; left out where there is none.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Numbers>,
-    /// The line of the policy that denied.
+    /// The line of the policy that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Place>,
+    /// The limit of the policy that denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// The token that needs the feature (L51).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed_by: Option<String>,
+    /// The feature's other pools, and why they gave no seat either (S4).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherPool>,
     /// The license that denied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -385,6 +316,121 @@ pub struct Place {
     /// What stands there, where that helps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+/// A limit of the policy (S50).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Whose seats it counts, as `user ann`.
+    pub whose: String,
+    /// At most so many.
+    pub seats: u32,
+    /// In use of them.
+    pub used: u64,
+    /// The rule that says so; left out where it stands beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Place>,
+}
+
+/// Another pool of the feature that gave no seat, and why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OtherPool {
+    /// Its number, as in [`Pool::id`].
+    pub pool: String,
+    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
+    pub key_type: String,
+    /// The code.
+    pub code: String,
+    /// The same as a sentence; left out where the reader may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What a checkout would come to and which rule decides: the answer to `seatkeeper why` (S53).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Which feature.
+    pub feature: String,
+    /// Who sells it; null: it is not there, or two do.
+    pub vendor: Option<String>,
+    /// Whom the question is about.
+    pub user: String,
+    /// Where.
+    pub host: String,
+    /// Whether a checkout would be granted now.
+    pub granted: bool,
+    /// The pool it would be granted from, as in [`Pool::id`].
+    pub pool: Option<String>,
+    /// Whether its seats would lie above the soft limit (L61).
+    pub soft_limit: bool,
+    /// The code of the denial.
+    pub code: Option<String>,
+    /// The denial as a sentence.
+    pub message: Option<String>,
+    /// Its details (S4).
+    pub denial: Option<Denial>,
+    /// `allow` or `deny`: what the policy says first.
+    pub access: String,
+    /// The rule that says so; null: no rule does.
+    pub access_rule: Option<Place>,
+    /// The limits that hold for him.
+    pub limits: Vec<Limit>,
+    /// Reservations and bookings of the feature.
+    pub reservations: Vec<Reservation>,
+    /// The feature's pools, in the order in which they are tried.
+    pub pools: Vec<WhyPool>,
+    /// Who has seats of the first pool, oldest first.
+    pub holders: Vec<Holder>,
+    /// Seats of the first pool that were given back and are not yet free (L62).
+    pub held: Vec<HeldSeats>,
+}
+
+/// Seats kept for some (S51, S52).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The rule that says so; null: a booking.
+    pub rule: Option<Place>,
+    /// How many seats it says.
+    pub seats: u64,
+    /// How many of them there can be today.
+    pub honored: u64,
+    /// In use of them.
+    pub used: u64,
+    /// Whether they are kept for him.
+    pub for_him: bool,
+}
+
+/// One pool, for the one asked about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WhyPool {
+    /// Its number, as in [`Pool::id`].
+    pub id: String,
+    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
+    pub key_type: String,
+    /// The license whose terms hold.
+    pub place: Place,
+    /// Its seats.
+    #[serde(flatten)]
+    pub numbers: Numbers,
+    /// Why it gives him no seat; null: it would.
+    pub code: Option<String>,
+    /// The same as a sentence.
+    pub message: Option<String>,
+}
+
+/// Seats that were given back and are not yet free (L62).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeldSeats {
+    /// Who gave them back: his next checkout has them at once.
+    pub user: String,
+    /// On which host.
+    pub host: String,
+    /// How many.
+    pub seats: u32,
+    /// When they are free.
+    pub free_at: Instant,
 }
 
 /// When a seat is due: one of these, as far as it is known.

@@ -1,21 +1,26 @@
 //! The durable state: what replaying the journal gives, bit for bit (S61).
 //!
 //! [`State::apply`] is the only way to change it, and it takes nothing but a [`Change`] and the tick of the
-//! batch it stands in. Who is connected is not here but in [`presence`](super::presence).
+//! batch it stands in. Who is connected is not here but in [`presence`](super::presence); what a limit of the policy
+//! counts is not here but in [`usage`](super::usage), since it is worked out again whenever the policy changes.
+
+mod dump;
+mod held;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use chrono::NaiveDate;
 
+use self::held::{Bookings, Holds};
+use super::tally::Tally;
 use crate::change::{
-    BundleId, Cause, Change, ClockRead, Counters, DayServed, Granted, GrantedSession, PoolId, PoolSet,
-    SessionId, Source, Spent, Tick,
+    Booked, BookingId, BundleId, Cause, Change, ClockRead, DayServed, Granted, GrantedSession, Held, HoldId,
+    Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick,
 };
 use crate::evaluate::Total;
 use crate::intern::Interned;
@@ -36,12 +41,23 @@ pub struct Pool {
     pub vendor: Name,
     /// What it allows.
     pub feature: Name,
+    /// Which of the feature's pools.
+    pub kind: PoolKind,
     /// What the licenses grant.
     pub total: Total,
-    /// Which ones; the exclusive first.
+    /// Which ones; the one whose terms hold first.
     pub sources: Vec<Source>,
+    /// Its sessions as they add up.
+    pub tally: Tally,
+    /// Seats given back and not yet free (L62).
+    pub held: u64,
+}
+
+impl Pool {
     /// Seats of its sessions.
-    pub used: u64,
+    pub fn used(&self) -> u64 {
+        self.tally.seats()
+    }
 }
 
 /// A client's hold on seats of one pool.
@@ -55,6 +71,39 @@ pub struct Session {
     pub count: u32,
     /// The license it was granted under.
     pub license: Arc<Fingerprint>,
+    /// Whether its seats lay above the soft limit when it was granted (L61).
+    pub above_soft_limit: bool,
+    /// What few sessions have: kept apart, so that a million plain ones stay small.
+    more: Option<Box<More>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct More {
+    share: Option<Arc<str>>,
+    token: Option<u16>,
+    booking: Option<BookingId>,
+}
+
+impl Session {
+    fn set_share(&mut self, share: Option<Arc<str>>) {
+        let more = More { share, token: self.token(), booking: self.booking() };
+        self.more = (more != More::default()).then(|| Box::new(more));
+    }
+
+    /// The key of its share group (L60).
+    pub fn share(&self) -> Option<&Arc<str>> {
+        self.more.as_ref()?.share.as_ref()
+    }
+
+    /// The place in the bundle of the token session it was taken for (L51).
+    pub fn token(&self) -> Option<u16> {
+        self.more.as_ref()?.token
+    }
+
+    /// The booking it draws on (S52).
+    pub fn booking(&self) -> Option<BookingId> {
+        self.more.as_ref()?.booking
+    }
 }
 
 /// All sessions of one checkout, under one secret (S10).
@@ -90,6 +139,12 @@ impl Bundle {
         }
     }
 
+    /// A session and those that were taken for it as a token, the token itself first (L51).
+    pub fn with_dependents(&self, nth: u16) -> impl Iterator<Item = &Session> {
+        let own = self.sessions().iter().filter(move |s| s.nth == nth);
+        own.chain(self.sessions().iter().filter(move |s| s.token() == Some(nth)))
+    }
+
     fn sessions_mut(&mut self) -> &mut [Session] {
         match &mut self.sessions {
             Sessions::One(session) => core::slice::from_mut(session),
@@ -121,7 +176,9 @@ pub struct State {
     by_key: BTreeSet<(u64, BundleId)>,
     by_pool: BTreeSet<(PoolId, SessionId)>,
     pools: BTreeMap<PoolId, Pool>,
-    pool_of: BTreeMap<(Name, Name), PoolId>,
+    pools_of: BTreeMap<(Name, Name), Vec<(PoolKind, PoolId)>>,
+    holds: Holds,
+    bookings: Bookings,
     facts: Interned<Facts>,
     licenses: Interned<Fingerprint>,
     gone: BTreeMap<BundleId, Gone>,
@@ -157,7 +214,21 @@ impl State {
             Change::Counters(c) => {
                 self.next_session = self.next_session.max(c.next_session);
                 self.next_pool = self.next_pool.max(c.next_pool);
+                self.holds.next = self.holds.next.max(c.next_hold);
+                self.bookings.next = self.bookings.next.max(c.next_booking);
             }
+            Change::Held(held) => self.hold(held),
+            Change::Unheld(u) => {
+                if let Some(id) = self.holds.less(u.hold, u.seats) {
+                    if let Some(pool) = self.pools.get_mut(&id) {
+                        pool.held -= u64::from(u.seats);
+                    }
+                    self.forget_empty_pool(id);
+                }
+            }
+            Change::Moved(moved) => self.move_sessions(moved),
+            Change::Booked(booked) => self.bookings.add(booked),
+            Change::BookingEnded(ended) => self.bookings.remove(ended.booking),
         }
         self.forget_old_keys(tick);
     }
@@ -191,13 +262,30 @@ impl State {
             Change::Ended(e) if self.session(e.session).is_none() => {
                 fail(format!("session {} ends and is not there", e.session))
             }
-            Change::PoolSet(set) => match self.pool_of.get(&(set.feature.clone(), set.vendor.clone())) {
-                Some(known) if *known != set.pool => fail(format!("two pools of {}", set.feature)),
+            Change::PoolSet(set) => match self.pool_of(&set.vendor, &set.feature, &set.kind) {
+                Some(known) if known != set.pool => fail(format!("two pools of {}", set.feature)),
                 None if self.pools.contains_key(&set.pool) => {
                     fail(format!("pool {} has two features", set.pool.0))
                 }
                 _ => Ok(()),
             },
+            Change::Held(held) if !self.pools.contains_key(&held.pool) || held.seats == 0 => {
+                fail(format!("seats of pool {} are held and it is not there", held.pool.0))
+            }
+            Change::Unheld(u) => match self.holds.get(u.hold) {
+                Some(held) if u.seats >= 1 && u.seats <= held.seats => Ok(()),
+                _ => fail(format!("{} seats are freed that are not held", u.seats)),
+            },
+            Change::Moved(moved) if !self.pools.contains_key(&moved.to) => {
+                fail(format!("sessions move to pool {}, which is not there", moved.to.0))
+            }
+            Change::Moved(moved) => match moved.sessions.iter().find(|m| self.session(m.session).is_none()) {
+                Some(missing) => fail(format!("session {} moves and is not there", missing.session)),
+                None => Ok(()),
+            },
+            Change::BookingEnded(ended) if self.bookings.get(ended.booking).is_none() => {
+                fail(format!("booking {} ends and is not there", ended.booking.0))
+            }
             _ => Ok(()),
         }
     }
@@ -207,24 +295,68 @@ impl State {
         let pool = self.pools.entry(set.pool).or_insert_with(|| Pool {
             vendor: set.vendor.clone(),
             feature: set.feature.clone(),
+            kind: set.kind.clone(),
             total: Total::ZERO,
             sources: Vec::new(),
-            used: 0,
+            tally: Tally::default(),
+            held: 0,
         });
         pool.total = set.total;
         pool.sources.clone_from(&set.sources);
-        self.pool_of.entry((set.feature.clone(), set.vendor.clone())).or_insert(set.pool);
+        let of_feature = self.pools_of.entry((set.feature.clone(), set.vendor.clone())).or_default();
+        if let Err(at) = of_feature.binary_search_by(|(kind, _)| kind.cmp(&set.kind)) {
+            // Nearly every feature has one pool.
+            of_feature.reserve_exact(1);
+            of_feature.insert(at, (set.kind.clone(), set.pool));
+        }
         self.forget_empty_pool(set.pool);
+    }
+
+    fn hold(&mut self, held: &Held) {
+        let pool = self.pools.get_mut(&held.pool).expect("held seats are of a pool that is there");
+        pool.held += u64::from(held.seats);
+        self.holds.add(held);
+    }
+
+    /// L39: sessions count against another pool of their feature.
+    fn move_sessions(&mut self, moved: &Moved) {
+        for to in &moved.sessions {
+            let (bundle_id, nth) = self.locate(to.session).expect("a session that moves is there");
+            let to_pool = self.pools.get_mut(&moved.to).expect("sessions move to a pool that is there");
+            let share = to.share.as_ref().map(|key| to_pool.tally.key_of(key));
+            let bundle = self.bundles.get_mut(&bundle_id).expect("its bundle is there");
+            let session =
+                bundle.sessions_mut().iter_mut().find(|s| s.nth == nth).expect("it is in its bundle");
+            to_pool.tally.add(share.as_ref(), session.count);
+            let from = core::mem::replace(&mut session.pool, moved.to);
+            let old_share = session.share().cloned();
+            session.set_share(share);
+            let count = session.count;
+            let from_pool = self.pools.get_mut(&from).expect("a session's pool is there");
+            from_pool.tally.remove(old_share.as_ref(), count);
+            self.by_pool.remove(&(from, to.session));
+            self.by_pool.insert((moved.to, to.session));
+            self.forget_empty_pool(from);
+        }
     }
 
     fn grant(&mut self, granted: &Granted) {
         let bundle = granted.bundle;
         let session = |state: &mut State, s: &GrantedSession| {
             let pool = state.pools.get_mut(&s.pool).expect("a grant names a pool that is there");
-            pool.used += u64::from(s.count);
+            let share = s.share.as_ref().map(|key| pool.tally.key_of(key));
+            pool.tally.add(share.as_ref(), s.count);
             state.by_pool.insert((s.pool, s.session));
             let nth = u16::try_from(s.session.0 - bundle.0).expect("a bundle has at most 65,535 sessions");
-            Session { nth, pool: s.pool, count: s.count, license: state.licenses.share(&Arc::new(s.license)) }
+            let more = More { share, token: s.token, booking: s.booking };
+            Session {
+                nth,
+                pool: s.pool,
+                count: s.count,
+                license: state.licenses.share(&Arc::new(s.license)),
+                above_soft_limit: s.above_soft_limit,
+                more: (more != More::default()).then(|| Box::new(more)),
+            }
         };
         let sessions = match &granted.sessions[..] {
             [one] => Sessions::One(session(self, one)),
@@ -238,27 +370,41 @@ impl State {
         self.bundles.insert(bundle, Box::new(Bundle { key, secret, facts, pid, since, sessions }));
     }
 
-    /// Takes `count` seats back, or all of them; the last session takes its bundle with it.
+    /// Takes `count` seats back, or all of them, and of a token the same part of all that was taken for it (L51);
+    /// the last session takes its bundle with it.
     fn take_back(&mut self, id: SessionId, count: Option<u32>, cause: &Cause, at: Tick) {
         let (bundle_id, nth) = self.locate(id).expect("seats are taken back from a session that is there");
         let bundle = self.bundles.get_mut(&bundle_id).expect("its bundle is there");
-        let session =
-            bundle.sessions_mut().iter_mut().find(|s| s.nth == nth).expect("the session is in its bundle");
-        let (pool_id, given) = (session.pool, count.unwrap_or(session.count));
-        session.count = session.count.checked_sub(given).expect("no more is given back than was taken");
-        let is_empty = session.count == 0;
-        let license = session.license.clone();
-        let pool = self.pools.get_mut(&pool_id).expect("a session's pool is there");
-        pool.used -= u64::from(given);
-        if is_empty {
-            self.by_pool.remove(&(pool_id, id));
-            self.licenses.release(&license);
-            match &mut bundle.sessions {
-                Sessions::Many(sessions) if sessions.len() > 1 => sessions.retain(|s| s.nth != nth),
-                _ => self.end_bundle(bundle_id, cause, at),
+        let whole = bundle.sessions().iter().find(|s| s.nth == nth).map_or(0, |s| s.count);
+        let left = whole.checked_sub(count.unwrap_or(whole)).expect("no more is given back than was taken");
+        for session in bundle.sessions_mut().iter_mut().filter(|s| s.nth == nth || s.token() == Some(nth)) {
+            let before = session.count;
+            // What is taken for a token is a whole number of seats for each.
+            session.count = before / whole.max(1) * left;
+            let number = SessionId(bundle_id.0 + u64::from(session.nth));
+            let pool = self.pools.get_mut(&session.pool).expect("a session's pool is there");
+            let share = session.more.as_ref().and_then(|more| more.share.as_ref());
+            if session.count > 0 {
+                pool.tally.add(share, session.count);
             }
-            self.forget_empty_pool(pool_id);
+            pool.tally.remove(share, before);
+            if session.count == 0 {
+                self.by_pool.remove(&(session.pool, number));
+                self.licenses.release(&session.license);
+            }
         }
+        let emptied: Vec<PoolId> =
+            bundle.sessions().iter().filter(|s| s.count == 0).map(|s| s.pool).collect();
+        let is_over = bundle.sessions().iter().all(|s| s.count == 0);
+        if let Sessions::Many(sessions) = &mut bundle.sessions
+            && !is_over
+        {
+            sessions.retain(|s| s.count > 0);
+        }
+        if is_over {
+            self.end_bundle(bundle_id, cause, at);
+        }
+        emptied.into_iter().for_each(|pool| self.forget_empty_pool(pool));
     }
 
     fn end_bundle(&mut self, id: BundleId, cause: &Cause, at: Tick) {
@@ -290,8 +436,15 @@ impl State {
 
     /// A pool that grants nothing and serves nobody leaves no trace.
     fn forget_empty_pool(&mut self, id: PoolId) {
-        if let Some(pool) = self.pools.get(&id).filter(|p| p.used == 0 && p.sources.is_empty()) {
-            self.pool_of.remove(&(pool.feature.clone(), pool.vendor.clone()));
+        let is_empty = |p: &&Pool| p.tally.is_empty() && p.held == 0 && p.sources.is_empty();
+        if let Some(pool) = self.pools.get(&id).filter(is_empty) {
+            let key = (pool.feature.clone(), pool.vendor.clone());
+            if let Some(of_feature) = self.pools_of.get_mut(&key) {
+                of_feature.retain(|(_, pool)| *pool != id);
+                if of_feature.is_empty() {
+                    self.pools_of.remove(&key);
+                }
+            }
             self.pools.remove(&id);
         }
     }
@@ -373,9 +526,83 @@ impl State {
         self.pools.get(&id)
     }
 
-    /// The pool of a vendor's feature.
-    pub fn pool_of(&self, vendor: &Name, feature: &Name) -> Option<PoolId> {
-        self.pool_of.get(&(feature.clone(), vendor.clone())).copied()
+    /// One pool of a vendor's feature.
+    pub fn pool_of(&self, vendor: &Name, feature: &Name, kind: &PoolKind) -> Option<PoolId> {
+        let of_feature = self.pools_of(vendor, feature);
+        of_feature.iter().find(|(k, _)| k == kind).map(|(_, id)| *id)
+    }
+
+    /// Every pool of a vendor's feature, by kind.
+    pub fn pools_of(&self, vendor: &Name, feature: &Name) -> &[(PoolKind, PoolId)] {
+        self.pools_of.get(&(feature.clone(), vendor.clone())).map_or(&[], |pools| pools)
+    }
+
+    /// Held seats by their number (L62).
+    pub fn held(&self, id: HoldId) -> Option<&Held> {
+        self.holds.get(id)
+    }
+
+    /// Every hold, in the order of their numbers.
+    pub fn holds(&self) -> impl Iterator<Item = &Held> {
+        self.holds.all()
+    }
+
+    /// The holds of a client in a pool, oldest first.
+    pub fn holds_of<'a>(
+        &'a self,
+        pool: PoolId,
+        client: &Arc<str>,
+    ) -> impl Iterator<Item = &'a Held> + use<'a> {
+        self.holds.of_client(pool, client)
+    }
+
+    /// The holds of a pool.
+    pub fn holds_in(&self, pool: PoolId) -> impl Iterator<Item = &Held> {
+        self.holds.of_pool(pool)
+    }
+
+    /// Every hold, in the order of their ends.
+    pub fn holds_by_end(&self) -> impl Iterator<Item = &Held> {
+        self.holds.by_end()
+    }
+
+    /// The number of the next seats to be held.
+    pub fn next_hold(&self) -> HoldId {
+        HoldId(self.holds.next)
+    }
+
+    /// A booking by its number (S52).
+    pub fn booking(&self, id: BookingId) -> Option<&Booked> {
+        self.bookings.get(id)
+    }
+
+    /// A booking by the hash of its token.
+    pub fn booking_of(&self, token: &[u8; 16]) -> Option<&Booked> {
+        self.bookings.of_token(token)
+    }
+
+    /// The bookings of a feature, oldest first.
+    pub fn bookings_of<'a>(
+        &'a self,
+        vendor: &Name,
+        feature: &Name,
+    ) -> impl Iterator<Item = &'a Booked> + use<'a> {
+        self.bookings.of_feature(vendor, feature)
+    }
+
+    /// Every booking, in the order of their numbers.
+    pub fn bookings(&self) -> impl Iterator<Item = &Booked> {
+        self.bookings.all()
+    }
+
+    /// Every booking, in the order of their ends.
+    pub fn bookings_by_end(&self) -> impl Iterator<Item = &Booked> {
+        self.bookings.by_end()
+    }
+
+    /// The number of the next booking.
+    pub fn next_booking(&self) -> BookingId {
+        BookingId(self.bookings.next)
     }
 
     /// Every pool, from one number on (exclusive), in order.
@@ -428,70 +655,5 @@ impl State {
     pub fn unix_ms_of(&self, tick: Tick) -> Option<i64> {
         let (at, unix_ms) = self.marks.range(..=tick).next_back().or_else(|| self.marks.iter().next())?;
         i64::try_from(tick).ok()?.checked_sub(i64::try_from(*at).ok()?)?.checked_add(*unix_ms)
-    }
-
-    /// The whole state as changes: applied to an empty state they give this one. In an order of its own,
-    /// the same for equal states.
-    pub fn dump(&self, out: &mut dyn FnMut(Change)) {
-        out(Change::Counters(Counters { next_session: self.next_session, next_pool: self.next_pool }));
-        if let Some(day) = self.day {
-            out(Change::DayServed(DayServed { day }));
-        }
-        for (id, pool) in &self.pools {
-            let (vendor, feature) = (pool.vendor.clone(), pool.feature.clone());
-            // A pool without sources would be forgotten before its sessions come: it is set again below.
-            let sources = if pool.sources.is_empty() { vec![PLACEHOLDER] } else { pool.sources.clone() };
-            out(Change::PoolSet(PoolSet { pool: *id, vendor, feature, total: pool.total, sources }));
-        }
-        for (id, bundle) in &self.bundles {
-            out(Change::Granted(bundle.as_grant(*id)));
-        }
-        for (id, pool) in self.pools.iter().filter(|(_, p)| p.sources.is_empty()) {
-            let (vendor, feature) = (pool.vendor.clone(), pool.feature.clone());
-            out(Change::PoolSet(PoolSet {
-                pool: *id,
-                vendor,
-                feature,
-                total: pool.total,
-                sources: Vec::new(),
-            }));
-        }
-        for id in &self.gone_order {
-            if let Some(Gone { key, cause, at }) = self.gone.get(id) {
-                out(Change::Spent(Spent { bundle: *id, key: *key, cause: cause.clone(), at: *at }));
-            }
-        }
-        for (tick, unix_ms) in self.marks.range(self.oldest_mark_needed().unwrap_or(0)..) {
-            out(Change::ClockRead(ClockRead { tick: *tick, unix_ms: *unix_ms }));
-        }
-    }
-}
-
-/// Stands for the licenses of a pool that has none while its sessions are read back.
-const PLACEHOLDER: Source = Source {
-    fingerprint: Fingerprint([0; 32]),
-    key_type: crate::license::KeyType::Exclusive,
-    sn: None,
-    count: Total::ZERO,
-    end: None,
-};
-
-impl Bundle {
-    fn as_grant(&self, id: BundleId) -> Granted {
-        let session = |s: &Session| GrantedSession {
-            session: SessionId(id.0 + u64::from(s.nth)),
-            pool: s.pool,
-            count: s.count,
-            license: *s.license,
-        };
-        Granted {
-            bundle: id,
-            key: self.key,
-            secret: self.secret,
-            facts: self.facts.clone(),
-            pid: self.pid,
-            since: self.since,
-            sessions: self.sessions().iter().map(session).collect(),
-        }
     }
 }

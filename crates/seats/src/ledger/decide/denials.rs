@@ -1,0 +1,424 @@
+//! The words and facts of a denial: which pool came nearest to success, and everything needed to act on it (S4).
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::super::{Ledger, Now};
+use super::draft::Draft;
+use super::judge::{Asked, Failure, Tried, Want};
+use super::limits;
+use crate::catalog::{FeatureLicenses, TokenNeed};
+use crate::change::{PoolId, SessionId};
+use crate::denial::{Code, Denial, Due, HOLDERS_MAX, Holder, LimitFact, OtherPool, Subject};
+use crate::evaluate::{State as LicenseState, Total, evaluate, next_rise, pool_kind};
+use crate::license::Reason;
+use crate::policy::RuleId;
+use crate::request::Item;
+
+/// How many silent clients are looked at to say when a seat is due.
+const LOST_LOOKED_AT: usize = 64;
+
+/// How near to success a denial is: the greatest is reported where several pools deny for different reasons (S4; rules 3,
+/// 6.7).
+pub(super) fn nearness(code: Code) -> u8 {
+    match code {
+        Code::NoSeats | Code::NoCoveredSeat => 20,
+        Code::ReservedForOthers | Code::NotNamed => 19,
+        Code::LimitUser | Code::LimitHost | Code::LimitGroup | Code::LimitProject => 18,
+        Code::DeniedByRule => 17,
+        Code::MaintenanceNotStarted => 16,
+        Code::MaintenanceExpired => 15,
+        Code::MinorUpdateNotIncluded | Code::MajorUpdateNotIncluded => 14,
+        Code::VersionAboveMaximum => 13,
+        Code::VersionNotLicensed => 12,
+        Code::ReleaseVersionRequired
+        | Code::ReleaseVersionInvalid
+        | Code::ReleaseDateRequired
+        | Code::ReleaseDateInvalid => 11,
+        Code::Platform => 10,
+        Code::TimeZone => 9,
+        Code::ClientHostMismatch => 8,
+        Code::NotStarted => 7,
+        Code::Expired | Code::EvaluationExpired | Code::SubscriptionExpired => 6,
+        _ => 0,
+    }
+}
+
+impl Ledger {
+    /// The index of the feature an item names (S1: the vendor only where two sell the same name).
+    pub(super) fn find_feature(&self, item: &Item) -> Result<usize, Box<Denial>> {
+        let (first, same_name) = self.terms.catalog().find(&item.feature);
+        let served = |f: &&FeatureLicenses| f.has_good_license();
+        let wanted = |f: &FeatureLicenses| match &item.vendor {
+            Some(vendor) => f.vendor.as_str().eq_ignore_ascii_case(vendor),
+            None => true,
+        };
+        let mut found = same_name.iter().enumerate().filter(|(_, f)| wanted(f) && served(f));
+        match (found.next(), found.next()) {
+            (Some((at, _)), None) => Ok(first + at),
+            (Some(_), Some(_)) => {
+                let vendors: Vec<&str> = same_name.iter().filter(served).map(|f| f.vendor.as_str()).collect();
+                let text = format!(
+                    "{} is sold by {}: say which vendor is meant",
+                    item.feature,
+                    vendors.join(" and ")
+                );
+                Err(self.about_item(item, Denial::new(Code::AmbiguousVendor, text)))
+            }
+            (None, _) => Err(self.unknown_feature(item, same_name)),
+        }
+    }
+
+    fn unknown_feature(&self, item: &Item, same_name: &[FeatureLicenses]) -> Box<Denial> {
+        let is_meant = |f: &FeatureLicenses| {
+            item.vendor.as_deref().is_none_or(|vendor| f.vendor.as_str().eq_ignore_ascii_case(vendor))
+        };
+        let others: Vec<&str> =
+            same_name.iter().filter(|f| f.has_good_license()).map(|f| f.vendor.as_str()).collect();
+        let text = if same_name.iter().any(is_meant) {
+            format!(
+                "no license of {} was accepted by this server: ask its administrator to look at `seatkeeper licenses`",
+                item.feature
+            )
+        } else if let (Some(vendor), false) = (&item.vendor, others.is_empty()) {
+            format!(
+                "no license of {} by {vendor} is on this server; there is one by {}",
+                item.feature,
+                others.join(", ")
+            )
+        } else {
+            let similar = self.terms.catalog().similar(&item.feature);
+            let hint = if similar.is_empty() {
+                String::new()
+            } else {
+                format!("; did you mean {}?", similar.join(", "))
+            };
+            format!("no license of {} is on this server{hint}", item.feature)
+        };
+        self.about_item(item, Denial::new(Code::UnknownFeature, text))
+    }
+
+    /// No license of it is in force: not begun, or over (rules 3, 6.4 b).
+    pub(super) fn not_in_force(&self, want: &Want<'_>, now: Now) -> Box<Denial> {
+        let feature = want.feature;
+        let evaluation = evaluate(feature, now.day);
+        let with = |reason: Reason| {
+            let standings = evaluation.standings.iter().enumerate();
+            let of =
+                standings.filter(move |(_, s)| s.state != LicenseState::InForce && s.reason == Some(reason));
+            of.map(|(at, _)| &feature.licenses[at]).filter(|l| pool_kind(l).is_some())
+        };
+        let coming = with(Reason::NotStarted).min_by_key(|l| l.start);
+        let ended = with(Reason::Expired).max_by_key(|l| l.end);
+        // Waiting for a beginning is nearer to success than something that is over.
+        let (code, text, license) = match (coming, ended) {
+            (Some(l), _) => (
+                Code::NotStarted,
+                format!("the license of {} begins on {}", want.name, show(l.start)),
+                Some(l),
+            ),
+            (None, Some(l)) => {
+                let text = format!(
+                    "the license of {} ended with {}: running sessions go on, new ones need a renewal",
+                    want.name,
+                    show(l.end)
+                );
+                (Code::Expired, text, Some(l))
+            }
+            (None, None) => {
+                let refused = evaluation.standings.iter().position(|s| {
+                    matches!(s.reason, Some(Reason::Replaced | Reason::TokenLoop | Reason::TokenSharing))
+                });
+                let why = refused.and_then(|at| crate::evaluate::explain(feature, &evaluation, at));
+                let text = match why {
+                    Some(why) => format!("no license of {} is in force: {why}", want.name),
+                    None => format!(
+                        "{} has no floating license here: only upgrades, or a node-locked license",
+                        want.name
+                    ),
+                };
+                let at = refused.unwrap_or(0);
+                (Code::UnknownFeature, text, feature.licenses.get(at))
+            }
+        };
+        let mut denial = self.about(want, None, code, text);
+        if let Some(subject) = &mut denial.subject {
+            subject.place = license.map(|l| l.place.clone());
+            subject.due = coming.and_then(|l| l.start).map(Due::Day);
+        }
+        denial
+    }
+
+    pub(super) fn denied_by_rule(&self, want: &Want<'_>, rule: RuleId) -> Box<Denial> {
+        let place = &self.usage.policy.rule(rule).place;
+        let text = format!("the policy does not allow it ({}:{}: {})", place.file, place.line, place.text);
+        let mut denial = self.about(want, None, Code::DeniedByRule, text);
+        if let Some(subject) = &mut denial.subject {
+            subject.rule = Some(place.into());
+        }
+        denial
+    }
+
+    /// Of all pools that were tried the one that came nearest to success; the others are listed (S4).
+    pub(super) fn nearest(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        mut tried: Vec<Tried>,
+        draft: &Draft,
+    ) -> Box<Denial> {
+        // The first of equals, in the order of trial.
+        let best = (0..tried.len()).rev().max_by_key(|at| nearness(tried[*at].failure.code())).unwrap_or(0);
+        let best = tried.remove(best);
+        let others: Vec<OtherPool> = tried.iter().map(|t| self.other_pool(want, t)).collect();
+        let mut denial = self.of_pool(want, asked, best, &tried, draft);
+        if let Some(subject) = &mut denial.subject {
+            subject.others = others;
+        }
+        denial
+    }
+
+    pub(super) fn other_pool(&self, want: &Want<'_>, tried: &Tried) -> OtherPool {
+        let kind = pool_kind(&tried.license).unwrap_or(crate::change::PoolKind::Exclusive);
+        let numbers = self.numbers(tried.pool);
+        let message = match &tried.failure {
+            Failure::Terms(_, text) => text.clone(),
+            Failure::Needed(denial) => denial.message.clone(),
+            Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
+            Failure::Full(_) => format!("{} of {} seats are in use", numbers.used, numbers.total),
+            Failure::Reserved(_) => "its free seats are reserved for others".to_string(),
+            Failure::NotNamed(_) => "its free seats are for users or hosts named in the policy".to_string(),
+        };
+        OtherPool { pool: tried.pool, kind, code: tried.failure.code(), message }
+    }
+
+    fn of_pool(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        tried: Tried,
+        others: &[Tried],
+        draft: &Draft,
+    ) -> Box<Denial> {
+        let Tried { pool, license, failure } = tried;
+        let code = failure.code();
+        let mut denial = match failure {
+            Failure::Needed(denial) => return denial,
+            Failure::Terms(_, text) => self.about(want, Some(pool), code, text),
+            Failure::Limit(limit, used) => {
+                let text = self.limit_text(want, &limit, used);
+                let mut denial = self.about(want, Some(pool), code, text);
+                if let Some(subject) = &mut denial.subject {
+                    let policy = &self.usage.policy;
+                    subject.rule = Some((&policy.rule(limit.rule).place).into());
+                    let whose = limits::in_words(policy, &limit.subject).into();
+                    subject.limit = Some(LimitFact { seats: limit.seats, used, whose });
+                }
+                denial
+            }
+            Failure::Reserved(wanted) | Failure::NotNamed(wanted) => {
+                let text = self.reserved_text(want, asked, code, draft);
+                let mut denial = self.about(want, Some(pool), code, text);
+                if let Some(subject) = &mut denial.subject {
+                    subject.wanted = wanted;
+                    subject.rule = self.reserving_rule(want, asked, draft);
+                    subject.holders = self.holders(pool);
+                }
+                denial
+            }
+            Failure::Full(wanted) => self.no_seats(want, asked.now, pool, wanted, others),
+        };
+        if let Some(subject) = &mut denial.subject {
+            subject.place = Some(license.place.clone());
+        }
+        denial
+    }
+
+    fn limit_text(&self, want: &Want<'_>, limit: &crate::policy::Limit, used: u64) -> String {
+        let policy = &self.usage.policy;
+        let place = &policy.rule(limit.rule).place;
+        format!(
+            "{} has {used} of at most {} seats of {} ({}:{}: {})",
+            limits::in_words(policy, &limit.subject),
+            limit.seats,
+            want.name,
+            place.file,
+            place.line,
+            place.text
+        )
+    }
+
+    fn reserved_text(&self, want: &Want<'_>, asked: &Asked<'_>, code: Code, draft: &Draft) -> String {
+        if code == Code::NotNamed {
+            return format!(
+                "the free seats of {} are for users or hosts that the policy names by a reservation (L63)",
+                want.name
+            );
+        }
+        match self.reserving_rule(want, asked, draft) {
+            Some(rule) => format!(
+                "the free seats of {} are reserved for others ({}:{}: {})",
+                want.name, rule.file, rule.line, rule.text
+            ),
+            None => format!("the free seats of {} are booked by others", want.name),
+        }
+    }
+
+    /// The first reservation that keeps seats from this request.
+    fn reserving_rule(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        draft: &Draft,
+    ) -> Option<crate::denial::RuleFact> {
+        let asker = super::kept::Asker { class: asked.class, booking: want.booking, draft };
+        let kept = self.kept(want.at, want.feature, Some(&asker));
+        kept.iter().filter(|k| k.left() > 0 && !asker.is_meant(self, k)).find_map(|k| match k.by {
+            super::kept::For::Rule(rule, _) => Some((&self.usage.policy.rule(rule).place).into()),
+            super::kept::For::Booking(_) => None,
+        })
+    }
+
+    fn no_seats(
+        &self,
+        want: &Want<'_>,
+        now: Now,
+        pool: PoolId,
+        wanted: u64,
+        others: &[Tried],
+    ) -> Box<Denial> {
+        let numbers = self.numbers(pool);
+        let (used, total) = (numbers.used, numbers.total);
+        let free =
+            numbers.total.limited().map_or(u64::MAX, |t| u64::from(t).saturating_sub(used + numbers.held));
+        let mut code = Code::NoSeats;
+        let mut text = if numbers.over() > 0 {
+            format!(
+                "{used} seats of {} are in use and the licenses grant {total} today: no seat is free until {} are given back",
+                want.name,
+                numbers.over() + wanted
+            )
+        } else if free > 0 {
+            format!("{wanted} seats of {} were asked for, {free} of {total} are free", want.name)
+        } else if numbers.held > 0 {
+            format!(
+                "all {total} seats of {} are taken: {used} in use, {} held after they were given back",
+                want.name, numbers.held
+            )
+        } else {
+            match total {
+                Total::Limited(1) => format!("the one seat of {} is in use", want.name),
+                total => format!("all {total} seats of {} are in use", want.name),
+            }
+        };
+        // Rules 3, 6.7.3: only where another pool has a free seat that does not cover this program.
+        let uncovered = others.iter().filter(|t| is_about_version(t.failure.code()));
+        let elsewhere: u64 = uncovered.map(|t| self.numbers(t.pool).free().unwrap_or(1)).sum();
+        if elsewhere > 0 {
+            code = Code::NoCoveredSeat;
+            text.push_str(&format!("; {elsewhere} other seats are free and do not cover this version"));
+        }
+        let mut denial = self.about(want, Some(pool), code, text);
+        if let Some(subject) = &mut denial.subject {
+            subject.wanted = wanted;
+            subject.due = self.next_due(want.at, pool, now);
+            subject.recovering = self.presence.is_recovering(now.tick) && numbers.suspect > 0;
+            subject.holders = self.holders(pool);
+        }
+        denial
+    }
+
+    /// When one more seat than now may be free: leases that run out, else an upgrade that begins.
+    pub(super) fn next_due(&self, at: usize, pool: PoolId, now: Now) -> Option<Due> {
+        // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
+        let numbers = self.numbers(pool);
+        let mut missing = numbers.over() + 1;
+        for (deadline, id) in self.presence.lost_in_order().take(LOST_LOOKED_AT) {
+            let Some(bundle) = self.state.bundle(id) else { continue };
+            let seats = bundle.sessions().iter().filter(|s| s.pool == pool).map(|s| u64::from(s.count));
+            missing = missing.saturating_sub(seats.sum());
+            if missing == 0 {
+                return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+            }
+        }
+        let hold = self.state.holds_in(pool).map(|held| held.until).min();
+        if let Some(until) = hold.filter(|_| numbers.over() == 0) {
+            return Some(Due::HoldEnds(until.saturating_sub(now.tick)));
+        }
+        let used = u32::try_from(numbers.used).unwrap_or(u32::MAX);
+        let enough = numbers.total.max(Total::Limited(used));
+        next_rise(&self.terms.catalog().features()[at], now.day, enough).map(Due::Day)
+    }
+
+    pub(super) fn holders(&self, pool: PoolId) -> Vec<Holder> {
+        let holder = |id: SessionId| {
+            let ((_, bundle), session) = self.state.session(id)?;
+            let (user, host) = (bundle.facts.user.clone(), bundle.facts.host.clone());
+            let since_unix_ms = self.state.unix_ms_of(bundle.since);
+            Some(Holder { session: id, user, host, count: session.count, since_unix_ms })
+        };
+        self.state.sessions_of(pool).take(HOLDERS_MAX).filter_map(holder).collect()
+    }
+
+    /// Fills in what a denial is about.
+    pub(super) fn about(
+        &self,
+        want: &Want<'_>,
+        pool: Option<PoolId>,
+        code: Code,
+        text: String,
+    ) -> Box<Denial> {
+        // Without a pool that decided the numbers are those of the first there is.
+        let pool = pool.or_else(|| {
+            let there = self.state.pools_of(&want.feature.vendor, &want.feature.feature);
+            there.first().map(|(_, pool)| *pool)
+        });
+        let mut denial = Denial::new(code, text);
+        denial.subject = Some(Subject {
+            vendor: Some(want.feature.vendor.clone()),
+            feature: want.name.into(),
+            wanted: u64::from(want.count),
+            numbers: pool.map(|pool| self.numbers(pool)),
+            ..Subject::default()
+        });
+        Box::new(denial)
+    }
+
+    /// A denial about a feature that cannot be found.
+    fn about_item(&self, item: &Item, mut denial: Denial) -> Box<Denial> {
+        denial.subject = Some(Subject {
+            feature: item.feature.clone(),
+            wanted: u64::from(item.count),
+            ..Subject::default()
+        });
+        Box::new(denial)
+    }
+
+    /// A denial about something a token needs and that is not there.
+    pub(super) fn about_needed(
+        &self,
+        want: &Want<'_>,
+        need: &TokenNeed,
+        code: Code,
+        text: String,
+    ) -> Box<Denial> {
+        let mut denial = Denial::new(code, text);
+        denial.subject = Some(Subject {
+            vendor: Some(want.feature.vendor.clone()),
+            feature: need.name.as_str().into(),
+            wanted: u64::from(want.count).saturating_mul(need.count),
+            ..Subject::default()
+        });
+        Box::new(denial)
+    }
+}
+
+fn is_about_version(code: Code) -> bool {
+    (11..=16).contains(&nearness(code))
+}
+
+fn show(date: Option<chrono::NaiveDate>) -> String {
+    date.map_or_else(String::new, |d| d.to_string())
+}

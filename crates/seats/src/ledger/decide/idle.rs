@@ -1,0 +1,92 @@
+//! Idle seats that somebody needs: whose client is to be warned, and who has been (S50, `idle D when wanted`).
+
+use alloc::vec::Vec;
+
+use super::super::{Activity, IDLE_WARNING_MS, Ledger, Now};
+use crate::change::{PoolId, SessionId};
+use crate::request::Checkout;
+
+/// How many sessions are looked at for one refused checkout: the rest is looked at by the next.
+const LOOKED_AT: usize = 4_096;
+
+/// The idle sessions of the pools that a refused checkout asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdleSessions {
+    /// Warned long enough ago and still idle: these may be given away, longest idle first.
+    pub ready: Vec<SessionId>,
+    /// To be warned now.
+    pub to_warn: Vec<SessionId>,
+    /// Warned before, and active since: the warning is void.
+    pub woken: Vec<SessionId>,
+    /// Milliseconds until the first that was warned, or is to be, may be given away.
+    pub due_ms: Option<u64>,
+}
+
+impl Ledger {
+    /// The sessions that idle longer than the policy lets them in the pools of a checkout that was refused for want of
+    /// seats.
+    pub fn idle_sessions(&self, request: &Checkout, now: Now, activity: Activity<'_>) -> IdleSessions {
+        let mut found = IdleSessions::default();
+        if self.usage.policy.is_open() {
+            return found;
+        }
+        let mut ready: Vec<(u64, SessionId)> = Vec::new();
+        for item in &request.items {
+            let (first, same_name) = self.terms.catalog().find(&item.feature);
+            for (nth, feature) in same_name.iter().enumerate() {
+                let rules = self.usage.policy.of(&feature.vendor, &feature.feature);
+                if !rules.has_idle() {
+                    continue;
+                }
+                for (pool, _) in self.seat_pools(first + nth) {
+                    self.look_at(pool, now, activity, &mut found, &mut ready);
+                }
+            }
+        }
+        ready.sort_unstable();
+        found.ready = ready.into_iter().map(|(_, session)| session).collect();
+        found
+    }
+
+    fn look_at(
+        &self,
+        pool: PoolId,
+        now: Now,
+        activity: Activity<'_>,
+        found: &mut IdleSessions,
+        ready: &mut Vec<(u64, SessionId)>,
+    ) {
+        for session in self.state.sessions_of(pool).take(LOOKED_AT) {
+            let Some(((id, bundle), part)) = self.state.session(session) else { continue };
+            // What a token took goes with the token.
+            let active_at =
+                self.presence.connection_of(id).and_then(activity).filter(|_| part.token().is_none());
+            let Some(active_at) = active_at else { continue };
+            let Some(there) = self.state.pool(pool) else { continue };
+            let class = self.usage.class(&bundle.facts);
+            let Some((_, idle_ms)) = self.usage.policy.of(&there.vendor, &there.feature).idle(&class) else {
+                continue;
+            };
+            let warned = self.presence.warned_at(session);
+            if warned.is_some_and(|at| active_at > at) {
+                found.woken.push(session);
+            }
+            if now.tick.saturating_sub(active_at) < idle_ms {
+                continue;
+            }
+            let ready_at = match warned.filter(|at| active_at <= *at) {
+                Some(at) => at.saturating_add(IDLE_WARNING_MS),
+                None => {
+                    found.to_warn.push(session);
+                    now.tick.saturating_add(IDLE_WARNING_MS)
+                }
+            };
+            if ready_at <= now.tick {
+                ready.push((active_at, session));
+            } else {
+                let due = ready_at - now.tick;
+                found.due_ms = Some(found.due_ms.map_or(due, |before| before.min(due)));
+            }
+        }
+    }
+}

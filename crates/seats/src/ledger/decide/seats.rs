@@ -1,0 +1,195 @@
+//! Seats: reservations, held seats of the same client, free seats (S3, S6, S51, L60 to L63).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::super::Ledger;
+use super::super::tally;
+use super::super::usage::client;
+use super::draft::Draft;
+use super::judge::{Asked, Failure, Want};
+use super::kept::{Asker, Kept};
+use crate::change::{Cause, HoldId, PoolId};
+use crate::denial::Numbers;
+use crate::evaluate::Total;
+use crate::license::License;
+use crate::policy::Named;
+
+impl Ledger {
+    /// How the seats of a pool add up (S6).
+    pub fn numbers(&self, id: PoolId) -> Numbers {
+        let Some(pool) = self.state.pool(id) else {
+            return Numbers { total: Total::ZERO, used: 0, suspect: 0, held: 0, reserved: 0 };
+        };
+        let used = pool.used();
+        Numbers {
+            total: pool.total,
+            used,
+            suspect: used.saturating_sub(self.presence.active(id)),
+            held: pool.held,
+            reserved: self.reserved_in(id, pool),
+        }
+    }
+
+    /// Whether a session more fits into a pool; held seats it uses up are added to the draft. Says whether its seats lie
+    /// above the soft limit (L61).
+    pub(super) fn fit(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        pool: PoolId,
+        license: &License,
+        share: Option<&Arc<str>>,
+        draft: &mut Draft,
+    ) -> Result<bool, Failure> {
+        let there = self.state.pool(pool);
+        let tally = there.map(|p| &p.tally);
+        let (less, mut more) = (draft.less(pool), draft.more(pool));
+        let before = tally::after(tally, &less, &more);
+        more.push((share.map(|key| &**key), want.count));
+        let used = tally::after(tally, &less, &more);
+        let adds = used - before;
+        let above_soft_limit = adds > 0 && license.carried.soft_limit.is_some_and(|n| used > u64::from(n));
+        if adds == 0 {
+            return Ok(false);
+        }
+        let own = self.own_holds(pool, asked, adds, draft);
+        let own_seats: u64 = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+        let Some(total) = there.map_or(Some(0), |p| p.total.limited()).map(u64::from) else {
+            draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
+            return Ok(above_soft_limit);
+        };
+        let held = there.map_or(0, |p| p.held) - draft.unheld(pool) - own_seats;
+        if used + held > total {
+            let missing = used + held - total;
+            return self.fit_idle(want, asked, pool, license, share, draft, missing);
+        }
+        let asker = Asker { class: asked.class, booking: want.booking, draft };
+        let kept = self.kept(want.at, want.feature, Some(&asker));
+        let wanted = wanted(want, pool, draft);
+        self.check_named(&asker, &kept, pool, license, [total, before, held, adds]).map_err(|is_named| {
+            if is_named { Failure::Reserved(wanted) } else { Failure::NotNamed(wanted) }
+        })?;
+        if !kept.is_empty() {
+            let for_others: u64 = kept.iter().filter(|k| !asker.is_meant(self, k)).map(Kept::left).sum();
+            let free = self.free_for(want, asked, draft, pool, own_seats);
+            if free < adds + for_others {
+                return Err(Failure::Reserved(wanted));
+            }
+        }
+        draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
+        Ok(above_soft_limit)
+    }
+
+    /// Held seats of this very client that a checkout of so many uses up, those that end first in front (L62).
+    fn own_holds(&self, pool: PoolId, asked: &Asked<'_>, adds: u64, draft: &Draft) -> Vec<(HoldId, u32)> {
+        let mut own: Vec<(HoldId, u32)> = Vec::new();
+        if self.state.pool(pool).is_none_or(|p| p.held == 0) {
+            return own;
+        }
+        let of = client(self.names, asked.facts);
+        let mut holds: Vec<_> = self.state.holds_of(pool, &of).collect();
+        holds.sort_by_key(|held| (held.until, held.hold));
+        let mut missing = adds;
+        for held in holds {
+            let gone: u32 = draft.holds.iter().filter(|(id, ..)| *id == held.hold).map(|(.., n)| *n).sum();
+            let seats = u64::from(held.seats - gone).min(missing);
+            if let (Ok(seats), true) = (u32::try_from(seats), seats > 0) {
+                own.push((held.hold, seats));
+                missing -= u64::from(seats);
+            }
+        }
+        own
+    }
+
+    /// Seats that are neither used nor held, over the pools of the feature whose terms the request passes (rules 3,
+    /// 6.7.4); in `pool` the client's own held seats count as free.
+    fn free_for(&self, want: &Want<'_>, asked: &Asked<'_>, draft: &Draft, pool: PoolId, own: u64) -> u64 {
+        let passes =
+            |license: &License| self.check_terms(license, want.name, asked.facts, want.version).is_ok();
+        let free = |id: PoolId| {
+            let Some(p) = self.state.pool(id) else { return 0 };
+            let used = p.tally.after(&draft.less(id), &draft.more(id));
+            let own = if id == pool { own } else { 0 };
+            let held = p.held - draft.unheld(id) - own;
+            p.total.limited().map_or(u64::MAX >> 16, |total| u64::from(total).saturating_sub(used + held))
+        };
+        let pools = self.seat_pools(want.at).filter(|(id, license)| *id == pool || passes(license));
+        pools.map(|(id, _)| free(id)).fold(0, u64::saturating_add)
+    }
+
+    /// L63: seats that only named users or hosts may use. On a failure: whether the request is named at all.
+    fn check_named(
+        &self,
+        asker: &Asker<'_>,
+        kept: &[Kept],
+        pool: PoolId,
+        license: &License,
+        [total, used, held, adds]: [u64; 4],
+    ) -> Result<(), bool> {
+        let users = license.user_based().map(|based| based.of(total));
+        let hosts = license.host_based().map(|based| based.of(total));
+        let named = total.min(users.unwrap_or(0) + hosts.unwrap_or(0));
+        if named == 0 {
+            return Ok(());
+        }
+        let is_of_kind = |k: &&Kept| match k.named() {
+            Named::Users => users.is_some(),
+            Named::Hosts => hosts.is_some(),
+            Named::Neither => false,
+        };
+        let of_kind = || kept.iter().filter(is_of_kind);
+        let used_of = |k: &Kept| self.used_of(k, pool, Some(asker)).min(k.honored);
+        let through = named.min(of_kind().map(used_of).sum());
+        let meant = || of_kind().filter(|k| asker.is_meant(self, k));
+        let room: u64 = meant().map(Kept::left).sum();
+        let open = used + held - through.min(used) + adds.saturating_sub(room);
+        if open <= total - named { Ok(()) } else { Err(meant().next().is_some()) }
+    }
+
+    /// A pool is full by `missing` seats: idle sessions that were warned make room, where that is enough.
+    #[allow(clippy::too_many_arguments, reason = "one pool's facts, gathered in the one caller")]
+    fn fit_idle(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        pool: PoolId,
+        license: &License,
+        share: Option<&Arc<str>>,
+        draft: &mut Draft,
+        missing: u64,
+    ) -> Result<bool, Failure> {
+        let mark = draft.mark();
+        let idle = core::mem::take(&mut draft.idle);
+        let used = |draft: &Draft| {
+            tally::after(self.state.pool(pool).map(|p| &p.tally), &draft.less(pool), &draft.more(pool))
+        };
+        let before = used(draft);
+        let mut looked_at = 0;
+        for session in &idle {
+            looked_at += 1;
+            let is_here = self.state.session(*session).is_some_and(|(_, s)| s.pool == pool);
+            if is_here && self.would_be_free(*session, asked.now) {
+                self.remove(*session, &Cause::Idle, draft);
+            }
+            if before.saturating_sub(used(draft)) >= missing {
+                break;
+            }
+        }
+        // With the sessions gone, the same questions again; nobody is left to make more room.
+        if draft.mark() != mark
+            && let Ok(above_soft_limit) = self.fit(want, asked, pool, license, share, draft)
+        {
+            draft.idle = idle[looked_at..].to_vec();
+            return Ok(above_soft_limit);
+        }
+        draft.back_to(mark);
+        draft.idle = idle;
+        Err(Failure::Full(wanted(want, pool, draft)))
+    }
+}
+
+/// Seats of a pool that the request wants: those of earlier items included.
+fn wanted(want: &Want<'_>, pool: PoolId, draft: &Draft) -> u64 {
+    u64::from(want.count) + draft.more(pool).iter().map(|(_, n)| u64::from(*n)).sum::<u64>()
+}

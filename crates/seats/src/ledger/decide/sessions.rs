@@ -1,0 +1,233 @@
+//! Sessions that are there: resume, checkin, removal, and what stays held of what is given back (S10, S24, S25, L62).
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::super::tally::Part;
+use super::super::usage::{Counted, client};
+use super::super::{Bundle, ConnectionId, Ledger, Now, Session};
+use super::CheckinOutcome;
+use crate::change::{
+    BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Tick,
+};
+use crate::denial::{Code, Denial};
+use crate::license::License;
+use crate::request::Facts;
+
+impl Ledger {
+    /// Whether a bundle may come back over a connection: id and secret, and the same program (S10).
+    /// Changes nothing durable; the caller attaches it.
+    pub fn decide_resume(&self, id: BundleId, secret: &[u8; 16], facts: &Facts) -> Result<(), Box<Denial>> {
+        facts.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
+        let Some(bundle) = self.state.bundle(id) else {
+            // A session in the middle of a bundle is no bundle, but it is not gone either.
+            let is_gone = self.state.was_granted(id) && self.state.session(id).is_none();
+            return Err(if is_gone { self.already_removed(id) } else { unknown_session(id) });
+        };
+        // Both sides are hashes of 128 random bits: an early exit of the comparison tells nothing of use.
+        if bundle.secret != *secret {
+            return Err(unknown_session(id));
+        }
+        self.names.same_program(&bundle.facts, facts).map_err(|field| {
+            let text = format!("the {field} is not the one that {id} was granted to: check out anew");
+            Box::new(Denial::new(Code::BadRequest, text))
+        })
+    }
+
+    /// Whether seats of a session may be given back by a connection: all, or `count` of them (S24).
+    pub fn decide_checkin(
+        &self,
+        id: SessionId,
+        count: Option<u32>,
+        from: ConnectionId,
+        now: Now,
+    ) -> Result<CheckinOutcome, Box<Denial>> {
+        let Some(((bundle, at), session)) = self.state.session(id) else { return Err(self.not_there(id)) };
+        self.stands_alone(id, session)?;
+        match self.presence.connection_of(bundle) {
+            Some(holder) if holder == from => {}
+            Some(_) => {
+                let text = format!(
+                    "another connection holds session {id}: resume its bundle {bundle} to take it over"
+                );
+                return Err(Box::new(Denial::new(Code::ResumedElsewhere, text)));
+            }
+            None => {
+                let text =
+                    format!("this connection does not hold session {id}: resume its bundle {bundle} first");
+                return Err(Box::new(Denial::new(Code::UnknownSession, text)));
+            }
+        }
+        let given = count.unwrap_or(session.count);
+        if given == 0 || given > session.count {
+            let text = format!("session {id} has {} seats, {given} cannot be given back", session.count);
+            return Err(Box::new(Denial::new(Code::BadRequest, text)));
+        }
+        let remaining = session.count - given;
+        let mut changes =
+            Vec::from([Change::CheckedIn(CheckedIn { session: id, count: given, at: now.tick })]);
+        changes.extend(self.stays_held(bundle, at, session, remaining, now.tick, now.tick));
+        Ok(CheckinOutcome { changes, given, remaining })
+    }
+
+    /// What a token took goes with the token alone (L51).
+    fn stands_alone(&self, id: SessionId, session: &Session) -> Result<(), Box<Denial>> {
+        let Some(root) = self.root_of(id).filter(|_| session.token().is_some()) else { return Ok(()) };
+        let text = format!("session {id} was taken by the token of session {root}: give that one back");
+        Err(Box::new(Denial::new(Code::BadRequest, text)))
+    }
+
+    fn not_there(&self, id: SessionId) -> Box<Denial> {
+        if self.state.was_granted(id) { self.already_removed(id) } else { unknown_session(id) }
+    }
+
+    /// Whether an administrator may remove a session: it has to be there (S25). The vendor's HOLD and MIN_CHECKOUT bind
+    /// the administrator too. The changes, to be applied in order.
+    pub fn decide_release(
+        &self,
+        id: SessionId,
+        by: &str,
+        reason: &str,
+        now: Now,
+    ) -> Result<Vec<Change>, Box<Denial>> {
+        let Some((_, session)) = self.state.session(id) else { return Err(self.not_there(id)) };
+        self.stands_alone(id, session)?;
+        let cause = Cause::Released(Box::new(Release { by: by.into(), reason: reason.into() }));
+        Ok(self.ending(id, cause, now.tick, now.tick))
+    }
+
+    /// A session ends, and what of it stays held from the client's last sign of life on (L62): changes to be applied in
+    /// order. None where it is gone already.
+    pub fn ending(&self, id: SessionId, cause: Cause, at: Tick, life: Tick) -> Vec<Change> {
+        let Some(((bundle, of), session)) = self.state.session(id) else { return Vec::new() };
+        let mut changes = Vec::from([Change::Ended(Ended { session: id, cause, at })]);
+        changes.extend(self.stays_held(bundle, of, session, 0, life, at));
+        changes
+    }
+
+    /// Whether all seats of a session would be free at once if it ended now: no HOLD or MIN_CHECKOUT of it is still
+    /// running, counted from its last sign of life.
+    pub(super) fn would_be_free(&self, root: SessionId, now: Now) -> bool {
+        let Some(((bundle, of), session)) = self.state.session(root) else { return false };
+        let life = match self.presence.connection_of(bundle) {
+            Some(_) => now.tick,
+            None => self.presence.last_life(bundle),
+        };
+        self.stays_held(bundle, of, session, 0, life, now.tick).is_empty()
+    }
+
+    /// L62: the seats that become free when a session has `left` of its seats from now on, and stay held.
+    fn stays_held(
+        &self,
+        id: BundleId,
+        bundle: &Bundle,
+        session: &Session,
+        left: u32,
+        life: Tick,
+        at: Tick,
+    ) -> Vec<Change> {
+        let mut held: Vec<Change> = Vec::new();
+        let mut done: Vec<(PoolId, Part<'_>, Option<Part<'_>>)> = Vec::new();
+        for part in bundle.with_dependents(session.nth) {
+            let Some(license) = self.terms.license_of(part.pool, &self.state) else { continue };
+            if license.hold_ms().is_none() && license.min_checkout_ms().is_none() {
+                continue;
+            }
+            let Some(pool) = self.state.pool(part.pool) else { continue };
+            let share = part.share().map(|key| &**key);
+            let after = part.count / session.count * left;
+            let used = |done: &[(PoolId, Part<'_>, Option<Part<'_>>)]| {
+                let of_pool = || done.iter().filter(|(of, ..)| *of == part.pool);
+                let less: Vec<Part<'_>> = of_pool().map(|(_, less, _)| *less).collect();
+                let more: Vec<Part<'_>> = of_pool().filter_map(|(.., more)| *more).collect();
+                pool.tally.after(&less, &more)
+            };
+            let before = used(&done);
+            done.push((part.pool, (share, part.count), (after > 0).then_some((share, after))));
+            let freed = before.saturating_sub(used(&done));
+            let until = self.held_until(id, bundle, session, left, part, license, life);
+            let (Ok(seats), Some(until)) = (u32::try_from(freed), until.filter(|until| *until > at)) else {
+                continue;
+            };
+            if seats > 0 {
+                held.push(Change::Held(Held {
+                    hold: HoldId(self.state.next_hold().0 + held.len() as u64),
+                    pool: part.pool,
+                    seats,
+                    user: bundle.facts.user.clone(),
+                    host: bundle.facts.host.clone(),
+                    client: client(self.names, &bundle.facts),
+                    until,
+                }));
+            }
+        }
+        held
+    }
+
+    /// The later end of HOLD, which runs when the client has nothing of the feature left, and MIN_CHECKOUT.
+    #[allow(clippy::too_many_arguments, reason = "one session's facts, gathered in the one caller")]
+    fn held_until(
+        &self,
+        id: BundleId,
+        bundle: &Bundle,
+        session: &Session,
+        left: u32,
+        part: &Session,
+        license: &License,
+        life: Tick,
+    ) -> Option<Tick> {
+        let min = license.min_checkout_ms().map(|ms| bundle.since.saturating_add(ms));
+        let hold = license.hold_ms().filter(|_| left == 0).map(|ms| life.saturating_add(ms));
+        let hold = hold.filter(|_| {
+            let of = Counted::Client(client(self.names, &bundle.facts));
+            let pools = || {
+                let pool = self.state.pool(part.pool);
+                pool.map_or(&[][..], |pool| self.state.pools_of(&pool.vendor, &pool.feature)).iter()
+            };
+            let is_ending = |number: SessionId| {
+                let nth = number.0.wrapping_sub(id.0);
+                bundle.with_dependents(session.nth).any(|s| u64::from(s.nth) == nth)
+            };
+            let others = |(_, pool): &(_, PoolId)| {
+                self.usage.entry(*pool, &of).is_some_and(|e| e.sessions.iter().any(|n| !is_ending(*n)))
+            };
+            !pools().any(others)
+        });
+        min.max(hold)
+    }
+
+    /// S23: when and why, as far as it is remembered.
+    pub(super) fn already_removed(&self, id: BundleId) -> Box<Denial> {
+        let text = match self.state.gone(id).map(|g| &g.cause) {
+            Some(Cause::CheckedIn) => format!("session {id} was given back"),
+            Some(Cause::LeaseEnded) => {
+                format!(
+                    "session {id} ended: its client was not heard for {} s",
+                    self.presence.lease_ms() / 1000
+                )
+            }
+            Some(Cause::Released(release)) if release.reason.is_empty() => {
+                format!("session {id} was removed by {}", release.by)
+            }
+            Some(Cause::Released(release)) => {
+                format!("session {id} was removed by {}: {}", release.by, release.reason)
+            }
+            Some(Cause::Reclaimed) => {
+                format!("session {id} was given to somebody else while its client was gone")
+            }
+            Some(Cause::Idle) => {
+                format!("session {id} was given to somebody else because nobody had used it for too long")
+            }
+            None => format!("session {id} is gone"),
+        };
+        let mut denial = Denial::new(Code::AlreadyRemoved, text);
+        denial.ended = Some(id);
+        denial.ended_unix_ms = self.state.gone(id).and_then(|gone| self.state.unix_ms_of(gone.at));
+        Box::new(denial)
+    }
+}
+
+fn unknown_session(id: SessionId) -> Box<Denial> {
+    Box::new(Denial::new(Code::UnknownSession, format!("there is no session {id} under this secret")))
+}

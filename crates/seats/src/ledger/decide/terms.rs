@@ -1,0 +1,108 @@
+//! A license's own terms: client host ids, platform, zone, release facts (S3, L13), and whom its seats are shared with (L60).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::super::{Ledger, Session};
+use super::release::{check_release, check_stated};
+use crate::denial::Code;
+use crate::license::{HostIdKind, License, LicenseVersion};
+use crate::request::{Facts, NameRules};
+
+/// The key of the share group that a program is in under a license; `None`: it shares with nobody (L60). All flags of
+/// SHARE must agree; a program that gives no string shares on no string.
+pub(in crate::ledger) fn share_key(names: NameRules, license: &License, facts: &Facts) -> Option<Arc<str>> {
+    let share = license.share;
+    if !(share.host || share.user || share.custom) {
+        return None;
+    }
+    let mut parts: Vec<String> = Vec::new();
+    if share.host {
+        parts.push(format!("host {}", names.fold_host(&facts.host)));
+    }
+    if share.user {
+        parts.push(format!("user {}", names.fold_user(&facts.user)));
+    }
+    if share.custom {
+        parts.push(format!("string {}", facts.share.as_deref()?));
+    }
+    // None of the parts holds a line feed (S1).
+    Some(parts.join("\n").into())
+}
+
+impl Ledger {
+    /// Whether a session that was granted under another license would be granted under this one, seats aside (L39).
+    pub(in crate::ledger) fn would_take(&self, license: &License, session: &Session, facts: &Facts) -> bool {
+        // What a token took was judged by the version the token states, which is not kept.
+        let any = session.token().map(|_| LicenseVersion { major: 0, minor: 0 });
+        self.check_terms(license, "", facts, any).is_ok()
+    }
+
+    /// The license's own terms in the order of S3: client host ids (L13), platform, zone, release facts
+    /// (rules 3, 6.4 a and e).
+    pub(super) fn check_terms(
+        &self,
+        license: &License,
+        feature: &str,
+        facts: &Facts,
+        stated: Option<LicenseVersion>,
+    ) -> Result<(), (Code, String)> {
+        let deny = |code, text: String| Err((code, text));
+        if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
+            let text = format!(
+                "the license of {feature} is bound to other clients than {}@{}",
+                facts.user, facts.host
+            );
+            return deny(Code::ClientHostMismatch, text);
+        }
+        let platform = facts.platform.to_ascii_lowercase();
+        let os = platform.split('-').next().unwrap_or("");
+        if !license.platforms.is_empty() && !license.platforms.iter().any(|p| **p == *platform || **p == *os)
+        {
+            let allowed = license.platforms.join(", ");
+            return deny(
+                Code::Platform,
+                format!("the license of {feature} is for {allowed}, not for {platform}"),
+            );
+        }
+        if let Some(zones) = license.time_zones
+            && !zones.contains(facts.offset_minutes)
+        {
+            let hours: Vec<String> = zones.hours().map(|h| format!("{h:+}")).collect();
+            let text = format!(
+                "the license of {feature} is for clients at GMT {} h; this one is at {:+} minutes",
+                hours.join(", "),
+                facts.offset_minutes
+            );
+            return deny(Code::TimeZone, text);
+        }
+        match stated {
+            Some(version) => check_stated(feature, license, version),
+            None => check_release(feature, license, facts),
+        }
+    }
+
+    /// L13: one CLIENT_HOSTID block matches what the client states, by HOSTID_MATCH_RATE percent rounded down.
+    fn client_matches(&self, license: &License, facts: &Facts) -> bool {
+        let names = self.names;
+        let states = |equals: &dyn Fn(&str) -> bool, kind: HostIdKind| {
+            facts.host_ids.iter().any(|id| id.kind == kind && equals(&id.value))
+        };
+        license.client_host_ids.iter().any(|block| {
+            let hits = block.iter().filter(|entry| match entry.kind {
+                HostIdKind::Hostname => names.fold_host(&entry.value) == names.fold_host(&facts.host),
+                HostIdKind::Username => names.fold_user(&entry.value) == names.fold_user(&facts.user),
+                HostIdKind::IpAddress => {
+                    facts.address.is_some_and(|a| entry.value.parse() == Ok(a.to_canonical()))
+                }
+                // What the server cannot see, the client states; a string of the customer's own is compared as it is.
+                HostIdKind::Custom => states(&|value| value == entry.value, entry.kind),
+                kind => states(&|value| value.eq_ignore_ascii_case(&entry.value), kind),
+            });
+            let hits = hits.count();
+            !block.is_empty() && hits * 100 / block.len() >= usize::from(license.match_rate)
+        })
+    }
+}

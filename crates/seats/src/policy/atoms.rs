@@ -1,0 +1,288 @@
+//! The names, networks and groups that a policy mentions, each with a number, so that rules are found by number.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::network::{Bits, Networks, bits};
+use super::{Class, GroupId, Members, RuleSet, Who};
+use crate::request::NameRules;
+
+/// What an atom is; the first four are also the kinds of a rule's `for`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    User,
+    Host,
+    Address,
+    Project,
+    Group,
+    /// Everybody: the rules that are looked at for every request.
+    Any,
+}
+
+impl Kind {
+    pub(super) fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// Something that a request is or is not: the kind in the upper three bits, the number within it in the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Atom(u32);
+
+/// How many bits of an [`Atom`] are the number. 500 million names do not fit in a file that is read.
+const NUMBER_BITS: u32 = 29;
+
+impl Atom {
+    pub(super) const ANY: Atom = Atom((Kind::Any as u32) << NUMBER_BITS);
+
+    fn new(kind: Kind, number: u32) -> Atom {
+        assert!(number < 1 << NUMBER_BITS, "a policy with more than 2^29 names");
+        Atom((kind as u32) << NUMBER_BITS | number)
+    }
+
+    pub(super) fn group(id: GroupId) -> Atom {
+        Atom::new(Kind::Group, id.0)
+    }
+
+    pub(super) fn number(self) -> usize {
+        (self.0 & ((1 << NUMBER_BITS) - 1)) as usize
+    }
+
+    pub(super) fn kind_bit(self) -> u8 {
+        1 << (self.0 >> NUMBER_BITS)
+    }
+
+    /// The group that it is.
+    pub(super) fn as_group(self) -> Option<GroupId> {
+        (self.kind_bit() == Kind::Group.bit()).then_some(GroupId(self.0 & ((1 << NUMBER_BITS) - 1)))
+    }
+}
+
+/// Text, each once and with a number. Open addressing: what stands in the table comes from the policy alone, so
+/// nobody outside can make names collide.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    text: Vec<u8>,
+    /// Where each name ends in `text`.
+    ends: Vec<usize>,
+    /// Number + 1; 0 is free. A power of two, at most half full.
+    slots: Vec<u32>,
+}
+
+impl Names {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[number]]
+    }
+
+    /// The slot that holds the name, or the free one where it belongs.
+    fn slot(&self, name: impl Iterator<Item = u8> + Clone) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = hash(name.clone()) as usize & mask;
+        while self.slots[slot] != 0
+            && !self.get(self.slots[slot] as usize - 1).iter().copied().eq(name.clone())
+        {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    pub(super) fn find(&self, name: impl Iterator<Item = u8> + Clone) -> Option<u32> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        self.slots[self.slot(name)].checked_sub(1)
+    }
+
+    pub(super) fn insert(&mut self, name: impl Iterator<Item = u8> + Clone) -> u32 {
+        if self.slots.len() <= self.ends.len() * 2 {
+            self.grow();
+        }
+        let slot = self.slot(name.clone());
+        if let Some(number) = self.slots[slot].checked_sub(1) {
+            return number;
+        }
+        self.text.extend(name);
+        self.ends.push(self.text.len());
+        let number = u32::try_from(self.ends.len()).expect("fewer than 2^32 names");
+        self.slots[slot] = number;
+        number - 1
+    }
+
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 4).max(16);
+        self.slots = vec![0; size];
+        for number in 0..self.ends.len() {
+            let slot = self.slot(self.get(number).iter().copied());
+            self.slots[slot] = u32::try_from(number + 1).expect("fewer than 2^32 names");
+        }
+    }
+}
+
+/// FNV-1a, its upper half folded into the lower: the table takes the lowest bits.
+fn hash(name: impl Iterator<Item = u8>) -> u64 {
+    let hash = name.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    hash ^ (hash >> 32)
+}
+
+/// For each number of a kind the groups it is in.
+#[derive(Debug, Default)]
+struct Memberships {
+    /// Where the groups of a number start; one more at the end.
+    starts: Vec<usize>,
+    groups: Vec<GroupId>,
+}
+
+impl Memberships {
+    fn new(numbers: usize, pairs: &[(u32, GroupId)]) -> Memberships {
+        let mut starts = vec![0; numbers + 1];
+        for (number, _) in pairs {
+            starts[*number as usize + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let mut next = starts.clone();
+        let mut groups = vec![GroupId(0); pairs.len()];
+        for (number, group) in pairs {
+            groups[next[*number as usize]] = *group;
+            next[*number as usize] += 1;
+        }
+        Memberships { starts, groups }
+    }
+
+    fn of(&self, number: usize) -> &[GroupId] {
+        match self.starts.get(number..number + 2) {
+            Some(&[start, end]) => &self.groups[start..end],
+            _ => &[],
+        }
+    }
+}
+
+/// Every name and network of a policy, and who is in which group.
+#[derive(Debug, Default)]
+pub(super) struct Atoms {
+    users: Names,
+    hosts: Names,
+    projects: Names,
+    networks: Networks,
+    /// By [`Kind`]: users, hosts, addresses, projects.
+    memberships: [Memberships; 4],
+}
+
+/// Whom a request is from, in atoms.
+#[derive(Debug)]
+pub(super) struct Asker {
+    /// Those of the three names that any rule or group mentions.
+    pub(super) names: [Option<Atom>; 3],
+    /// The networks that the address is in.
+    pub(super) networks: Vec<Atom>,
+    pub(super) address: Option<Bits>,
+}
+
+impl Atoms {
+    /// Numbers everything that the groups mention; what the rules mention is added by [`Atoms::of_who`].
+    pub(super) fn new(rules: &RuleSet, names: NameRules) -> Atoms {
+        let of_groups = rules.groups.iter().filter_map(|group| match &group.members {
+            Members::Addresses(networks) => Some(networks),
+            _ => None,
+        });
+        let networks =
+            Networks::new(of_groups.chain(rules.rules.iter().map(|rule| &rule.who.addresses)).flatten());
+        let mut atoms = Atoms { networks, ..Atoms::default() };
+        let mut pairs: [Vec<(u32, GroupId)>; 4] = Default::default();
+        for (id, group) in (0u32..).map(GroupId).zip(&rules.groups) {
+            match &group.members {
+                Members::Users(users) => {
+                    let numbers = users.iter().map(|u| atoms.users.insert(names.fold_user(u).bytes()));
+                    pairs[Kind::User as usize].extend(numbers.map(|n| (n, id)));
+                }
+                Members::Hosts(hosts) => {
+                    let numbers = hosts.iter().map(|h| atoms.hosts.insert(names.fold_host(h).bytes()));
+                    pairs[Kind::Host as usize].extend(numbers.map(|n| (n, id)));
+                }
+                Members::Addresses(networks) => {
+                    let numbers = networks.iter().filter_map(|n| atoms.networks.number(n));
+                    pairs[Kind::Address as usize].extend(numbers.map(|n| (n, id)));
+                }
+                Members::Projects(projects) => {
+                    let numbers = projects.iter().map(|p| atoms.projects.insert(p.bytes()));
+                    pairs[Kind::Project as usize].extend(numbers.map(|n| (n, id)));
+                }
+            }
+        }
+        let numbers = [atoms.users.len(), atoms.hosts.len(), atoms.networks.len(), atoms.projects.len()];
+        for (kind, memberships) in atoms.memberships.iter_mut().enumerate() {
+            *memberships = Memberships::new(numbers[kind], &pairs[kind]);
+        }
+        atoms
+    }
+
+    /// The atoms that a rule names itself, groups left out.
+    pub(super) fn of_who(&mut self, who: &Who, names: NameRules) -> Vec<Atom> {
+        let mut atoms = Vec::with_capacity(who.users.len() + who.hosts.len() + who.projects.len());
+        for user in &who.users {
+            atoms.push(Atom::new(Kind::User, self.users.insert(names.fold_user(user).bytes())));
+        }
+        for host in &who.hosts {
+            atoms.push(Atom::new(Kind::Host, self.hosts.insert(names.fold_host(host).bytes())));
+        }
+        for project in &who.projects {
+            atoms.push(Atom::new(Kind::Project, self.projects.insert(project.bytes())));
+        }
+        let networks = who.addresses.iter().filter_map(|network| self.networks.number(network));
+        atoms.extend(networks.map(|number| Atom::new(Kind::Address, number)));
+        atoms.sort_unstable();
+        atoms.dedup();
+        atoms
+    }
+
+    pub(super) fn asker(&self, class: &Class) -> Asker {
+        let address = class.address.map(bits);
+        let find =
+            |kind, names: &Names, name: &str| names.find(name.bytes()).map(|number| Atom::new(kind, number));
+        let networks = address.into_iter().flat_map(|address| self.networks.holding(address));
+        Asker {
+            names: [
+                find(Kind::User, &self.users, &class.user),
+                find(Kind::Host, &self.hosts, &class.host),
+                class.project.as_ref().and_then(|project| find(Kind::Project, &self.projects, project)),
+            ],
+            networks: networks.map(|number| Atom::new(Kind::Address, number)).collect(),
+            address,
+        }
+    }
+
+    /// The groups that somebody is in, ascending, each once.
+    pub(super) fn groups(&self, asker: &Asker) -> Vec<GroupId> {
+        let kinds = [Kind::User, Kind::Host, Kind::Project];
+        let named = kinds.into_iter().zip(asker.names).filter_map(|(kind, atom)| Some((kind, atom?)));
+        let networks = asker.networks.iter().map(|atom| (Kind::Address, *atom));
+        let mut groups: Vec<GroupId> = named
+            .chain(networks)
+            .flat_map(|(kind, atom)| self.memberships[kind as usize].of(atom.number()))
+            .copied()
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// How many numbers each kind has, groups left out.
+    pub(super) fn counts(&self) -> [usize; 4] {
+        [self.users.len(), self.hosts.len(), self.networks.len(), self.projects.len()]
+    }
+}
+
+/// The key of a feature in a table of [`Names`]: no name holds a zero byte. Without a vendor: that of any vendor.
+pub(super) fn feature_key<'a>(
+    vendor: Option<&'a str>,
+    feature: &'a str,
+) -> impl Iterator<Item = u8> + Clone + 'a {
+    let vendor = vendor.into_iter().flat_map(|vendor| core::iter::once(0).chain(vendor.bytes()));
+    feature.bytes().chain(vendor).map(|b| b.to_ascii_lowercase())
+}
