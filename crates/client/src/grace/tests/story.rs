@@ -10,6 +10,7 @@ use std::time::Duration;
 use wire::answer::{self, Grace as Hours};
 use wire::{Answer, Request, event};
 
+use crate::grace::Taken;
 use crate::grace::clock::Clock;
 use crate::scripted::{PATIENCE, Peer, Server, granted, nobody, options};
 use crate::{CheckoutError, Client, Event, GraceEnd, Options, Want};
@@ -502,7 +503,12 @@ fn a_seat_that_an_administrator_took_has_no_grace() {
     machine.learns();
     let server = Server::start(30_000, 1, |_, peer| {
         peer.hello();
-        grant(peer, 9, 24, None);
+        let Some((call, Request::Checkout(checkout))) = peer.next() else { panic!("no checkout") };
+        let mut granted = granted(9, &checkout);
+        granted.extras = vec![Hours::extra(&[Hours { session: 90, hours: 24 }])];
+        // In one write with the grant: the client may know of both before it has written the first one down.
+        let mut frames = Vec::new();
+        Answer::Granted(granted).append(&mut frames, call).unwrap();
         let ended = event::SessionEnded {
             session: 90,
             code: "already_removed".into(),
@@ -510,7 +516,8 @@ fn a_seat_that_an_administrator_took_has_no_grace() {
             at: START,
             extras: vec![],
         };
-        peer.event(wire::Event::SessionEnded(ended));
+        wire::Event::SessionEnded(ended).append(&mut frames, 0).unwrap();
+        peer.raw(&frames);
         peer.next();
     });
     let client = machine.client(&[server.address]);
@@ -530,6 +537,26 @@ fn a_seat_that_an_administrator_took_has_no_grace() {
         }
     }
     panic!("grace after the seat was taken away");
+}
+
+/// What arrived on the reading thread while the grant was still being written down.
+#[test]
+fn what_was_taken_is_noted_after_its_own_grant_and_before_any_other() {
+    for (bundle, is_denied) in [(9, true), (8, false)] {
+        let machine = Machine::new();
+        let server = Server::start(30_000, 1, |_, peer| {
+            peer.hello();
+            grant(peer, 9, 24, None);
+            take_back(peer);
+        });
+        let client = machine.client(&[server.address]);
+        let (vendor, feature, message) = ("ACME".into(), "cad".into(), "released by root".into());
+        client.grace.signal.taken(Taken { link: 0, bundle, vendor, feature, message });
+        client.checkout(want()).unwrap().checkin().unwrap();
+        server.finish();
+        let again = machine.client(&[nobody()]).checkout(want());
+        assert_eq!(again.is_err(), is_denied, "bundle {bundle}");
+    }
 }
 
 #[test]
