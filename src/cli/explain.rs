@@ -82,8 +82,8 @@ fn total_then(change: &Change) -> String {
 }
 
 /// The seats of several pools; `None` for one without bound.
-fn in_all(pools: impl Iterator<Item = Option<u64>>) -> String {
-    let sum = pools.fold(Some(0u64), |sum, pool| Some(sum?.saturating_add(pool?)));
+fn in_all(mut pools: impl Iterator<Item = Option<u64>>) -> String {
+    let sum = pools.try_fold(0u64, |sum, pool| Some(sum.saturating_add(pool?)));
     seats(sum, sum.is_none())
 }
 
