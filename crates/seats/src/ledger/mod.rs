@@ -64,8 +64,8 @@ pub struct Ledger {
     coming: Option<Usage>,
 }
 
-/// When a connection's user last did something, as far as its client reports it (`idle D when wanted`).
-pub type Activity<'a> = &'a dyn Fn(ConnectionId) -> Option<Tick>;
+/// For how many milliseconds a connection's user has done nothing, as far as its client reports it (`idle D when wanted`).
+pub type IdleMs<'a> = &'a dyn Fn(ConnectionId) -> Option<u64>;
 
 /// A session whose lease has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
