@@ -37,7 +37,7 @@ pub struct Server {
     /// When each open connection was last heard.
     heard: BTreeMap<ConnectionId, Tick>,
     /// When somebody last did something there, as far as its client says.
-    active: BTreeMap<ConnectionId, Tick>,
+    active: BTreeMap<ConnectionId, i64>,
     next_connection: u64,
     lease_ms: u64,
 }
@@ -167,7 +167,8 @@ impl Server {
     pub fn beat(&mut self, id: ConnectionId, idle_ms: Option<u64>) {
         self.hear(id);
         match idle_ms {
-            Some(ms) => self.active.insert(id, self.now.tick.saturating_sub(ms)),
+            // It may lie before the first tick that was ever served.
+            Some(ms) => self.active.insert(id, self.now.tick as i64 - ms as i64),
             None => self.active.remove(&id),
         };
     }
@@ -213,8 +214,8 @@ impl Server {
         request: &Checkout,
         refused: Result<CheckoutOutcome, Box<Denial>>,
     ) -> Result<CheckoutOutcome, Box<Denial>> {
-        let active = &self.active;
-        let idle = self.ledger.idle_sessions(request, self.now, &|id| active.get(&id).copied());
+        let idle_ms = |id| self.active.get(&id).map(|at| (self.now.tick as i64 - at) as u64);
+        let idle = self.ledger.idle_sessions(request, self.now, &idle_ms);
         idle.woken.iter().for_each(|session| self.ledger.warn_idle(*session, None));
         let mut outcome = refused;
         if !idle.ready.is_empty() {
