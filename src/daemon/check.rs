@@ -2,12 +2,14 @@
 
 use seats::catalog::Catalog;
 use seats::evaluate::{State, evaluate, explain, forecast, lower_successors};
+use seats::request::NameRules;
 
 use super::keeper::{lower_total, shown};
 use super::{loader, with_causes};
 use crate::clock::{Clock, Ticks};
 use crate::config::Config;
 use crate::exit;
+use crate::policy::analysis::analyze;
 use crate::state::Identity;
 
 /// How many days of change are shown for a feature.
@@ -82,6 +84,7 @@ pub(super) fn run(config: &Config) -> u8 {
         problems.extend(lower_successors(feature, today).iter().map(|w| lower_total(feature, w)));
         problems.extend(super::keeper::token_faults(feature));
     }
+    let is_policy_good = check_policy(config, &catalog, today);
     println!("\n{} problem(s)", problems.len());
     for p in &problems {
         let place = match (p.line, p.column) {
@@ -90,5 +93,22 @@ pub(super) fn run(config: &Config) -> u8 {
         };
         println!("{}{place}: {} ({})", p.file.as_deref().unwrap_or(""), p.message, p.reason);
     }
-    if problems.is_empty() { exit::OK } else { exit::CONFIG }
+    if problems.is_empty() && is_policy_good { exit::OK } else { exit::CONFIG }
+}
+
+/// What the policy comes to with these licenses, or every error of it; whether it can be served. Warnings do not hinder.
+fn check_policy(config: &Config, catalog: &Catalog, today: chrono::NaiveDate) -> bool {
+    let Some(path) = &config.policy else { return true };
+    match crate::policy::read_file(path) {
+        Ok(rules) => {
+            let names = NameRules { fqdn: config.fqdn };
+            println!("\npolicy: {}", analyze(&rules, names, catalog, today));
+            true
+        }
+        Err(errors) => {
+            println!("\npolicy: {} error(s), nothing of it is served", errors.len());
+            errors.iter().for_each(|error| println!("{error}"));
+            false
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Keeps the licenses: loads them on a thread of its own, hands each new set to the engine, remembers the problems.
+//! Keeps the licenses and the policy: loads them on a thread of its own, hands what is new to the engine, remembers the
+//! problems.
 //!
 //! Reading and verifying a hundred thousand licenses takes a second; nobody waits for it but who asked (L6).
 
@@ -12,9 +13,11 @@ use chrono::NaiveDate;
 use seats::catalog::{Catalog, FeatureLicenses};
 use seats::evaluate::{evaluate, lower_successors};
 use seats::license::Name;
+use seats::policy::Policy;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
 
+use super::rules::Rules;
 use super::stop::Signal;
 use super::{Failure, host_name, with_causes};
 use crate::clock::{Clock, rfc3339};
@@ -43,9 +46,18 @@ enum Command {
 /// The loaded licenses, and how to load them again.
 pub(super) struct Keeper {
     loader: Loader,
+    rules: Rules,
     catalog: Arc<Catalog>,
     set: LicenseSet,
     facts: Arc<KeeperFacts>,
+}
+
+/// What a keeper starts with.
+pub(super) struct Loaded {
+    pub(super) loader: Loader,
+    pub(super) rules: Rules,
+    pub(super) host: HostFacts,
+    pub(super) demo_key_trusted: bool,
 }
 
 /// What reports tell beside the ledger.
@@ -62,13 +74,12 @@ impl Keeper {
     /// # Errors
     /// The directory cannot be read and nothing is known of what was in it.
     pub(super) fn load(
-        mut loader: Loader,
-        host: HostFacts,
+        loaded: Loaded,
         clock: &Clock,
         day: NaiveDate,
         server_key: &str,
-        demo_key_trusted: bool,
     ) -> Result<(Keeper, Arc<Catalog>), Failure> {
+        let Loaded { mut loader, rules, host, demo_key_trusted } = loaded;
         let set = loader.load().map_err(|e| Failure::new(exit::CONFIG, with_causes(&e)))?;
         let catalog = Arc::new(Catalog::new(set.licenses.clone()));
         let fixed = report::Server {
@@ -83,7 +94,8 @@ impl Keeper {
         let reader = Loader::new(loader.config().clone(), host.clone());
         let facts =
             Arc::new(KeeperFacts { fixed, problems: ArcSwap::default(), host: Mutex::new((host, reader)) });
-        let mut keeper = Keeper { loader, catalog: catalog.clone(), set: LicenseSet::default(), facts };
+        let mut keeper =
+            Keeper { loader, rules, catalog: catalog.clone(), set: LicenseSet::default(), facts };
         keeper.take_note(set, day);
         Ok((keeper, catalog))
     }
@@ -115,18 +127,21 @@ impl Keeper {
             let then = match command {
                 Command::Look => None,
                 Command::Reload(who, then) => {
-                    info!(by = who, "reading licenses again");
+                    info!(by = who, "reading licenses and policy again");
                     Some(then)
                 }
             };
+            let policy = then.as_ref().and_then(|_| self.rules.read_again());
+            let is_reload = then.is_some();
             let Some(day) = day_served(engine) else { return };
             let set = match self.loader.load() {
                 Ok(set) => set,
                 Err(error) => {
                     // Only where nothing was ever loaded from there: what there is stays in force.
                     error!(error = with_causes(&error), "licenses cannot be read");
-                    if let Some(then) = then {
-                        then(self.reloaded(&self.catalog, day));
+                    let answer = then.map(|then| (then, self.reloaded(&self.catalog, day)));
+                    if !take_policy(engine, policy, told(answer)) {
+                        return;
                     }
                     continue;
                 }
@@ -136,17 +151,17 @@ impl Keeper {
             if is_changed {
                 self.catalog = Arc::new(Catalog::new(set.licenses.clone()));
             }
-            if is_changed || set.problems != self.set.problems {
+            if is_changed || is_reload || set.problems != self.set.problems {
                 self.take_note(set, day);
             }
             let answer = then.map(|then| (then, self.reloaded(&before, day)));
             let catalog = self.catalog.clone();
-            let taken: Box<dyn FnOnce(()) + Send> = Box::new(move |()| {
-                if let Some((then, json)) = answer {
-                    then(json);
-                }
-            });
+            let taken = told(answer);
             if is_changed {
+                // Whoever hears that the licenses are in force hears it of the policy too: it was taken before.
+                if !take_policy(engine, policy, Box::new(|()| ())) {
+                    return;
+                }
                 info!(
                     licenses = self.set.licenses.len(),
                     problems = self.set.problems.len(),
@@ -155,8 +170,8 @@ impl Keeper {
                 if engine.ask_patiently(Ask::Catalog(catalog, taken)).is_err() {
                     return;
                 }
-            } else {
-                taken(());
+            } else if !take_policy(engine, policy, taken) {
+                return;
             }
         }
     }
@@ -184,6 +199,7 @@ impl Keeper {
                 problems.push(problem);
             }
         }
+        problems.extend(self.rules.problems());
         self.facts.problems.store(Arc::new(problems));
         self.set = set;
     }
@@ -199,6 +215,27 @@ impl Keeper {
             problems: self.facts.problems.load().to_vec(),
         };
         serde_json::to_string(&reload).unwrap_or_default()
+    }
+}
+
+/// Tells who asked for a reload what came of it.
+fn told(answer: Option<(Then, String)>) -> Box<dyn FnOnce(()) + Send> {
+    Box::new(move |()| {
+        if let Some((then, json)) = answer {
+            then(json);
+        }
+    })
+}
+
+/// Hands a new policy to the engine, which calls `taken` when it is in force; without one it is called at once.
+/// `false`: the engine has stopped.
+fn take_policy(engine: &Handle, policy: Option<Arc<Policy>>, taken: Box<dyn FnOnce(()) + Send>) -> bool {
+    match policy {
+        Some(policy) => engine.ask_patiently(Ask::Policy(policy, taken)).is_ok(),
+        None => {
+            taken(());
+            true
+        }
     }
 }
 

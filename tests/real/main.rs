@@ -11,6 +11,7 @@ mod crash;
 mod hostile;
 mod load;
 mod midnight;
+mod policy;
 mod reload;
 mod second_client;
 mod service;
