@@ -11,12 +11,17 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
-use seats::change::{BundleId, Cause, Change, DayServed, PoolId, PoolKind, SessionId, Tick};
-use seats::denial::{Denial, Numbers};
-use seats::ledger::{CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State};
+use seats::change::{
+    BookingId, BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick,
+};
+use seats::denial::{Code, Denial, Due, Numbers};
+use seats::ledger::{
+    BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State,
+};
 use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
 };
+use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item, NameRules};
 
 /// The lease of S12 where a test says nothing else.
@@ -33,6 +38,12 @@ pub struct Server {
     pub journal: Vec<(Tick, Change)>,
     /// When each open connection was last heard.
     heard: BTreeMap<ConnectionId, Tick>,
+    /// When the user of a connection last did something, as its client reports.
+    pub active_at: BTreeMap<ConnectionId, Tick>,
+    /// Sessions that were moved to another pool, and nobody has looked at yet.
+    pub moved: Vec<Moved>,
+    /// Sessions whose client was warned that its idle seat is wanted, and nobody has looked at yet.
+    pub warned: Vec<SessionId>,
     next_connection: u64,
     lease_ms: u64,
 }
@@ -44,6 +55,9 @@ impl Server {
             now: Now { tick: 0, day },
             journal: Vec::new(),
             heard: BTreeMap::new(),
+            active_at: BTreeMap::new(),
+            moved: Vec::new(),
+            warned: Vec::new(),
             next_connection: 1,
             lease_ms,
         };
@@ -102,8 +116,17 @@ impl Server {
         self.commit(&owed.clone().into_change());
         match owed {
             Owed::Pool(change) => Some(change),
-            Owed::Moved(_) => None,
+            Owed::Moved(moved) => {
+                self.moved.push(moved);
+                None
+            }
         }
+    }
+
+    /// A new policy, in force when this returns.
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.ledger.replace_policy(policy);
+        while !self.ledger.sweep_policy() {}
     }
 
     /// Applies what falls due by itself but for leases: holds and bookings that end.
@@ -145,6 +168,7 @@ impl Server {
     /// The socket is gone.
     pub fn disconnect(&mut self, id: ConnectionId) {
         if let Some(heard) = self.heard.remove(&id) {
+            self.active_at.remove(&id);
             self.ledger.disconnect(id, heard, self.now.tick);
         }
     }
@@ -158,7 +182,11 @@ impl Server {
         self.hear(on);
         self.free_due();
         let changes = self.refresh(request.items.iter().map(|i| &*i.feature));
-        let outcome = self.ledger.decide_checkout(request, self.now);
+        let mut outcome = self.ledger.decide_checkout(request, self.now);
+        if matches!(&outcome, Err(denial) if denial.code == Code::NoSeats && self.ledger.policy().has_idle())
+        {
+            outcome = self.decide_with_idle(request, outcome);
+        }
         match &outcome {
             Ok(CheckoutOutcome::Grant { before, granted }) => {
                 before.iter().for_each(|change| self.commit(change));
@@ -171,6 +199,53 @@ impl Server {
             Err(_) => {}
         }
         (changes, outcome)
+    }
+
+    /// As the engine does (S50): idle sessions that were warned long enough ago go, the others are warned.
+    fn decide_with_idle(
+        &mut self,
+        request: &Checkout,
+        refused: Result<CheckoutOutcome, Box<Denial>>,
+    ) -> Result<CheckoutOutcome, Box<Denial>> {
+        let active_at = &self.active_at;
+        let idle = self.ledger.idle_sessions(request, self.now, &|id| active_at.get(&id).copied());
+        idle.woken.iter().for_each(|session| self.ledger.warn_idle(*session, None));
+        let mut outcome = refused;
+        if !idle.ready.is_empty() {
+            outcome = self.ledger.decide_checkout_from(request, self.now, &idle.ready);
+        }
+        if let Err(denial) = &mut outcome {
+            idle.to_warn.iter().for_each(|session| self.ledger.warn_idle(*session, Some(self.now.tick)));
+            self.warned.extend(idle.to_warn);
+            if let (Some(subject), Some(ms)) = (&mut denial.subject, idle.due_ms) {
+                subject.due = Some(Due::IdleEnds(ms));
+            }
+        }
+        outcome
+    }
+
+    pub fn book(
+        &mut self,
+        item: &Item,
+        token: [u8; 16],
+        ms: u64,
+        facts: &Facts,
+    ) -> Result<BookingId, Box<Denial>> {
+        self.free_due();
+        self.refresh([&*item.feature]);
+        let change = self.ledger.decide_book(&BookRequest { item, token, ms, facts }, self.now)?;
+        self.commit(&change);
+        match change {
+            Change::Booked(booked) => Ok(booked.booking),
+            other => panic!("a booking is no {other:?}"),
+        }
+    }
+
+    pub fn unbook(&mut self, token: &[u8; 16]) -> Result<(), Box<Denial>> {
+        self.free_due();
+        let change = self.ledger.decide_unbook(token)?;
+        self.commit(&change);
+        Ok(())
     }
 
     pub fn checkin(
@@ -259,10 +334,12 @@ impl Server {
     /// Stops and starts. Every connection is gone; the licenses are read again and not yet swept.
     pub fn restart(&mut self) -> Result<(), String> {
         let state = self.read_from_disk()?;
-        let catalog = self.ledger.catalog().clone();
+        let (catalog, policy) = (self.ledger.catalog().clone(), self.ledger.policy().clone());
         self.ledger = Ledger::new(state, self.now.tick, self.lease_ms, NameRules::default());
+        self.set_policy(policy);
         self.ledger.replace_catalog(catalog, self.now.day);
         self.heard.clear();
+        self.active_at.clear();
         Ok(())
     }
 
@@ -289,6 +366,13 @@ impl Server {
 
     pub fn pool(&self, vendor: &str, feature: &str) -> Option<PoolId> {
         self.ledger.state().pool_of(&name(vendor), &name(feature), &PoolKind::Exclusive)
+    }
+
+    /// Every pool of a feature that there is, in the order of their numbers.
+    pub fn pools(&self, vendor: &str, feature: &str) -> Vec<(PoolKind, PoolId)> {
+        let mut pools = self.ledger.state().pools_of(&name(vendor), &name(feature)).to_vec();
+        pools.sort_by_key(|(_, pool)| *pool);
+        pools
     }
 
     pub fn numbers(&self, vendor: &str, feature: &str) -> Option<Numbers> {
@@ -359,7 +443,7 @@ pub fn refused(reason: seats::license::Reason) -> Option<Refusal> {
 pub fn sealed(license: License) -> License {
     // Named one by one: a field that a license gets later must not reorder the stories.
     let l = &license;
-    let text = format!(
+    let mut text = format!(
         "{:?}",
         (
             l.feature.as_str().to_lowercase(),
@@ -369,6 +453,9 @@ pub fn sealed(license: License) -> License {
             (&l.platforms, l.time_zones, &l.client_host_ids),
         )
     );
+    if (l.share, &l.carried) != (Share::default(), &Carried::default()) {
+        text.push_str(&format!("{:?}", (l.share, &l.carried)));
+    }
     let mut bytes = [0; 32];
     for (salt, chunk) in bytes.chunks_mut(8).enumerate() {
         let mut hasher = DefaultHasher::new();
