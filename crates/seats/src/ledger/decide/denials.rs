@@ -191,7 +191,19 @@ impl Ledger {
             Failure::Terms(_, text) => text.clone(),
             Failure::Needed(denial) => denial.message.clone(),
             Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
-            Failure::Full(_) => format!("{} of {} seats are in use", numbers.used, numbers.total),
+            Failure::Full(wanted) => {
+                let taken = numbers.used.saturating_add(numbers.held);
+                let free = numbers.total.limited().map_or(0, |t| u64::from(t).saturating_sub(taken));
+                if free > 0 {
+                    // Fewer than wanted, or an earlier item of the request takes them.
+                    format!("{wanted} seats were asked for, {free} of {} are free", numbers.total)
+                } else if numbers.held > 0 {
+                    let (used, held) = (numbers.used, numbers.held);
+                    format!("of {} seats {used} are in use and {held} held", numbers.total)
+                } else {
+                    format!("{} of {} seats are in use", numbers.used, numbers.total)
+                }
+            }
             Failure::Reserved(_) => "its free seats are reserved for others".to_string(),
             Failure::NotNamed(_) => "its free seats are for users or hosts named in the policy".to_string(),
         };
