@@ -62,8 +62,11 @@ pub(super) fn run(config: &Config) -> u8 {
         for (at, license) in feature.licenses.iter().enumerate() {
             let standing = evaluation.standings[at];
             let sign = if standing.state == State::InForce { "+" } else { " " };
-            let count =
-                license.count.map_or_else(|| "local".into(), |c| seats::evaluate::Total::from(c).to_string());
+            let count = match license.count {
+                Some(count) => seats::evaluate::Total::from(count).to_string(),
+                None if license.key_type == seats::license::KeyType::Token => "-".into(),
+                None => "local".into(),
+            };
             let sn = license.sn.as_deref().unwrap_or("-");
             println!("  {sign} {count:>10}  {} SN {sn} ({})", license.key_type.as_str(), license.place);
             if let Some(why) = explain(feature, &evaluation, at) {

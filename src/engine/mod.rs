@@ -9,6 +9,7 @@
 //! told the time), files of licenses (`src/licenses`).
 
 pub mod ask;
+pub mod fuzz;
 pub mod picture;
 pub mod record;
 pub mod thread;

@@ -10,5 +10,6 @@ mod check;
 mod errors;
 mod form;
 mod fuzz;
+mod operations;
 mod page;
 mod sites;

@@ -3,7 +3,7 @@
 #[path = "model/bridge.rs"]
 mod bridge;
 mod driver;
-#[path = "model/naive.rs"]
+#[path = "model/naive/mod.rs"]
 mod naive;
 #[path = "model/random.rs"]
 mod random;
@@ -30,7 +30,7 @@ fn how_licenses_lie_in_files_changes_nothing() {
             if step % 13 == 0 {
                 sold = random::licenses(&mut random, step / 4);
             }
-            let request = random::request(&mut random, u64::from(step.unsigned_abs()) + 1);
+            let request = random::request(&mut random, u64::from(step.unsigned_abs()) + 1, &[]);
             let answers = servers.each_mut().map(|server| {
                 if step % 13 == 0 || step % 5 == 0 {
                     server.load_catalog(catalog(&sold, &mut random));
@@ -53,7 +53,7 @@ fn how_licenses_lie_in_files_changes_nothing() {
             assert_eq!(one, other, "seed {seed}, step {step}");
         }
     }
-    assert!(granted > 1_000, "{granted} grants are too few to tell anything");
+    assert!(granted > 800, "{granted} grants are too few to tell anything");
 }
 
 /// Whatever is granted would be granted if every exclusive license had a seat more. (Far from 2147483647: there
@@ -65,6 +65,7 @@ fn a_seat_more_never_denies_what_was_granted() {
         let mut random = Random::new(seed);
         let mut server = Server::new(day(0), LEASE_MS);
         let mut sold = random::licenses(&mut random, 0);
+
         sold.retain(|s| s.count.is_none_or(|n| n < SEATS_MAX / 2 || n == UNLIMITED));
         let mut more = sold.clone();
         for license in more.iter_mut().filter(|s| s.kind == Kind::Exclusive) {
@@ -73,7 +74,7 @@ fn a_seat_more_never_denies_what_was_granted() {
         }
         server.load_catalog(catalog(&sold, &mut random));
         for step in 0..40 {
-            let request = checkout(&random::request(&mut random, step + 1));
+            let request = checkout(&random::request(&mut random, step + 1, &[]));
             let state = server.read_from_disk().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
             let mut richer = Server::new(server.now.day, LEASE_MS);
             richer.ledger = Ledger::new(state, 0, LEASE_MS, NameRules::default());

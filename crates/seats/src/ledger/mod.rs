@@ -13,7 +13,7 @@ mod terms;
 mod usage;
 mod view;
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -62,6 +62,8 @@ pub struct Ledger {
     usage: Usage,
     /// A new policy, until everything its rules count is counted.
     coming: Option<Usage>,
+    /// What earlier policies counted: freed in slices too.
+    retired: Vec<Usage>,
 }
 
 /// For how many milliseconds a connection's user has done nothing, as far as its client reports it (`idle D when wanted`).
@@ -87,7 +89,15 @@ impl Ledger {
         let presence = Presence::new(started, lease_ms, first_old, first_new);
         let mut usage = Usage::new(Arc::new(Policy::open()), names, BTreeSet::new());
         while !usage.count_more(&state, COUNTED_AT_ONCE) {}
-        Ledger { state, presence, terms: terms::Terms::new(), names, usage, coming: None }
+        Ledger {
+            state,
+            presence,
+            terms: terms::Terms::new(),
+            names,
+            usage,
+            coming: None,
+            retired: Vec::new(),
+        }
     }
 
     /// The durable part.
@@ -180,17 +190,23 @@ impl Ledger {
     /// Takes a new policy (S50). It is in force as soon as everything its rules count is counted: at once where there
     /// are few sessions, else after some calls of [`Ledger::sweep_policy`]. It touches no session.
     pub fn replace_policy(&mut self, policy: Arc<Policy>) {
-        self.coming = Some(Usage::new(policy, self.names, self.usage.with_hold().clone()));
+        let coming = Usage::new(policy, self.names, self.usage.with_hold().clone());
+        self.retired.extend(self.coming.replace(coming));
         self.sweep_policy();
     }
 
     /// Counts on for a new policy; `true`: the policy taken last is in force.
     pub fn sweep_policy(&mut self) -> bool {
+        if let Some(retired) = self.retired.last_mut()
+            && retired.free(COUNTED_AT_ONCE)
+        {
+            self.retired.pop();
+        }
         let Some(coming) = &mut self.coming else { return true };
         if coming.count_more(&self.state, COUNTED_AT_ONCE)
             && let Some(ready) = self.coming.take()
         {
-            self.usage = ready;
+            self.retired.push(core::mem::replace(&mut self.usage, ready));
         }
         self.coming.is_none()
     }
@@ -269,7 +285,9 @@ impl Ledger {
         let targets: Vec<(PoolId, &Arc<License>)> =
             self.terms.pools(at).filter(|(_, l)| l.count.is_some()).collect();
         let mut moved: Option<Moved> = None;
+        // Of the pool they move to: seats more in use, and the largest count of each share group that moves.
         let mut added = 0;
+        let mut largest: BTreeMap<Arc<str>, u32> = BTreeMap::new();
         let gone = self.state.pools_of(vendor, name).iter();
         let gone = gone.filter(|(kind, _)| *kind != PoolKind::Token && !self.terms.is_alive(at, kind));
         'pools: for (_, from) in gone {
@@ -278,23 +296,40 @@ impl Ledger {
                 let fits = |(_, license): &&(PoolId, &Arc<License>)| {
                     self.would_take(license, session, &bundle.facts)
                 };
-                let has_room = |(pool, _): &&(PoolId, &Arc<License>)| {
-                    let to_it = moved.as_ref().is_some_and(|m: &Moved| m.to == *pool);
-                    let more = u64::from(session.count) + if to_it { added } else { 0 };
-                    self.numbers(*pool).free().is_none_or(|free| free >= more)
-                };
-                let takes = || targets.iter().filter(fits);
-                let Some((to, license)) = takes().find(has_room).or_else(|| takes().next()) else { continue };
-                let batch = moved.get_or_insert_with(|| Moved { to: *to, sessions: Vec::new() });
-                if batch.to != *to || batch.sessions.len() >= MOVED_AT_ONCE {
-                    break 'pools;
-                }
-                let share = match session.token() {
+                let share_in = |license: &License| match session.token() {
                     // What a token takes shares as the token does (L60, L51).
                     Some(_) => session.share().cloned(),
                     None => decide::share_key(self.names, license, &bundle.facts),
                 };
-                added += u64::from(session.count);
+                let is_batch = |pool: PoolId| moved.as_ref().is_some_and(|m: &Moved| m.to == pool);
+                let adds = |pool: PoolId, share: Option<&Arc<str>>| {
+                    let tally = self.state.pool(pool).map(|p| &p.tally);
+                    let part = [(share.map(|key| &**key), session.count)];
+                    let alone = tally::after(tally, &[], &part) - tally::after(tally, &[], &[]);
+                    let fellow = share.filter(|_| is_batch(pool)).and_then(|key| largest.get(key));
+                    alone.min(u64::from(session.count.saturating_sub(fellow.copied().unwrap_or(0))))
+                };
+                let has_room = |(pool, license): &&(PoolId, &Arc<License>)| {
+                    let more =
+                        adds(*pool, share_in(license).as_ref()) + if is_batch(*pool) { added } else { 0 };
+                    let n = self.state.pool(*pool);
+                    n.is_some_and(|p| {
+                        p.total.limited().is_none_or(|total| p.used() + p.held + more <= u64::from(total))
+                    })
+                };
+                let takes = || targets.iter().filter(fits);
+                let Some((to, license)) = takes().find(has_room).or_else(|| takes().next()) else { continue };
+                let share = share_in(license);
+                let more = adds(*to, share.as_ref());
+                let batch = moved.get_or_insert_with(|| Moved { to: *to, sessions: Vec::new() });
+                if batch.to != *to || batch.sessions.len() >= MOVED_AT_ONCE {
+                    break 'pools;
+                }
+                added += more;
+                if let Some(key) = &share {
+                    let before = largest.entry(key.clone()).or_default();
+                    *before = session.count.max(*before);
+                }
                 batch.sessions.push(MovedSession { session: number, share });
             }
         }
@@ -306,7 +341,7 @@ impl Ledger {
 
     /// Whether every pool is up to date with the day and the catalog, and the policy taken last in force.
     pub fn is_complete(&self) -> bool {
-        self.terms.is_complete() && self.coming.is_none()
+        self.terms.is_complete() && self.coming.is_none() && self.retired.is_empty()
     }
 
     /// Puts a bundle on a connection (checkout, resume); returns the connection that loses it.

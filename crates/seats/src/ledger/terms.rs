@@ -144,7 +144,7 @@ impl Terms {
     /// Takes a new set whole; every feature is stale until it is looked at, but those whose licenses are the very
     /// same as before: most reloads change one file of many.
     pub(super) fn replace(&mut self, catalog: Arc<Catalog>, day: NaiveDate) {
-        let (known, has_lost_features) = self.carried_over(&catalog);
+        let (known, has_lost_features, orphaned) = self.carried_over(&catalog);
         // Pools from before the start may have lost their features while nobody looked.
         let is_first = self.catalog.features().is_empty();
         if is_first || has_lost_features || self.next_pool.is_some() {
@@ -154,22 +154,28 @@ impl Terms {
         self.catalog = catalog;
         self.next_feature = 0;
         self.due.clear();
-        self.orphaned.clear();
+        self.orphaned = orphaned;
         self.with_hold.clear();
         self.evaluated_to = day;
     }
 
-    /// What is known of the features of another catalog, and whether it lacks any of this one's. Both are sorted
-    /// alike; where nothing has changed, no name is compared.
-    fn carried_over(&mut self, catalog: &Catalog) -> (Vec<Known>, bool) {
+    /// What is known of the features of another catalog, whether it lacks any of this one's, and which of those that
+    /// are as they were still have sessions to move. Both are sorted alike; where nothing has changed, no name is
+    /// compared.
+    fn carried_over(&mut self, catalog: &Catalog) -> (Vec<Known>, bool, BTreeSet<u32>) {
         let known = core::mem::take(&mut self.known);
-        let mut before = self.catalog.features().iter().zip(known).peekable();
+        let mut before = (0u32..).zip(self.catalog.features().iter().zip(known)).peekable();
         let mut has_lost_features = false;
-        let carried = |feature: &FeatureLicenses| {
+        let mut orphaned = BTreeSet::new();
+        let mut carried = |(number, feature): (u32, &FeatureLicenses)| {
             let key = (&feature.feature, &feature.vendor);
-            while let Some((old, _)) = before.peek() {
+            while let Some((_, (old, _))) = before.peek() {
                 if old.has_the_licenses_of(feature) {
-                    return before.next().map_or(UNKNOWN, |(_, known)| known);
+                    let Some((was, (_, known))) = before.next() else { break };
+                    if self.orphaned.contains(&was) {
+                        orphaned.insert(number);
+                    }
+                    return known;
                 }
                 match (&old.feature, &old.vendor).cmp(&key) {
                     Ordering::Less => has_lost_features = true,
@@ -180,8 +186,8 @@ impl Terms {
             }
             UNKNOWN
         };
-        let known = catalog.features().iter().map(carried).collect();
-        (known, has_lost_features || before.next().is_some())
+        let known = (0u32..).zip(catalog.features()).map(&mut carried).collect();
+        (known, has_lost_features || before.next().is_some(), orphaned)
     }
 
     /// A new day: the features with a date at this boundary are due.

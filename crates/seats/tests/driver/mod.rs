@@ -12,11 +12,14 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::{BundleId, Cause, Change, DayServed, PoolId, PoolKind, SessionId, Tick};
-use seats::denial::{Denial, Numbers};
-use seats::ledger::{CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State};
+use seats::denial::{Code, Denial, Numbers};
+use seats::ledger::{
+    BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State,
+};
 use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
 };
+use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item, NameRules};
 
 /// The lease of S12 where a test says nothing else.
@@ -33,6 +36,8 @@ pub struct Server {
     pub journal: Vec<(Tick, Change)>,
     /// When each open connection was last heard.
     heard: BTreeMap<ConnectionId, Tick>,
+    /// When somebody last did something there, as far as its client says.
+    active: BTreeMap<ConnectionId, i64>,
     next_connection: u64,
     lease_ms: u64,
 }
@@ -44,6 +49,7 @@ impl Server {
             now: Now { tick: 0, day },
             journal: Vec::new(),
             heard: BTreeMap::new(),
+            active: BTreeMap::new(),
             next_connection: 1,
             lease_ms,
         };
@@ -66,6 +72,12 @@ impl Server {
 
     pub fn load_catalog(&mut self, catalog: Catalog) {
         self.ledger.replace_catalog(Arc::new(catalog), self.now.day);
+    }
+
+    /// A new policy, in force at once.
+    pub fn rules(&mut self, policy: Arc<Policy>) {
+        self.ledger.replace_policy(policy);
+        while !self.ledger.sweep_policy() {}
     }
 
     /// A new day of the wall clock. Nothing is swept yet.
@@ -124,6 +136,15 @@ impl Server {
         all
     }
 
+    /// Brings the feature of a session to the day, and of what it took as a token.
+    fn refresh_of(&mut self, id: SessionId) -> Vec<PoolChange> {
+        let state = self.ledger.state();
+        let Some(((_, bundle), session)) = state.session(id) else { return Vec::new() };
+        let pools = bundle.with_dependents(session.nth).filter_map(|s| state.pool(s.pool));
+        let features: Vec<Name> = pools.map(|pool| pool.feature.clone()).collect();
+        self.refresh(features.iter().map(Name::as_str))
+    }
+
     pub fn connect(&mut self) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
@@ -142,8 +163,19 @@ impl Server {
         }
     }
 
+    /// A heartbeat: for so long, in milliseconds, nobody did anything there.
+    pub fn beat(&mut self, id: ConnectionId, idle_ms: Option<u64>) {
+        self.hear(id);
+        match idle_ms {
+            // It may lie before the first tick that was ever served.
+            Some(ms) => self.active.insert(id, self.now.tick as i64 - ms as i64),
+            None => self.active.remove(&id),
+        };
+    }
+
     /// The socket is gone.
     pub fn disconnect(&mut self, id: ConnectionId) {
+        self.active.remove(&id);
         if let Some(heard) = self.heard.remove(&id) {
             self.ledger.disconnect(id, heard, self.now.tick);
         }
@@ -158,7 +190,10 @@ impl Server {
         self.hear(on);
         self.free_due();
         let changes = self.refresh(request.items.iter().map(|i| &*i.feature));
-        let outcome = self.ledger.decide_checkout(request, self.now);
+        let mut outcome = self.ledger.decide_checkout(request, self.now);
+        if matches!(&outcome, Err(denial) if denial.code == Code::NoSeats) {
+            outcome = self.decide_with_idle(request, outcome);
+        }
         match &outcome {
             Ok(CheckoutOutcome::Grant { before, granted }) => {
                 before.iter().for_each(|change| self.commit(change));
@@ -173,6 +208,34 @@ impl Server {
         (changes, outcome)
     }
 
+    /// Idle sessions make room if they were warned long enough ago; the others are warned.
+    fn decide_with_idle(
+        &mut self,
+        request: &Checkout,
+        refused: Result<CheckoutOutcome, Box<Denial>>,
+    ) -> Result<CheckoutOutcome, Box<Denial>> {
+        let idle_ms = |id| self.active.get(&id).map(|at| (self.now.tick as i64 - at) as u64);
+        let idle = self.ledger.idle_sessions(request, self.now, &idle_ms);
+        idle.woken.iter().for_each(|session| self.ledger.warn_idle(*session, None));
+        let mut outcome = refused;
+        if !idle.ready.is_empty() {
+            outcome = self.ledger.decide_checkout_from(request, self.now, &idle.ready);
+        }
+        if outcome.is_err() {
+            idle.to_warn.iter().for_each(|session| self.ledger.warn_idle(*session, Some(self.now.tick)));
+        }
+        outcome
+    }
+
+    /// Keeps seats for whoever presents the token.
+    pub fn book(&mut self, request: &BookRequest<'_>) -> Result<(), Box<Denial>> {
+        self.free_due();
+        self.refresh([&*request.item.feature]);
+        let change = self.ledger.decide_book(request, self.now)?;
+        self.commit(&change);
+        Ok(())
+    }
+
     pub fn checkin(
         &mut self,
         id: SessionId,
@@ -180,12 +243,16 @@ impl Server {
         on: ConnectionId,
     ) -> Result<CheckinOutcome, Box<Denial>> {
         self.hear(on);
+        self.free_due();
+        self.refresh_of(id);
         let outcome = self.ledger.decide_checkin(id, count, on, self.now)?;
         outcome.changes.iter().for_each(|change| self.commit(change));
         Ok(outcome)
     }
 
     pub fn release(&mut self, id: SessionId, by: &str, reason: &str) -> Result<(), Box<Denial>> {
+        self.free_due();
+        self.refresh_of(id);
         for change in self.ledger.decide_release(id, by, reason, self.now)? {
             self.commit(&change);
         }
@@ -246,6 +313,7 @@ impl Server {
         let silent = self.ledger.leases_ended(tick, limit, &mut |id| heard.get(&id).copied());
         let mut ended = Vec::new();
         for one in silent {
+            self.refresh_of(one.session);
             for change in self.ledger.ending(one.session, Cause::LeaseEnded, tick, one.heard) {
                 if let Change::Ended(e) = &change {
                     ended.push((e.at, e.session));
@@ -259,10 +327,12 @@ impl Server {
     /// Stops and starts. Every connection is gone; the licenses are read again and not yet swept.
     pub fn restart(&mut self) -> Result<(), String> {
         let state = self.read_from_disk()?;
-        let catalog = self.ledger.catalog().clone();
+        let (catalog, policy) = (self.ledger.catalog().clone(), self.ledger.policy().clone());
         self.ledger = Ledger::new(state, self.now.tick, self.lease_ms, NameRules::default());
+        self.rules(policy);
         self.ledger.replace_catalog(catalog, self.now.day);
         self.heard.clear();
+        self.active.clear();
         Ok(())
     }
 

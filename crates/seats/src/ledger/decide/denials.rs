@@ -172,6 +172,10 @@ impl Ledger {
         // The first of equals, in the order of trial.
         let best = (0..tried.len()).rev().max_by_key(|at| nearness(tried[*at].failure.code())).unwrap_or(0);
         let best = tried.remove(best);
+        if let Failure::Needed(denial) = best.failure {
+            // It is about a feature that the token needs, and lists the pools of that one.
+            return denial;
+        }
         let others: Vec<OtherPool> = tried.iter().map(|t| self.other_pool(want, t)).collect();
         let mut denial = self.of_pool(want, asked, best, &tried, draft);
         if let Some(subject) = &mut denial.subject {
@@ -313,8 +317,10 @@ impl Ledger {
                 total => format!("all {total} seats of {} are in use", want.name),
             }
         };
-        // Rules 3, 6.7.3: only where another pool has a free seat that does not cover this program.
-        let uncovered = others.iter().filter(|t| is_about_version(t.failure.code()));
+        // Rules 3, 6.7.3: only where every pool that covers this program is full, and another has a free seat.
+        let is_full = |t: &Tried| !(17..=19).contains(&nearness(t.failure.code()));
+        let has_seats = |t: &&Tried| is_about_version(t.failure.code()) && t.license.count.is_some();
+        let uncovered = others.iter().filter(has_seats).filter(|_| others.iter().all(is_full));
         let elsewhere: u64 = uncovered.map(|t| self.numbers(t.pool).free().unwrap_or(1)).sum();
         if elsewhere > 0 {
             code = Code::NoCoveredSeat;
@@ -415,8 +421,9 @@ impl Ledger {
     }
 }
 
+/// Whether the version that was stated is what does not fit. One that was not stated is a fault of the program.
 fn is_about_version(code: Code) -> bool {
-    (11..=16).contains(&nearness(code))
+    (12..=16).contains(&nearness(code))
 }
 
 fn show(date: Option<chrono::NaiveDate>) -> String {

@@ -62,6 +62,28 @@ impl Draft {
         self.removed.truncate(mark.2);
     }
 
+    /// Lets those sessions live on that need not end: of those added since a mark, from the first on, each without which
+    /// there is enough all the same.
+    pub(super) fn spare(&mut self, since: Mark, is_enough: &dyn Fn(&Draft) -> bool) {
+        let mut roots: Vec<SessionId> = self.removed[since.2..].iter().map(|r| r.root).collect();
+        roots.dedup();
+        if roots.len() < 2 {
+            return;
+        }
+        for root in roots {
+            let all = self.removed.clone();
+            self.removed.retain(|r| r.root != root);
+            if !is_enough(self) {
+                self.removed = all;
+            }
+        }
+    }
+
+    /// Whether a session ends for it: one that stands for itself, or a token.
+    pub(super) fn ends(&self, root: SessionId) -> bool {
+        self.removed.iter().any(|r| r.root == root)
+    }
+
     /// Sessions of a pool that end for it.
     pub(super) fn less(&self, pool: PoolId) -> Vec<Part<'_>> {
         let of_pool = self.removed.iter().filter(|r| r.pool == pool);

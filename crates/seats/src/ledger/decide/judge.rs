@@ -108,10 +108,26 @@ impl Ledger {
             return Err(self.not_in_force(want, asked.now));
         }
         let mut tried: Vec<Tried> = Vec::new();
+        // An idle session ends only where no pool has a seat without that.
+        let idle = core::mem::take(&mut draft.idle);
         for (pool, license) in pools() {
             match self.try_pool(want, asked, pool, license, draft) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    draft.idle = idle;
+                    return Ok(());
+                }
                 Err(failure) => tried.push(Tried { pool, license: license.clone(), failure }),
+            }
+        }
+        draft.idle = idle;
+        let is_full = |t: &Tried| matches!(t.failure.code(), Code::NoSeats | Code::NoCoveredSeat);
+        for (pool, license) in pools().filter(|(pool, _)| tried.iter().any(|t| t.pool == *pool && is_full(t)))
+        {
+            if draft.idle.is_empty() {
+                break;
+            }
+            if self.try_pool(want, asked, pool, license, draft).is_ok() {
+                return Ok(());
             }
         }
         Err(self.nearest(want, asked, tried, draft))

@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     /// Everything that is kept of a feature, in the order in which it is honored: reservations as the file has them, then
-    /// bookings by age. Empty where a pool is unlimited: there is enough for everybody.
+    /// bookings by age.
     pub(super) fn kept(&self, at: usize, feature: &FeatureLicenses, asker: Option<&Asker<'_>>) -> Vec<Kept> {
         let rules = self.usage.policy.of(&feature.vendor, &feature.feature);
         let reservations = if rules.is_open() { Vec::new() } else { rules.reservations() };
@@ -93,14 +93,10 @@ impl Ledger {
         if all.peek().is_none() {
             return kept;
         }
-        let mut left = 0;
-        for (pool, _) in self.seat_pools(at) {
-            match self.state.pool(pool).map(|p| p.total.limited()) {
-                Some(Some(total)) => left += u64::from(total),
-                Some(None) => return kept,
-                None => {}
-            }
-        }
+        // Nothing is ever short where a pool is unlimited; but not everybody may use that one.
+        let totals = self.seat_pools(at).filter_map(|(pool, _)| self.state.pool(pool));
+        let mut left =
+            totals.map(|p| p.total.limited().map_or(u64::MAX, u64::from)).fold(0, u64::saturating_add);
         let pools = self.state.pools_of(&feature.vendor, &feature.feature);
         for (by, seats) in all {
             let honored = seats.min(left);

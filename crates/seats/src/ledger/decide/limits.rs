@@ -63,12 +63,16 @@ impl Ledger {
             }
             let mark = draft.mark();
             for session in self.reclaimable(&subject, want, asked.now, draft) {
-                self.remove(session, &Cause::Reclaimed, draft);
                 if after(draft) <= u64::from(limit.seats) {
                     break;
                 }
+                if self.would_be_free(session, asked.now, draft) {
+                    self.remove(session, &Cause::Reclaimed, draft);
+                }
             }
-            if after(draft) > u64::from(limit.seats) {
+            if after(draft) <= u64::from(limit.seats) {
+                draft.spare(mark, &|draft| after(draft) <= u64::from(limit.seats));
+            } else {
                 draft.back_to(mark);
                 let used = self.used_by(&subject, want, draft, None);
                 return Err(Failure::Limit(limit, used));
@@ -114,7 +118,7 @@ impl Ledger {
     }
 
     /// The sessions of a subject in a feature that may be given away, oldest first: the socket closed a resume window
-    /// ago, and no HOLD or MIN_CHECKOUT of theirs is still running (S21, L62).
+    /// ago (S21).
     fn reclaimable(&self, subject: &Counted, want: &Want<'_>, now: Now, draft: &Draft) -> Vec<SessionId> {
         let mut found: Vec<(u64, SessionId)> = Vec::new();
         for pool in self.pools_there(want) {
@@ -123,8 +127,7 @@ impl Ledger {
                 let Some(root) = self.root_of(*session) else { continue };
                 let Some(((bundle, _), _)) = self.state.session(root) else { continue };
                 let is_gone = self.presence.is_reclaimable(bundle, now.tick);
-                let is_taken = draft.removed.iter().any(|r| r.root == root);
-                if is_gone && !is_taken && self.would_be_free(root, now) {
+                if is_gone && !draft.ends(root) {
                     found.push((self.presence.closed_at(bundle).unwrap_or(0), root));
                 }
             }

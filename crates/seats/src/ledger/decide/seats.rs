@@ -42,27 +42,13 @@ impl Ledger {
         share: Option<&Arc<str>>,
         draft: &mut Draft,
     ) -> Result<bool, Failure> {
-        let there = self.state.pool(pool);
-        let tally = there.map(|p| &p.tally);
-        let (less, mut more) = (draft.less(pool), draft.more(pool));
-        let before = tally::after(tally, &less, &more);
-        more.push((share.map(|key| &**key), want.count));
-        let used = tally::after(tally, &less, &more);
+        let Room { total, before, used, held, own } = self.room(want, asked, pool, share, draft);
         let adds = used - before;
-        let above_soft_limit = adds > 0 && license.carried.soft_limit.is_some_and(|n| used > u64::from(n));
         if adds == 0 {
             return Ok(false);
         }
-        let own = self.own_holds(pool, asked, adds, draft);
-        let own_seats: u64 = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
-        let Some(total) = there.map_or(Some(0), |p| p.total.limited()).map(u64::from) else {
-            draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
-            return Ok(above_soft_limit);
-        };
-        let held = there.map_or(0, |p| p.held) - draft.unheld(pool) - own_seats;
         if used + held > total {
-            let missing = used + held - total;
-            return self.fit_idle(want, asked, pool, license, share, draft, missing);
+            return self.fit_idle(want, asked, pool, license, share, draft);
         }
         let asker = Asker { class: asked.class, booking: want.booking, draft };
         let kept = self.kept(want.at, want.feature, Some(&asker));
@@ -70,15 +56,42 @@ impl Ledger {
         self.check_named(&asker, &kept, pool, license, [total, before, held, adds]).map_err(|is_named| {
             if is_named { Failure::Reserved(wanted) } else { Failure::NotNamed(wanted) }
         })?;
-        if !kept.is_empty() {
+        // Where a pool is unlimited there is enough for everybody.
+        if total != u64::MAX && !kept.is_empty() {
             let for_others: u64 = kept.iter().filter(|k| !asker.is_meant(self, k)).map(Kept::left).sum();
-            let free = self.free_for(want, asked, draft, pool, own_seats);
-            if free < adds + for_others {
+            let own_seats = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+            if self.free_for(want, asked, draft, pool, own_seats) < adds + for_others {
                 return Err(Failure::Reserved(wanted));
             }
         }
         draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
-        Ok(above_soft_limit)
+        Ok(license.carried.soft_limit.is_some_and(|n| used > u64::from(n)))
+    }
+
+    /// How the seats of a pool would add up with a session more, after what a draft takes and ends.
+    fn room(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        pool: PoolId,
+        share: Option<&Arc<str>>,
+        draft: &Draft,
+    ) -> Room {
+        let there = self.state.pool(pool);
+        let tally = there.map(|p| &p.tally);
+        let (less, mut more) = (draft.less(pool), draft.more(pool));
+        let before = tally::after(tally, &less, &more);
+        more.push((share.map(|key| &**key), want.count));
+        let used = tally::after(tally, &less, &more);
+        let own = self.own_holds(pool, asked, used - before, draft);
+        let own_seats: u64 = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+        Room {
+            total: there.map_or(0, |p| p.total.limited().map_or(u64::MAX, u64::from)),
+            before,
+            used,
+            held: there.map_or(0, |p| p.held) - draft.unheld(pool) - own_seats,
+            own,
+        }
     }
 
     /// Held seats of this very client that a checkout of so many uses up, those that end first in front (L62).
@@ -129,7 +142,7 @@ impl Ledger {
     ) -> Result<(), bool> {
         let users = license.user_based().map(|based| based.of(total));
         let hosts = license.host_based().map(|based| based.of(total));
-        let named = total.min(users.unwrap_or(0) + hosts.unwrap_or(0));
+        let named = total.min(users.unwrap_or(0).saturating_add(hosts.unwrap_or(0)));
         if named == 0 {
             return Ok(());
         }
@@ -147,8 +160,8 @@ impl Ledger {
         if open <= total - named { Ok(()) } else { Err(meant().next().is_some()) }
     }
 
-    /// A pool is full by `missing` seats: idle sessions that were warned make room, where that is enough.
-    #[allow(clippy::too_many_arguments, reason = "one pool's facts, gathered in the one caller")]
+    /// A pool is full: idle sessions that were warned make room, the longest idle first and no more than it takes, where
+    /// that is enough.
     fn fit_idle(
         &self,
         want: &Want<'_>,
@@ -157,36 +170,48 @@ impl Ledger {
         license: &License,
         share: Option<&Arc<str>>,
         draft: &mut Draft,
-        missing: u64,
     ) -> Result<bool, Failure> {
         let mark = draft.mark();
         let idle = core::mem::take(&mut draft.idle);
-        let used = |draft: &Draft| {
-            tally::after(self.state.pool(pool).map(|p| &p.tally), &draft.less(pool), &draft.more(pool))
+        let fits = |draft: &Draft| {
+            let room = self.room(want, asked, pool, share, draft);
+            room.used + room.held <= room.total
         };
-        let before = used(draft);
-        let mut looked_at = 0;
         for session in &idle {
-            looked_at += 1;
             let is_here = self.state.session(*session).is_some_and(|(_, s)| s.pool == pool);
-            if is_here && self.would_be_free(*session, asked.now) {
+            if is_here && self.would_be_free(*session, asked.now, draft) {
                 self.remove(*session, &Cause::Idle, draft);
-            }
-            if before.saturating_sub(used(draft)) >= missing {
-                break;
+                if fits(draft) {
+                    break;
+                }
             }
         }
         // With the sessions gone, the same questions again; nobody is left to make more room.
-        if draft.mark() != mark
-            && let Ok(above_soft_limit) = self.fit(want, asked, pool, license, share, draft)
-        {
-            draft.idle = idle[looked_at..].to_vec();
-            return Ok(above_soft_limit);
+        if draft.mark() != mark && fits(draft) {
+            draft.spare(mark, &fits);
+            if let Ok(above_soft_limit) = self.fit(want, asked, pool, license, share, draft) {
+                draft.idle = idle.into_iter().filter(|session| !draft.ends(*session)).collect();
+                return Ok(above_soft_limit);
+            }
         }
         draft.back_to(mark);
         draft.idle = idle;
         Err(Failure::Full(wanted(want, pool, draft)))
     }
+}
+
+/// How the seats of a pool would add up with a session more.
+struct Room {
+    /// `u64::MAX`: unlimited.
+    total: u64,
+    /// In use without it.
+    before: u64,
+    /// In use with it.
+    used: u64,
+    /// Held, without those that it uses up.
+    held: u64,
+    /// Held seats of its own client that it uses up.
+    own: Vec<(HoldId, u32)>,
 }
 
 /// Seats of a pool that the request wants: those of earlier items included.

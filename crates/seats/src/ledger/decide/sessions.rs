@@ -8,11 +8,12 @@ use super::super::tally::Part;
 use super::super::usage::{Counted, client};
 use super::super::{Bundle, ConnectionId, Ledger, Now, Session};
 use super::CheckinOutcome;
+use super::draft::Draft;
 use crate::change::{
     BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Tick,
 };
 use crate::denial::{Code, Denial};
-use crate::license::License;
+use crate::license::{KeyType, License};
 use crate::request::Facts;
 
 impl Ledger {
@@ -67,7 +68,8 @@ impl Ledger {
         let remaining = session.count - given;
         let mut changes =
             Vec::from([Change::CheckedIn(CheckedIn { session: id, count: given, at: now.tick })]);
-        changes.extend(self.stays_held(bundle, at, session, remaining, now.tick, now.tick));
+        let nobody = Draft::default();
+        changes.extend(self.stays_held(bundle, at, session, remaining, [now.tick; 2], &nobody));
         Ok(CheckinOutcome { changes, given, remaining })
     }
 
@@ -91,10 +93,10 @@ impl Ledger {
         reason: &str,
         now: Now,
     ) -> Result<Vec<Change>, Box<Denial>> {
-        let Some((_, session)) = self.state.session(id) else { return Err(self.not_there(id)) };
+        let Some(((bundle, _), session)) = self.state.session(id) else { return Err(self.not_there(id)) };
         self.stands_alone(id, session)?;
         let cause = Cause::Released(Box::new(Release { by: by.into(), reason: reason.into() }));
-        Ok(self.ending(id, cause, now.tick, now.tick))
+        Ok(self.ending(id, cause, now.tick, self.life_of(bundle, now)))
     }
 
     /// A session ends, and what of it stays held from the client's last sign of life on (L62): changes to be applied in
@@ -102,36 +104,42 @@ impl Ledger {
     pub fn ending(&self, id: SessionId, cause: Cause, at: Tick, life: Tick) -> Vec<Change> {
         let Some(((bundle, of), session)) = self.state.session(id) else { return Vec::new() };
         let mut changes = Vec::from([Change::Ended(Ended { session: id, cause, at })]);
-        changes.extend(self.stays_held(bundle, of, session, 0, life, at));
+        changes.extend(self.stays_held(bundle, of, session, 0, [life, at], &Draft::default()));
         changes
     }
 
-    /// Whether all seats of a session would be free at once if it ended now: no HOLD or MIN_CHECKOUT of it is still
-    /// running, counted from its last sign of life.
-    pub(super) fn would_be_free(&self, root: SessionId, now: Now) -> bool {
+    /// Whether all seats of a session would be free at once if it ended now, after those that a draft ends: no HOLD or
+    /// MIN_CHECKOUT of it is still running, counted from its last sign of life.
+    pub(super) fn would_be_free(&self, root: SessionId, now: Now, draft: &Draft) -> bool {
         let Some(((bundle, of), session)) = self.state.session(root) else { return false };
-        let life = match self.presence.connection_of(bundle) {
-            Some(_) => now.tick,
-            None => self.presence.last_life(bundle),
-        };
-        self.stays_held(bundle, of, session, 0, life, now.tick).is_empty()
+        self.stays_held(bundle, of, session, 0, [self.life_of(bundle, now), now.tick], draft).is_empty()
     }
 
-    /// L62: the seats that become free when a session has `left` of its seats from now on, and stay held.
+    /// The last sign of life of a bundle's client: now, while it is connected (L62).
+    fn life_of(&self, id: BundleId, now: Now) -> Tick {
+        match self.presence.connection_of(id) {
+            Some(_) => now.tick,
+            None => self.presence.last_life(id),
+        }
+    }
+
+    /// L62: the seats that become free when a session has `left` of its seats from now on, and stay held. Those that a
+    /// draft ends are gone before it. A token has no seats to hold; those of what it took are held by their own license.
     fn stays_held(
         &self,
         id: BundleId,
         bundle: &Bundle,
         session: &Session,
         left: u32,
-        life: Tick,
-        at: Tick,
+        [life, at]: [Tick; 2],
+        draft: &Draft,
     ) -> Vec<Change> {
         let mut held: Vec<Change> = Vec::new();
         let mut done: Vec<(PoolId, Part<'_>, Option<Part<'_>>)> = Vec::new();
         for part in bundle.with_dependents(session.nth) {
             let Some(license) = self.terms.license_of(part.pool, &self.state) else { continue };
-            if license.hold_ms().is_none() && license.min_checkout_ms().is_none() {
+            let holds = license.hold_ms().is_some() || license.min_checkout_ms().is_some();
+            if !holds || license.key_type == KeyType::Token {
                 continue;
             }
             let Some(pool) = self.state.pool(part.pool) else { continue };
@@ -139,14 +147,15 @@ impl Ledger {
             let after = part.count / session.count * left;
             let used = |done: &[(PoolId, Part<'_>, Option<Part<'_>>)]| {
                 let of_pool = || done.iter().filter(|(of, ..)| *of == part.pool);
-                let less: Vec<Part<'_>> = of_pool().map(|(_, less, _)| *less).collect();
+                let mut less = draft.less(part.pool);
+                less.extend(of_pool().map(|(_, less, _)| *less));
                 let more: Vec<Part<'_>> = of_pool().filter_map(|(.., more)| *more).collect();
                 pool.tally.after(&less, &more)
             };
             let before = used(&done);
             done.push((part.pool, (share, part.count), (after > 0).then_some((share, after))));
             let freed = before.saturating_sub(used(&done));
-            let until = self.held_until(id, bundle, session, left, part, license, life);
+            let until = self.held_until(id, bundle, session, left, part, license, life, draft);
             let (Ok(seats), Some(until)) = (u32::try_from(freed), until.filter(|until| *until > at)) else {
                 continue;
             };
@@ -176,6 +185,7 @@ impl Ledger {
         part: &Session,
         license: &License,
         life: Tick,
+        draft: &Draft,
     ) -> Option<Tick> {
         let min = license.min_checkout_ms().map(|ms| bundle.since.saturating_add(ms));
         let hold = license.hold_ms().filter(|_| left == 0).map(|ms| life.saturating_add(ms));
@@ -188,6 +198,7 @@ impl Ledger {
             let is_ending = |number: SessionId| {
                 let nth = number.0.wrapping_sub(id.0);
                 bundle.with_dependents(session.nth).any(|s| u64::from(s.nth) == nth)
+                    || self.root_of(number).is_some_and(|root| draft.ends(root))
             };
             let others = |(_, pool): &(_, PoolId)| {
                 self.usage.entry(*pool, &of).is_some_and(|e| e.sessions.iter().any(|n| !is_ending(*n)))

@@ -1,0 +1,584 @@
+//! May they? S2 to S4, in the order of S3, on a copy of everything: what is granted is the copy.
+
+use super::counting::Names;
+use super::policy::Whose;
+use super::{
+    Held, IDLE_WARNING, Kind, Naive, Per, Pool, PoolKey, Program, RESUME_WINDOW, Request, SEATS_MAX,
+    ShareKey, Sold, UNLIMITED, Which, same,
+};
+
+/// What a checkout comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The numbers of its sessions.
+    Granted(Vec<u64>),
+    /// The bundle it has already.
+    Same(u64),
+    Denied(&'static str),
+}
+
+/// Why not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Denied {
+    pub code: &'static str,
+    /// The feature that failed.
+    pub feature: String,
+    /// The token that needs it (L51).
+    pub needed_by: Option<String>,
+    /// The pool that came nearest; none where no pool was tried.
+    pub nearest: Option<PoolKey>,
+    /// What the other pools said, in the order of trial.
+    pub others: Vec<(PoolKey, &'static str)>,
+    /// With `no_covered_seat`: free seats that do not cover this build.
+    pub uncovered: u64,
+}
+
+/// One feature that is asked for, by the program itself or by a token.
+#[derive(Clone, Debug)]
+struct Ask<'a> {
+    request: &'a Request,
+    bundle: u64,
+    vendor: String,
+    feature: String,
+    count: u64,
+    /// Who needs it, where the program itself does not ask for it.
+    token: Option<Need>,
+}
+
+impl Ask<'_> {
+    /// What a token takes draws on no booking.
+    fn booking(&self) -> Option<u64> {
+        if self.token.is_some() { None } else { self.request.booking }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Need {
+    /// The token's session and name.
+    session: u64,
+    by: String,
+    version: (u32, u32),
+    /// Tokens are needed, not seats.
+    is_token: bool,
+    /// What the token shares by.
+    share: Option<ShareKey>,
+}
+
+/// S3: host ids, platform, time zone, the release; for what a token needs, the VERSION that it states (L51).
+pub fn terms(license: &Sold, program: &Program, needed: Option<(u32, u32)>) -> Option<&'static str> {
+    if !license.hosts.is_empty()
+        && !license.hosts.iter().any(|h| super::folded_host(h) == super::folded_host(&program.host))
+    {
+        return Some("client_host_mismatch");
+    }
+    let os = program.system.split('-').next().unwrap_or("");
+    if !license.systems.is_empty() && !license.systems.iter().any(|s| *s == program.system || s == os) {
+        return Some("platform");
+    }
+    let hour = (f64::from(program.minutes) / 60.0).floor() as i32;
+    if !license.hours.is_empty() && !license.hours.contains(&hour.min(13)) {
+        return Some("time_zone");
+    }
+    let stated = match needed {
+        Some((major, minor)) => Some(Some((major, minor, 0))),
+        None => program.version,
+    };
+    match (stated, license.version) {
+        (Some(None), _) => Some("release_version_invalid"),
+        (None, Some(_)) => Some("release_version_required"),
+        (Some(Some((major, minor, _))), Some(owned)) if (major, minor) > owned => {
+            Some("version_not_licensed")
+        }
+        _ => None,
+    }
+}
+
+/// How near to success a denial is: the lowest is the nearest.
+pub fn rank(code: &str) -> u32 {
+    match code {
+        "no_seats" | "no_covered_seat" => 0,
+        "reserved_for_others" | "not_named" => 1,
+        "limit_user" | "limit_host" | "limit_group" | "limit_project" => 2,
+        "denied_by_rule" => 3,
+        "version_not_licensed" => 4,
+        "release_version_required" | "release_version_invalid" => 5,
+        "platform" => 6,
+        "time_zone" => 7,
+        "client_host_mismatch" => 8,
+        "not_started" => 9,
+        "expired" => 10,
+        _ => 11,
+    }
+}
+
+impl Naive {
+    /// S2, S3: everything as it would be afterwards, and the numbers of the new sessions.
+    pub fn judge(&self, request: &Request) -> Result<(Naive, Verdict), Denied> {
+        let deny = |code| Denied { code, ..Denied::default() };
+        if let Some(held) = self.held.iter().find(|h| h.key == request.key) {
+            return if held.secret == request.secret {
+                Ok((self.clone(), Verdict::Same(held.bundle)))
+            } else {
+                Err(deny("bad_request"))
+            };
+        }
+        if self.is_spent(request.key) {
+            return Err(deny("already_removed"));
+        }
+        self.look(request)
+    }
+
+    /// The same without a look at the request's key: what `try` answers (S5).
+    pub fn look(&self, request: &Request) -> Result<(Naive, Verdict), Denied> {
+        let deny = |code| Denied { code, ..Denied::default() };
+        if request.wanted.is_empty() || request.wanted.iter().any(|w| w.count < 1 || w.count > SEATS_MAX) {
+            return Err(deny("bad_request"));
+        }
+        let mut after = self.clone();
+        for wanted in &request.wanted {
+            let about = |code| Denied { feature: wanted.feature.to_lowercase(), ..deny(code) };
+            let mut vendors: Vec<String> = Vec::new();
+            for sold in self.licenses.iter().filter(|s| same(&s.feature, &wanted.feature) && !s.is_refused) {
+                let is_meant = wanted.vendor.as_ref().is_none_or(|v| same(v, &sold.vendor));
+                if is_meant && !vendors.contains(&sold.vendor.to_lowercase()) {
+                    vendors.push(sold.vendor.to_lowercase());
+                }
+            }
+            let vendor = match &vendors[..] {
+                [] => return Err(about("unknown_feature")),
+                [vendor] => vendor.clone(),
+                _ => return Err(about("ambiguous_vendor")),
+            };
+            let is_booked = |token| self.bookings.iter().any(|b| b.token == token && b.until > self.tick);
+            if request.booking.is_some_and(|token| !is_booked(token)) {
+                return Err(deny("bad_request"));
+            }
+            after = after.take(&Ask {
+                request,
+                bundle: self.next_session,
+                vendor,
+                feature: wanted.feature.to_lowercase(),
+                count: wanted.count,
+                token: None,
+            })?;
+        }
+        let new = (self.next_session..after.next_session).collect();
+        Ok((after, Verdict::Granted(new)))
+    }
+
+    /// One feature: access, then pool after pool; the denial nearest to success.
+    fn take(&self, ask: &Ask<'_>) -> Result<Naive, Denied> {
+        let deny = |code| Denied {
+            code,
+            feature: ask.feature.clone(),
+            needed_by: ask.token.as_ref().map(|need| need.by.clone()),
+            ..Denied::default()
+        };
+        if self.policy.is_denied(&ask.vendor, &ask.feature, &ask.request.program) {
+            return Err(deny("denied_by_rule"));
+        }
+        let mut pools = self.pools(&ask.vendor, &ask.feature);
+        pools.retain(|pool| pool.license.is_some());
+        if let Some(need) = &ask.token {
+            pools.retain(|pool| (pool.key.which == Which::Token) == need.is_token);
+        }
+        if pools.is_empty() {
+            return Err(deny(self.why_none(&ask.vendor, &ask.feature)));
+        }
+        let mut refused: Vec<(Pool, Denied)> = Vec::new();
+        let without_idle = Naive { giving: Vec::new(), ..self.clone() };
+        for pool in pools {
+            match without_idle.try_pool(&pool, ask, false) {
+                Ok(after) => return Ok(Naive { giving: self.giving.clone(), ..after }),
+                Err(denied) if denied.feature.is_empty() => {
+                    let nearest = Some(pool.key.clone());
+                    refused.push((pool, Denied { nearest, ..deny(denied.code) }));
+                }
+                // Something that a token needs: it says which of its own pools came nearest.
+                Err(denied) => refused.push((pool, denied)),
+            }
+        }
+        // Nobody gave a seat: one that idles, if there are such.
+        for (pool, _) in refused.iter().filter(|_| !self.giving.is_empty()) {
+            if let Ok(after) = self.try_pool(pool, ask, true) {
+                return Ok(after);
+            }
+        }
+        let (pool, nearest) =
+            refused.iter().min_by_key(|(_, d)| rank(d.code)).expect("at least one pool refused");
+        let (pool, mut nearest) = (pool.key.clone(), nearest.clone());
+        if nearest.feature == ask.feature {
+            let others = refused.iter().filter(|(other, _)| other.key != pool);
+            nearest.others = others.map(|(other, d)| (other.key.clone(), d.code)).collect();
+        }
+        let is_term = |code: &str| rank(code) > 3;
+        let all_are_full = refused.iter().all(|(_, d)| d.code == "no_seats" || is_term(d.code));
+        if nearest.code == "no_seats" && nearest.feature == ask.feature && all_are_full {
+            for (pool, denied) in &refused {
+                let free = self.numbers_of(&pool.key).free;
+                let has_seats = pool.key.which != Which::Token;
+                if denied.code == "version_not_licensed" && has_seats && free > 0 {
+                    nearest.code = "no_covered_seat";
+                    nearest.uncovered += if free == UNLIMITED { 1 } else { free };
+                }
+            }
+        }
+        Err(nearest)
+    }
+
+    /// S3 for one pool: limits, then the terms of its license, then seats.
+    fn try_pool(&self, pool: &Pool, ask: &Ask<'_>, with_idle: bool) -> Result<Naive, Denied> {
+        let deny = |code| Denied { code, ..Denied::default() };
+        let share = match &ask.token {
+            Some(Need { share: Some(key), .. }) => Some(key.clone()),
+            _ => self.share_key(pool, &ask.request.program),
+        };
+        let new = Held {
+            session: self.next_session,
+            bundle: ask.bundle,
+            pool: pool.key.clone(),
+            count: ask.count,
+            key: ask.request.key,
+            secret: ask.request.secret,
+            program: ask.request.program.clone(),
+            booking: ask.booking(),
+            share,
+            needed_by: ask.token.as_ref().map(|need| need.session),
+            since: self.tick,
+            is_soft: false,
+            on: None,
+            heard: self.tick,
+            closed: None,
+        };
+        let mut after = self.clone();
+        if self.with(&new).used(&pool.key) > self.used(&pool.key) {
+            for per in [Per::User, Per::Host, Per::Group, Per::Project] {
+                after = after.under_limit(per, &new, ask).ok_or_else(|| {
+                    deny(match per {
+                        Per::User => "limit_user",
+                        Per::Host => "limit_host",
+                        Per::Group => "limit_group",
+                        Per::Project => "limit_project",
+                    })
+                })?;
+            }
+        }
+        let license = pool.license.as_ref().expect("it grants today");
+        let needed = ask.token.as_ref().map(|need| need.version);
+        if let Some(code) = terms(license, &ask.request.program, needed) {
+            return Err(deny(code));
+        }
+        if license.kind == Kind::Token {
+            return match ask.token {
+                Some(_) => Ok(after.with(&new)),
+                None => after.take_token(license, new, ask),
+            };
+        }
+        if with_idle { after.find_idle_seats(pool, new, ask) } else { after.find_seats(pool, new, ask) }
+    }
+
+    /// The same with one session more.
+    fn with(&self, new: &Held) -> Naive {
+        let mut with = self.clone();
+        with.held.push(new.clone());
+        with.next_session += 1;
+        with
+    }
+
+    /// S3, S50: a limit that would deny first ends suspect sessions of the same subject, as few as possible, the oldest
+    /// first, if that is enough. `None`: over the limit.
+    fn under_limit(&self, per: Per, new: &Held, ask: &Ask<'_>) -> Option<Naive> {
+        let limit = self.policy.limit(per, &ask.vendor, &ask.feature, &ask.request.program);
+        let Some((most, whose)) = limit else { return Some(self.clone()) };
+        self.ending_some(&self.reclaimable(&whose, ask), &|after| {
+            after.with(new).seats_of(&ask.vendor, &ask.feature, &whose) <= most
+        })
+    }
+
+    /// Ends sessions one after the other until there is enough, but none of whose seats some would stay held, and in the
+    /// end none that was not needed. `None`: there is never enough.
+    fn ending_some(&self, candidates: &[u64], is_enough: &dyn Fn(&Naive) -> bool) -> Option<Naive> {
+        let mut ended: Vec<u64> = Vec::new();
+        for candidate in candidates {
+            if self.without(&ended).is_some_and(|after| is_enough(&after)) {
+                break;
+            }
+            ended.push(*candidate);
+            if self.without(&ended).is_none() {
+                ended.pop();
+            }
+        }
+        if !self.without(&ended).is_some_and(|after| is_enough(&after)) {
+            return None;
+        }
+        for session in ended.clone() {
+            let rest: Vec<u64> = ended.iter().copied().filter(|s| *s != session).collect();
+            if self.without(&rest).is_some_and(|after| is_enough(&after)) {
+                ended = rest;
+            }
+        }
+        self.without(&ended)
+    }
+
+    /// Everything without some sessions; `None`: seats of theirs would stay held.
+    fn without(&self, sessions: &[u64]) -> Option<Naive> {
+        let mut after = self.clone();
+        for session in sessions {
+            let sign = after.last_sign(after.find(*session).expect("it is there"));
+            after.give_back(*session, None, self.tick, sign);
+        }
+        (after.kept.len() == self.kept.len()).then_some(after)
+    }
+
+    /// Sessions that may be ended for somebody else of the same subject, the oldest first: the socket is closed for
+    /// longer than the resume window. Of what a token took, the token.
+    fn reclaimable(&self, whose: &Whose, ask: &Ask<'_>) -> Vec<u64> {
+        let mut found: Vec<(u64, u64)> = Vec::new();
+        for held in &self.held {
+            let counts =
+                held.pool.is_of(&ask.vendor, &ask.feature) && self.policy.counts_for(whose, &held.program);
+            if counts && held.closed.is_some_and(|closed| self.tick >= closed + RESUME_WINDOW) {
+                found.push((held.closed.expect("it is closed"), held.needed_by.unwrap_or(held.session)));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().map(|(_, session)| session).collect()
+    }
+
+    /// L51: the token's own session, then what it needs, by name.
+    fn take_token(&self, license: &Sold, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
+        let mut after = self.with(&new);
+        let share = new.share.clone().map(|key| ShareKey { token: Some(new.pool.clone()), ..key });
+        for needed in self.needs(license, ask.count) {
+            let deny = |code| Denied {
+                code,
+                feature: needed.feature.clone(),
+                needed_by: Some(ask.feature.clone()),
+                ..Denied::default()
+            };
+            let is_there = |s: &Sold| same(&s.vendor, &ask.vendor) && same(&s.feature, &needed.feature);
+            if !self.licenses.iter().any(is_there) {
+                return Err(deny("unknown_feature"));
+            }
+            if needed.count > SEATS_MAX {
+                return Err(deny("bad_request"));
+            }
+            after = after.take(&Ask {
+                feature: needed.feature.clone(),
+                count: needed.count,
+                token: Some(Need {
+                    session: new.session,
+                    by: ask.feature.clone(),
+                    version: needed.version,
+                    is_token: needed.is_token,
+                    share: share.clone(),
+                }),
+                ..ask.clone()
+            })?;
+        }
+        Ok(after)
+    }
+
+    /// S3's last test: seats of one pool that are there, and not kept for others.
+    fn find_seats(&self, pool: &Pool, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
+        let deny = |code| Denied { code, ..Denied::default() };
+        let mut after = self.with(&new);
+        let adds = after.used(&pool.key) - self.used(&pool.key);
+        if adds == 0 {
+            return Ok(after);
+        }
+        let soft = pool.license.as_ref().and_then(|l| l.soft);
+        let is_soft = soft.is_some_and(|soft| after.used(&pool.key) > soft);
+        after.held.last_mut().expect("the new one").is_soft = is_soft;
+        after.use_kept(&pool.key, &new.program, adds);
+        let own = self.kept_in(&pool.key) - after.kept_in(&pool.key);
+        if pool.total != UNLIMITED && after.used(&pool.key) + after.kept_in(&pool.key) > pool.total {
+            return Err(deny("no_seats"));
+        }
+        if let Some(code) = self.leaves_named(pool, adds, own, ask) {
+            return Err(deny(code));
+        }
+        if self.leaves_reservations(pool, adds, own, ask) {
+            Ok(after)
+        } else {
+            Err(deny("reserved_for_others"))
+        }
+    }
+
+    /// The same, after idle sessions of the pool are ended where it is full: as few as needed, the longest idle first.
+    fn find_idle_seats(&self, pool: &Pool, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
+        let here: Vec<u64> = self
+            .giving
+            .iter()
+            .copied()
+            .filter(|session| self.find(*session).is_some_and(|h| h.pool == pool.key))
+            .collect();
+        let has_room = |after: &Naive| {
+            let before = after.used(&pool.key);
+            let mut with = after.with(&new);
+            with.use_kept(&pool.key, &new.program, with.used(&pool.key) - before);
+            with.used(&pool.key) + with.kept_in(&pool.key) <= pool.total
+        };
+        match self.ending_some(&here, &has_room) {
+            Some(after) => after.find_seats(pool, new, ask),
+            None => Err(Denied { code: "no_seats", ..Denied::default() }),
+        }
+    }
+
+    /// L62: held seats of the same client are used first, those first that would be free first.
+    fn use_kept(&mut self, pool: &PoolKey, program: &Program, mut count: u64) {
+        let tick = self.tick;
+        let mut own: Vec<_> = self.kept.iter_mut().collect();
+        own.retain(|k| k.pool == *pool && k.until > tick && k.program.is_client(program));
+        own.sort_by_key(|k| k.until);
+        for kept in own {
+            let used = kept.count.min(count);
+            kept.count -= used;
+            count -= used;
+        }
+        self.kept.retain(|k| k.count > 0);
+    }
+
+    /// S51: after it, enough is left over the pools that this program could use for what is kept for others.
+    fn leaves_reservations(&self, pool: &Pool, adds: u64, own: u64, ask: &Ask<'_>) -> bool {
+        let program = &ask.request.program;
+        let reserved = self.reservations(&ask.vendor, &ask.feature, program, ask.booking());
+        let for_others: u64 = reserved.iter().filter(|r| !r.is_own).map(|r| r.left).sum();
+        if for_others == 0 {
+            return true;
+        }
+        let needed = ask.token.as_ref().map(|need| need.version);
+        let mut there: u64 = 0;
+        for mine in self.pools_with_seats(&ask.vendor, &ask.feature) {
+            let license = mine.license.as_ref().expect("it grants today");
+            if terms(license, program, needed).is_some() {
+                continue;
+            }
+            if mine.total == UNLIMITED {
+                return true;
+            }
+            // A pool that is over its total has none for anybody, and takes none of the others'.
+            let own = if mine.key == pool.key { own } else { 0 };
+            there += mine.total.saturating_sub(self.used(&mine.key) + self.kept_in(&mine.key) - own);
+        }
+        there >= adds + for_others
+    }
+
+    /// L63: seats for named users or hosts are used only through reservations that name some.
+    fn leaves_named(&self, pool: &Pool, adds: u64, own: u64, ask: &Ask<'_>) -> Option<&'static str> {
+        let (users, hosts) = Naive::based(pool);
+        let named = pool.total.min(users.saturating_add(hosts));
+        if named == 0 || (pool.total == UNLIMITED && named != UNLIMITED) {
+            return None;
+        }
+        let program = &ask.request.program;
+        let mut of = self.reservations(&ask.vendor, &ask.feature, program, ask.booking());
+        of.retain(|r| {
+            (r.names == Some(Names::Users) && users > 0) || (r.names == Some(Names::Hosts) && hosts > 0)
+        });
+        let through: u64 = of.iter().map(|r| self.used_through(&pool.key, &r.whom).min(r.seats)).sum();
+        let room: u64 = of.iter().filter(|r| r.is_own).map(|r| r.left).sum();
+        let open = i128::from(self.used(&pool.key)) + i128::from(self.kept_in(&pool.key) - own)
+            - i128::from(through.min(named))
+            + i128::from(adds.saturating_sub(room));
+        if open <= i128::from(pool.total - named) {
+            None
+        } else if of.iter().any(|r| r.is_own) {
+            Some("reserved_for_others")
+        } else {
+            Some("not_named")
+        }
+    }
+
+    /// The whole way of a checkout on a connection.
+    pub fn checkout(&mut self, request: &Request, on: u64) -> Result<Verdict, Denied> {
+        self.hear(on);
+        let mut answer = self.judge(request);
+        if answer.as_ref().is_err_and(|denied| denied.code == "no_seats") {
+            answer = self.judge_with_idle(request, answer);
+        }
+        let (after, verdict) = answer?;
+        *self = after;
+        match &verdict {
+            Verdict::Granted(sessions) => self.attach(sessions[0], on),
+            Verdict::Same(bundle) => self.attach(*bundle, on),
+            Verdict::Denied(_) => {}
+        }
+        Ok(verdict)
+    }
+
+    /// S50: sessions that idle in the pools that were asked for are given away if their clients were warned long enough
+    /// ago; the clients of the others are warned.
+    fn judge_with_idle(
+        &mut self,
+        request: &Request,
+        refused: Result<(Naive, Verdict), Denied>,
+    ) -> Result<(Naive, Verdict), Denied> {
+        let tick = self.tick;
+        let (mut ready, mut to_warn) = (Vec::new(), Vec::new());
+        for held in self.held.clone().iter().filter(|h| h.needed_by.is_none() && h.pool.which != Which::Token)
+        {
+            let is_asked_for = request.wanted.iter().any(|w| same(&w.feature, &held.pool.feature));
+            let grants = self.pool(&held.pool).license.is_some();
+            let active = self.connections.iter().find(|c| Some(c.id) == held.on).and_then(|c| c.active);
+            let allowed = self.policy.idle(&held.pool.vendor, &held.pool.feature, &held.program);
+            let (Some(active), Some(allowed)) = (active, allowed) else { continue };
+            if !is_asked_for || !grants {
+                continue;
+            }
+            // Who did something since is warned anew.
+            self.warned.retain(|(session, at)| *session != held.session || active <= *at as i64);
+            if (tick as i64) < active + allowed as i64 {
+                continue;
+            }
+            match self.warned.iter().find(|(session, _)| *session == held.session) {
+                Some((_, at)) if tick >= at + IDLE_WARNING => ready.push((active, held.session)),
+                Some(_) => {}
+                None => to_warn.push((held.session, tick)),
+            }
+        }
+        ready.sort_unstable();
+        let mut again = refused;
+        if !ready.is_empty() {
+            let mut giving = self.clone();
+            giving.giving = ready.into_iter().map(|(_, session)| session).collect();
+            again = giving
+                .judge(request)
+                .map(|(after, verdict)| (Naive { giving: Vec::new(), ..after }, verdict));
+        }
+        if again.is_err() {
+            self.warned.extend(to_warn);
+        }
+        again
+    }
+
+    /// S52: seats may be booked as far as they are free.
+    pub fn judge_book(&self, feature: &str, count: u64) -> Option<&'static str> {
+        let mut vendors: Vec<String> = Vec::new();
+        for sold in self.licenses.iter().filter(|s| same(&s.feature, feature) && !s.is_refused) {
+            if !vendors.contains(&sold.vendor.to_lowercase()) {
+                vendors.push(sold.vendor.to_lowercase());
+            }
+        }
+        let vendor = match &vendors[..] {
+            [] => return Some("unknown_feature"),
+            [vendor] => vendor,
+            _ => return Some("ambiguous_vendor"),
+        };
+        let mut free: u64 = 0;
+        for pool in self.pools_with_seats(vendor, feature) {
+            free = free.saturating_add(self.numbers_of(&pool.key).free);
+        }
+        (free < count).then_some("no_seats")
+    }
+
+    /// A heartbeat: so long nobody did anything at that connection, milliseconds.
+    pub fn beat(&mut self, connection: u64, idle: Option<u64>) {
+        self.hear(connection);
+        let tick = self.tick;
+        for c in self.connections.iter_mut().filter(|c| c.id == connection) {
+            c.active = idle.map(|ms| tick as i64 - ms as i64);
+        }
+    }
+}
