@@ -138,7 +138,7 @@ fn row(table: &mut Lines, license: &License) {
         text += &format!("\n{}", terms.join(", "));
     }
     if let Some(by) = &license.replaced_by {
-        let from = by.from.map_or_else(String::new, |from| format!(" from {from} on"));
+        let from = by.from.map_or_else(String::new, |from| format!(", from {from} on"));
         let stands = by.file.as_deref().map(|file| format!(", {}", place(Some(file), by.line, None)));
         let sn = by.sn.as_ref().map_or_else(String::new, |sn| format!(", SN {sn}"));
         text += &format!("\nreplaced by {}{}{sn}{from}", by.feature, stands.unwrap_or_default());
