@@ -15,3 +15,4 @@ mod policy;
 mod reload;
 mod second_client;
 mod service;
+mod shown;
