@@ -351,3 +351,164 @@ fn completions_and_state_check_need_no_server() {
     let (code, out, _) = output(nobody(), &["state", "check", dir.path().to_str().unwrap()]);
     assert!(code == 74 && out.contains("not a state directory"), "{code}: {out}");
 }
+
+fn why_of(granted: bool) -> Value {
+    let rule = json!({"file":"policy.toml","line":7,"text":"limit 2 per user"});
+    let pool = json!({"id":"1","key_type":"EXCLUSIVE","place":{"file":"cad.xml","line":3},"total":10,"used":2,
+        "free":8,"held":0,"reserved":0,"suspect":0,"over":0,"unlimited":false,
+        "code":(!granted).then_some("limit_user"),"message":(!granted).then_some("ann has 2 of 2")});
+    json!({"schema":1,"feature":"cad","vendor":"ACME","user":"ann","host":"ws7","granted":granted,
+        "pool":granted.then_some("1"),"soft_limit":false,"code":(!granted).then_some("limit_user"),
+        "message":(!granted).then_some("ann has 2 of 2"),"details":(!granted).then(|| json!({"rule":rule})),
+        "rule":(!granted).then_some(&rule),"not_stated":["platform"],"access":"allow","access_rule":null,
+        "limits":[{"whose":"user ann","seats":2,"used":2,"rule":rule}],"reservations":[],"pools":[pool],
+        "holders":[],"held":[],"of_a_later_version":true})
+}
+
+/// Answers one question.
+fn explaining(whole: Value, check: impl Fn(&wire::request::Why) + Send + 'static) -> Server {
+    Server::start(30_000, 1, move |_, peer| {
+        peer.hello();
+        let Some((call, Request::Why(why))) = peer.next() else { panic!("no question") };
+        check(&why);
+        let json = whole.to_string();
+        peer.answer(call, Answer::Why(answer::Why { json, extras: vec![] }));
+        let Some((call, Request::Goodbye(_))) = peer.next() else { return };
+        peer.answer(call, Answer::Goodbye(answer::Goodbye::default()));
+    })
+}
+
+#[test]
+fn why_says_yes_or_no_first_and_exits_so() {
+    let words = ["why", "ann", "cad", "--host", "ws7", "--project", "bridge", "--address", "192.0.2.7"];
+    let server = explaining(why_of(false), |why| {
+        assert_eq!((&*why.facts.user, &*why.facts.host, why.facts.pid), ("ann", "ws7", 0));
+        assert_eq!(
+            (why.facts.project.as_deref(), why.address.as_deref()),
+            (Some("bridge"), Some("192.0.2.7"))
+        );
+        assert_eq!((&*why.facts.platform, why.facts.host_ids.len()), ("", 0), "that would be this machine's");
+        assert!(!why.asker_user.is_empty() && !why.asker_host.is_empty());
+    });
+    let (code, out, err) = output(server.address, &words);
+    assert_eq!((code, err.as_str()), (75, ""));
+    assert!(
+        out.starts_with("no: ann has 2 of 2 (limit_user)\n  rule policy.toml:7: limit 2 per user\n"),
+        "{out}"
+    );
+    assert!(out.contains("assumed: no platform") && out.contains("user ann: 2 of 2 in use"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    server.finish();
+
+    let server = explaining(why_of(true), |why| assert_eq!(why.count, 3));
+    let (code, out, _) = output(server.address, &["why", "ann", "ACME/cad", "--count", "3"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("yes: ann on ws7 would get 3 seats of ACME/cad\n"), "{out}");
+    server.finish();
+
+    let server = explaining(why_of(false), |why| assert_eq!(why.vendor.as_deref(), Some("ACME")));
+    let (code, out, _) = output(server.address, &["why", "ann", "cad", "--vendor", "ACME", "--json"]);
+    assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()), (75, why_of(false)));
+    server.finish();
+}
+
+#[test]
+fn why_is_asked_where_somebody_says() {
+    let refusing = |text: &'static str| {
+        Server::start(30_000, 1, move |_, peer| {
+            peer.hello();
+            let Some((call, Request::Why(_))) = peer.next() else { panic!("no question") };
+            peer.refuse(call, "not_permitted", text);
+        })
+    };
+    let (by_variable, by_flag) = (refusing("by the variable"), refusing("by the flag"));
+    let (code, _, err) = output(by_variable.address, &["why", "ann", "cad"]);
+    assert!(code == 77 && err.contains("by the variable"), "{err}");
+    let address = by_flag.address.to_string();
+    let (code, _, err) = output(nobody(), &["why", "ann", "cad", "--server", &address]);
+    assert!(code == 77 && err.contains("by the flag"), "{err}");
+    // An administrator's variable is nearer than the one that every client has.
+    let mut child = seatkeeper(nobody(), &["why", "ann", "cad"]);
+    let (code, _, err) = finished(child.env("SEATKEEPER_ADMIN", "no/such.sock").spawn().unwrap());
+    assert!(code == 69 && err.contains("no/such.sock: no such socket"), "{err}");
+    assert_eq!(output(nobody(), &["why", "ann", "ACME/cad", "--vendor", "EVIL"]).0, 64);
+}
+
+#[test]
+fn a_denial_by_the_policy_names_rule_limit_and_the_other_pools() {
+    let details = json!({"feature":"cad","wanted":1,"rule":{"file":"policy.toml","line":7,"text":"limit 2 per user"},
+        "limit":{"whose":"user ann","seats":2,"used":2},"needed_by":"suite",
+        "others":[{"pool":"4","key_type":"ADDITIVE","code":"platform","message":"it is for linux"}]});
+    let server = denying("limit_user", details);
+    let (code, _, err) = output(server.address, &["run", "cad", "--", "true"]);
+    assert_eq!(code, 75);
+    for text in [
+        "cad is needed by the token suite",
+        "rule policy.toml:7: limit 2 per user",
+        "user ann has 2 of at most 2 seats",
+        "not from the additive pool 4 either: it is for linux (platform)",
+    ] {
+        assert!(err.contains(text), "{text}: {err}");
+    }
+}
+
+#[test]
+fn who_does_not_use_his_seat_is_warned() {
+    let server = Server::start(30_000, 1, |_, peer| {
+        peer.hello();
+        peer.grant(9);
+        let wanted = event::SeatWanted { session: 90, feature: "cad".into(), seconds: 30, extras: vec![] };
+        peer.event(wire::Event::SeatWanted(wanted));
+        give_back(peer, 1);
+    });
+    let mut child = seatkeeper(server.address, &["run", "cad", "--", "cat"]);
+    let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    err.read_line(&mut line).unwrap();
+    assert!(line.starts_with("seatkeeper: warning: somebody needs cad and session 2t is idle;"), "{line}");
+    assert!(line.contains("in 30 seconds"), "{line}");
+    drop(input);
+    assert_eq!(finished(child).0, 0);
+    server.finish();
+}
+
+#[test]
+fn a_run_goes_on_and_begins_in_grace() {
+    let state = tempfile::tempdir().unwrap();
+    // A lease of a fifth of a second.
+    let server = Server::start(50, 1, |_, peer| {
+        peer.hello();
+        let Some((call, Request::Checkout(checkout))) = peer.next_but_beats(0) else { panic!("no checkout") };
+        let mut grant = granted(9, &checkout);
+        (grant.heartbeat_ms, grant.lease_ms) = (50, 200);
+        grant.extras = vec![answer::Grace::extra(&[answer::Grace { session: 90, hours: 24 }])];
+        peer.answer(call, Answer::Granted(grant));
+    });
+    let address = server.address;
+    let run = |address, words: &[&str]| {
+        let mut command = seatkeeper(address, words);
+        command.env("XDG_STATE_HOME", state.path()).stdin(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut child = run(address, &["run", "cad", "--", "sh", "-c", "cat; exit 3"]);
+    let input = child.stdin.take().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("no license server answers; the license of cad allows to go on until ") {
+        assert_ne!(err.read_line(&mut said).unwrap(), 0, "it ended without a word of grace: {said}");
+    }
+    drop(input);
+    assert_eq!(finished(child).0, 3, "the command's own status");
+    server.finish();
+
+    // Nobody is back, and the same user begins anew.
+    let (code, _, err) = finished(run(address, &["run", "cad", "--", "true"]));
+    assert!(code == 0 && err.contains("allows to go on until "), "{code}: {err}");
+    let (code, out, _) = finished(run(address, &["checkout", "cad", "--for", "0", "--json"]));
+    let grant: Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 0 && grant["grace_ends_at"].is_string() && grant["granted"] == true, "{out}");
+    // Another feature was never granted.
+    assert_eq!(finished(run(address, &["run", "cam", "--", "true"])).0, 69);
+}

@@ -42,7 +42,7 @@ impl Outbox for Ear {
         *self.heard.lock().unwrap()
     }
 
-    fn active_at(&self) -> Option<u64> {
+    fn idle_ms(&self, _: u64) -> Option<u64> {
         None
     }
 

@@ -11,6 +11,8 @@ mod driver;
 
 #[path = "stories/licenses.rs"]
 mod licenses;
+#[path = "stories/policy.rs"]
+mod policy;
 #[path = "stories/shown.rs"]
 mod shown;
 #[path = "stories/world.rs"]

@@ -1,7 +1,7 @@
 //! What many features and many sessions cost: loading, midnight, restart, memory, one decision.
 //!
 //! ```text
-//! cargo bench --bench ledger -- [--short] [--rounds N] [licenses] [restart] [connections] [decide]
+//! cargo bench --bench ledger -- [--short] [--rounds N] [licenses] [restart] [connections] [decide] [policy]
 //! ```
 //!
 //! One JSON line for each figure; without a name of a part, all parts. `--short` or `SEATKEEPER_BENCH_SHORT=1`
@@ -12,6 +12,7 @@ mod common;
 mod connections;
 mod decide;
 mod licenses;
+mod policy;
 mod restart;
 mod sessions;
 
@@ -44,7 +45,7 @@ fn main() -> Result<()> {
             "--rounds" => {
                 scale.rounds = words.next().ok_or("--rounds needs a number")?.parse::<usize>()?.max(1)
             }
-            "licenses" | "restart" | "connections" | "decide" => parts.push(word),
+            "licenses" | "restart" | "connections" | "decide" | "policy" => parts.push(word),
             _ => {
                 return Err(format!("{word} is not known here; see the top of benches/ledger/main.rs").into());
             }
@@ -57,6 +58,9 @@ fn main() -> Result<()> {
     }
     if wants("decide") {
         decide::run(&scale)?;
+    }
+    if wants("policy") {
+        policy::run(&scale)?;
     }
     if wants("connections") {
         connections::run(&scale)?;

@@ -47,7 +47,7 @@ impl Outbox for Mute {
         0
     }
 
-    fn active_at(&self) -> Option<u64> {
+    fn idle_ms(&self, _: u64) -> Option<u64> {
         None
     }
 

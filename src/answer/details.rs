@@ -87,7 +87,7 @@ pub fn key_type(kind: &PoolKind) -> &'static str {
     }
 }
 
-pub(super) fn numbers(n: &Numbers) -> report::Numbers {
+pub(crate) fn numbers(n: &Numbers) -> report::Numbers {
     report::Numbers {
         total: n.total.limited().map(u64::from),
         used: n.used,

@@ -23,6 +23,7 @@ use wire::{answer, event, frame, request};
 use crate::clock::Clock;
 use crate::engine::ask::{Answer, Event, Request};
 
+pub(crate) use details::numbers;
 pub use details::{denial_details, key_type};
 pub use why::why;
 

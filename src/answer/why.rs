@@ -66,7 +66,12 @@ pub(super) fn json(explanation: &Explanation, facts: &Facts, tick: u64, unix_ms:
         soft_limit,
         code: denial.map(|denial| denial.code.as_str().into()),
         message: denial.map(|denial| denial.message.clone()),
-        denial: denial.and_then(|denial| denial.subject.as_ref()).map(|subject| details(subject, true)),
+        details: denial.and_then(|denial| denial.subject.as_ref()).map(|subject| details(subject, true)),
+        rule: match denial {
+            Some(denial) => denial.subject.as_ref().and_then(|subject| subject.rule.as_ref()).map(rule),
+            None => e.access.1.as_ref().map(rule),
+        },
+        not_stated: not_stated(facts),
         access: match e.access.0 {
             Access::Allow => "allow".into(),
             Access::Deny => "deny".into(),
@@ -109,4 +114,18 @@ pub(super) fn json(explanation: &Explanation, facts: &Facts, tick: u64, unix_ms:
             })
             .collect(),
     })
+}
+
+/// The facts that nothing was said about.
+fn not_stated(facts: &Facts) -> Vec<String> {
+    let is_empty = |text: &Option<Box<str>>| text.as_deref().is_none_or(str::is_empty);
+    let facts = [
+        ("host", facts.host.is_empty()),
+        ("address", facts.address.is_none()),
+        ("platform", facts.platform.is_empty()),
+        ("project", is_empty(&facts.project)),
+        ("version", is_empty(&facts.release_version)),
+        ("release_date", is_empty(&facts.release_date)),
+    ];
+    facts.into_iter().filter(|(_, is_missing)| *is_missing).map(|(name, _)| name.to_owned()).collect()
 }

@@ -1,6 +1,7 @@
 //! The words of the command line. What does not work yet is not offered.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub enum Command {
     Licenses(ReadFeature),
     /// The sum: base and upgrades make today's total, and what changes on which day.
     Explain(ReadOneFeature),
+    /// What would happen to somebody who asks for seats now, and which rule decides.
+    Why(Why),
     /// Take seats and keep them until Ctrl-C.
     Checkout(Checkout),
     /// Run a command with seats, and give them back when it ends.
@@ -123,6 +126,61 @@ impl std::str::FromStr for FeatureName {
         }
         Err("write NAME or VENDOR/NAME, of ASCII letters, digits, _ and -".to_owned())
     }
+}
+
+/// `why`. What is not said of the user is not known: nothing is taken from the machine this runs on.
+#[derive(Args, Clone, Debug)]
+pub struct Why {
+    /// Whom the question is about.
+    #[arg(value_parser = fact)]
+    pub user: String,
+    /// What would be asked for: NAME or VENDOR/NAME.
+    #[arg(value_name = "FEATURE")]
+    pub feature: FeatureName,
+    /// The host of that user.
+    #[arg(long, value_name = "HOST", value_parser = fact)]
+    pub host: Option<String>,
+    /// What the work is for.
+    #[arg(long, value_name = "NAME", value_parser = fact)]
+    pub project: Option<String>,
+    /// The IP address that the program would come from.
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<IpAddr>,
+    /// How many seats.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
+    pub count: u32,
+    /// The program's version: 4.2, or up to four numbers.
+    #[arg(long, value_name = "V", value_parser = fact)]
+    pub version: Option<String>,
+    /// The day of the program's build, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub released: Option<NaiveDate>,
+    /// The day its MAJOR.MINOR was first published, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub line_date: Option<NaiveDate>,
+    /// The platform it runs on, such as linux-x86_64.
+    #[arg(long, value_name = "OS-ARCH", value_parser = fact)]
+    pub platform: Option<String>,
+    /// Local time there minus GMT: +1, -5, +5:30.
+    #[arg(long, value_name = "HOURS", value_parser = gmt_offset, allow_hyphen_values = true)]
+    pub gmt_offset: Option<i16>,
+    /// What processes sharing a seat have in common, for licenses that allow it.
+    #[arg(long, value_name = "STRING", value_parser = fact)]
+    pub share: Option<String>,
+    /// Who sells it, where two sell the same name.
+    #[arg(long, value_name = "VENDOR")]
+    pub vendor: Option<String>,
+    /// Ask this server; several, separated by commas, are tried in order [default: the administrator's socket if
+    /// SEATKEEPER_ADMIN names it; else SEATKEEPER_SERVER; else a socket in its usual place; else 127.0.0.1:6200].
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "admin")]
+    pub server: Option<String>,
+    /// Ask over the administrator's socket.
+    #[arg(long, value_name = "SOCKET")]
+    pub admin: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to ask for.
@@ -258,6 +316,29 @@ fn date(text: &str) -> Result<NaiveDate, String> {
     date.filter(|date| date.to_string() == text).ok_or_else(|| "write a day as YYYY-MM-DD".to_owned())
 }
 
+/// A fact that is stated: an empty one would count as not stated.
+fn fact(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("say something, or leave it out".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Minutes from GMT.
+fn gmt_offset(text: &str) -> Result<i16, String> {
+    let wrong = || "write hours from GMT: +1, -5, +5:30".to_owned();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let number = |text: &str, most: i16| {
+        let is_plain = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse::<i16>().ok().filter(|n| is_plain && *n <= most).ok_or_else(wrong)
+    };
+    Ok(sign * (number(hours, 14)? * 60 + number(minutes, 59)?))
+}
+
 fn bar(text: &str) -> Result<Duration, String> {
     let bar = crate::config::duration::parse(text)?;
     match u32::try_from(bar.as_secs()) {
@@ -303,6 +384,23 @@ mod tests {
     }
 
     #[test]
+    fn why_says_what_is_known_of_the_user() {
+        let words =
+            "why ann ACME/cad --host ws7 --address 192.0.2.7 --count 2 --gmt-offset -3:30 --platform linux";
+        let Ok(Command::Why(ask)) = parse(words) else { panic!() };
+        assert_eq!((&*ask.user, &*ask.feature.feature, ask.count), ("ann", "cad", 2));
+        assert_eq!((ask.gmt_offset, ask.address), (Some(-210), "192.0.2.7".parse().ok()));
+        let Ok(Command::Why(ask)) = parse("why ann cad") else { panic!() };
+        assert!(ask.host.is_none() && ask.platform.is_none() && ask.gmt_offset.is_none());
+        for (text, minutes) in [("+1", 60), ("5:30", 330), ("-12", -720), ("0", 0)] {
+            assert_eq!(gmt_offset(text), Ok(minutes), "{text}");
+        }
+        for text in ["", "+", "15", "1:60", "1:", "+-1", "1.5", "CET", "001"] {
+            assert!(gmt_offset(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_session_is_released_by_the_name_that_lists_show() {
         let Ok(Command::Release(ask)) = parse("release 3k7 --bar 10m --reason over") else { panic!() };
         assert_eq!(
@@ -331,6 +429,9 @@ mod tests {
             "release 3k7 --bar 10",
             "release 3k7 --bar 0s",
             "explain",
+            "why ann",
+            "why ann cad --address ws7",
+            "why ann cad --admin a --server b",
             "borrow cad",
             "state",
             "statsu",

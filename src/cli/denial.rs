@@ -20,20 +20,16 @@ pub fn text(refusal: &Refusal) -> String {
     text
 }
 
-fn facts(details: &Denial) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Everything that the details say, one fact a line.
+pub(super) fn facts(details: &Denial) -> Vec<String> {
+    let mut lines = decided_by(details);
     if let Some(numbers) = &details.numbers {
-        lines.push(sum(numbers, details.wanted));
+        lines.insert(0, sum(numbers, details.wanted));
     }
-    if details.recovering {
-        lines.push("the server was restarted a moment ago: seats of clients that have not come back yet count as used".into());
-    }
-    if let Some(rule) = &details.rule {
-        let says = rule.text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
-        lines.push(format!("rule {}:{}{says}", rule.file, rule.line));
-    }
-    if let Some(place) = &details.place {
-        lines.push(format!("license {}:{}", place.file, place.line));
+    for other in &details.others {
+        let message = other.message.as_ref().map_or_else(String::new, |message| format!("{message} "));
+        let kind = other.key_type.to_lowercase();
+        lines.push(format!("not from the {kind} pool {} either: {message}({})", other.pool, other.code));
     }
     let holders = details.holders.as_deref().unwrap_or_default();
     for holder in holders.iter().take(HOLDERS_SHOWN) {
@@ -47,18 +43,48 @@ fn facts(details: &Denial) -> Vec<String> {
     if holders.len() > HOLDERS_SHOWN {
         lines.push(format!("and {} more", holders.len() - HOLDERS_SHOWN));
     }
-    match &details.due {
-        Some(Due::At(at)) => lines.push(format!("the next seat is due at {at}")),
-        Some(Due::InSeconds(seconds)) => {
-            lines.push(format!("the next seat is due in {}", plural(*seconds, "second")));
-        }
-        Some(Due::Day(day)) => lines.push(format!("more seats are due on {day}")),
-        None => {}
-    }
+    lines.extend(details.due.as_ref().map(due));
     if let Some(ended) = &details.ended_at {
         lines.push(format!("it ended at {ended}"));
     }
     lines.into_iter().map(|line| clean(&line)).collect()
+}
+
+/// Whatever decided: the rule, the limit, the license, the token that needs the feature.
+pub(super) fn decided_by(details: &Denial) -> Vec<String> {
+    let mut lines = Vec::new();
+    if details.recovering {
+        lines.push("the server was restarted a moment ago: seats of clients that have not come back yet count as used".into());
+    }
+    if let Some(token) = &details.needed_by {
+        let feature = details.feature.as_deref().unwrap_or("it");
+        lines.push(format!("{feature} is needed by the token {token}"));
+    }
+    if let Some(rule) = &details.rule {
+        let says = rule.text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
+        lines.push(format!("rule {}:{}{says}", rule.file, rule.line));
+    }
+    if let Some(limit) = &details.limit {
+        lines.push(format!(
+            "{} has {} of at most {}",
+            limit.whose,
+            limit.used,
+            plural(limit.seats.into(), "seat")
+        ));
+    }
+    if let Some(place) = &details.place {
+        lines.push(format!("license {}:{}", place.file, place.line));
+    }
+    lines
+}
+
+/// When to ask again.
+pub(super) fn due(due: &Due) -> String {
+    match due {
+        Due::At(at) => format!("the next seat is due at {at}"),
+        Due::InSeconds(seconds) => format!("the next seat is due in {}", plural(*seconds, "second")),
+        Due::Day(day) => format!("more seats are due on {day}"),
+    }
 }
 
 fn sum(n: &Numbers, wanted: Option<u64>) -> String {
@@ -93,6 +119,22 @@ mod tests {
              seats: 16 in all, 16 used, 1 of them suspect, 0 free; 2 wanted\n  \
              ann\u{fffd} on ws7 has 4 seats since 2030-06-30T08:00:00Z (session h)\n  \
              the next seat is due in 35 seconds"
+        );
+    }
+
+    #[test]
+    fn a_denial_by_the_policy_names_rule_limit_token_and_the_other_pools() {
+        let details = r#"{"feature":"mesh","wanted":1,"needed_by":"suite","rule":{"file":"policy.toml","line":7,
+            "text":"limit 2 per user"},"limit":{"whose":"user ann","seats":2,"used":2},"others":[{"pool":"4",
+            "key_type":"ADDITIVE","code":"no_seats","message":"all are taken"},{"pool":"5","key_type":"TOKEN",
+            "code":"platform"}]}"#;
+        let refusal = Refusal { code: "limit_user".into(), message: "no".into(), details: details.into() };
+        assert_eq!(
+            text(&refusal),
+            "denied: no (limit_user)\n  mesh is needed by the token suite\n  \
+             rule policy.toml:7: limit 2 per user\n  user ann has 2 of at most 2 seats\n  \
+             not from the additive pool 4 either: all are taken (no_seats)\n  \
+             not from the token pool 5 either: (platform)"
         );
     }
 

@@ -38,7 +38,9 @@ fn text(explain: &Explain) -> String {
         let what = kind(license).trim();
         let amount =
             if license.key_type == "TOKEN" { String::new() } else { format!(" {}", amount(license)) };
-        let line = format!("{what}{amount}{}: {why}{reason}", identity(license));
+        let replaces =
+            license.terms.replaces.as_ref().map_or_else(String::new, |r| format!(", REPLACES {r}"));
+        let line = format!("{what}{amount}{}{replaces}: {why}{reason}", identity(license));
         text += &wrap(&line, 2, 4);
     }
     text.push('\n');
@@ -82,8 +84,8 @@ fn total_then(change: &Change) -> String {
 }
 
 /// The seats of several pools; `None` for one without bound.
-fn in_all(pools: impl Iterator<Item = Option<u64>>) -> String {
-    let sum = pools.fold(Some(0u64), |sum, pool| Some(sum?.saturating_add(pool?)));
+fn in_all(mut pools: impl Iterator<Item = Option<u64>>) -> String {
+    let sum = pools.try_fold(0u64, |sum, pool| Some(sum.saturating_add(pool?)));
     seats(sum, sum.is_none())
 }
 
@@ -134,6 +136,12 @@ fn row(table: &mut Lines, license: &License) {
     let terms = terms(&license.terms);
     if !terms.is_empty() {
         text += &format!("\n{}", terms.join(", "));
+    }
+    if let Some(by) = &license.replaced_by {
+        let from = by.from.map_or_else(String::new, |from| format!(", from {from} on"));
+        let stands = by.file.as_deref().map(|file| format!(", {}", place(Some(file), by.line, None)));
+        let sn = by.sn.as_ref().map_or_else(String::new, |sn| format!(", SN {sn}"));
+        text += &format!("\nreplaced by {}{}{sn}{from}", by.feature, stands.unwrap_or_default());
     }
     table.row([kind(license).to_owned(), amount(license), text]);
 }
@@ -214,7 +222,7 @@ fn identity(license: &License) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Change, ChangedLicense, PoolSum, PoolTotal, TokenDependency};
+    use crate::report::{Change, ChangedLicense, PoolSum, PoolTotal, ReplacedBy, TokenDependency};
     use chrono::NaiveDate;
 
     fn day(text: &str) -> NaiveDate {
@@ -328,6 +336,13 @@ NEXT        TOTAL  BECAUSE
             pool: Some(0),
             version: version("4.1"),
             end: Some(day("2030-06-30")),
+            replaced_by: Some(ReplacedBy {
+                feature: "suite".into(),
+                from: Some(day("2030-06-20")),
+                sn: Some("77".into()),
+                file: Some("suite.xml".into()),
+                line: Some(2),
+            }),
             ..license("ADDITIVE", 4, "aa", "in_force")
         };
         let dependency = TokenDependency { feature: "mesh".into(), version: "1.0".into(), count: 2 };
@@ -340,6 +355,7 @@ NEXT        TOTAL  BECAUSE
         let old = License {
             count: None,
             message: Some("over".into()),
+            terms: Terms { replaces: Some("SN=t9".into()), ..Terms::default() },
             ..license("TOKEN", 0, "t0", "not_in_force")
         };
         let need = |feature: &str, count, is_token, is_served| TokenNeed {
@@ -395,6 +411,7 @@ ACME/cad on 2030-06-15
 
             SEATS  LICENSE
   additive      4  cad.xml:3, SN aa, VERSION 4.1, until 2030-06-30
+                   replaced by suite, suite.xml:2, SN 77, from 2030-06-20 on
 
   base         10  cad.xml:3, SN 7f3c, VERSION 4.2, never ends
                    SHARE HOST USER, SOFTLIMIT 8, HOLD 60 s, MIN_CHECKOUT 30 s,
@@ -413,7 +430,7 @@ ACME/cad on 2030-06-15
 a checkout is served whole by the first of these that can, from the top
 
 does not count today:
-  token, cad.xml:3, SN t0: over
+  token, cad.xml:3, SN t0, REPLACES SN=t9: over
 
 NEXT        TOTAL  BECAUSE
 2030-07-01     10  additive 4, cad.xml:3: no longer counts: expired
@@ -423,7 +440,8 @@ NEXT        TOTAL  BECAUSE
             pools: vec![PoolSum { unlimited: true, ..exclusive_sum() }, explain.pools[0].clone()],
             ..explain.clone()
         };
-        assert!(text(&unbounded).contains("= in all  unlimited  today, in 2 pools"), "{}", text(&unbounded));
+        let words: Vec<String> = text(&unbounded).split_whitespace().map(str::to_owned).collect();
+        assert!(words.join(" ").contains("= in all unlimited today, in 2 pools"), "{}", text(&unbounded));
         let none_left = Change { pools: Vec::new(), total: Some(0), ..explain.changes[0].clone() };
         assert_eq!(total_then(&none_left), "0");
         let token_alone = Change { pools: vec![explain.changes[0].pools[1].clone()], ..none_left };

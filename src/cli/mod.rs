@@ -6,7 +6,7 @@
 //!
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
-//! - [`show`], [`explain`], [`denial`]: what answers look like
+//! - [`show`], [`explain`], [`why`], [`denial`]: what answers look like
 //! - [`seats`]: `checkout` and `run`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod show;
 pub mod state;
 pub mod table;
 pub mod vendor;
+pub mod why;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -95,6 +96,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Sessions(ask) => show::sessions(&ask, out)?,
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
+        Command::Why(ask) => return why::why(&ask, out),
         Command::Checkout(ask) => return seats::checkout(&ask, out),
         Command::Run(ask) => return seats::run(&ask),
         Command::Release(ask) => admin::release(&ask, out)?,

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use seatkeeper_client::{CheckinError, CheckoutError, Client, Event, Grant, Item, Refusal, Seats, facts};
+use seatkeeper_client::{
+    CheckinError, CheckoutError, Client, Event, GraceEnd, Grant, Item, Refusal, Seats, facts,
+};
 use seats::change::SessionId;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -188,6 +190,7 @@ fn print_grant(seats: &Seats, json: bool, out: &mut impl Write) -> Result<(), Fa
             "schema": SCHEMA, "granted": true,
             "bundle": SessionId(seats.bundle()).to_string(),
             "sessions": sessions.iter().map(session_json).collect::<Vec<_>>(),
+            "grace_ends_at": seats.grace_ends().map(instant),
         });
         writeln!(out, "{line}")?;
     } else {
@@ -258,6 +261,36 @@ fn report_event(event: &Event) {
         }
         Event::Stopping => "the server stops; the seats are kept and resumed when it is back".to_owned(),
         Event::Lost { message } => format!("{message}; trying to get back to the server"),
+        Event::SeatWanted { session, feature, seconds } => format!(
+            "warning: somebody needs {feature} and session {} is idle; its seats are given away in {} unless it is \
+             used",
+            SessionId(*session),
+            plural((*seconds).into(), "second")
+        ),
+        Event::GraceBegan { features, ends_at, .. } => format!(
+            "no license server answers; the license of {} allows to go on until {}",
+            features.join(", "),
+            instant(*ends_at)
+        ),
+        Event::GraceEnded { features, reason, .. } => {
+            let features = features.join(", ");
+            match reason {
+                GraceEnd::Back => {
+                    format!("grace for {features} is over: a license server is back, with the seats")
+                }
+                GraceEnd::Over => {
+                    format!("grace for {features} is over, and no license server answers: save your work")
+                }
+                GraceEnd::Denied { message } => format!("grace for {features} is over: {message}"),
+                GraceEnd::Answered { server } => {
+                    format!("grace for {features} is over: {server} answers, so check out anew")
+                }
+                _ => format!("grace for {features} is over"),
+            }
+        }
+        Event::NoGrace { features, message, .. } => {
+            format!("no license server answers, and there is no grace for {}: {message}", features.join(", "))
+        }
         Event::Resumed { bundle, .. } => format!("back; bundle {} is resumed", SessionId(*bundle)),
         _ => return,
     };

@@ -53,6 +53,28 @@ pub fn reader(read: &Read) -> Result<Connection, Failure> {
     Err(Failure::new(exit::UNAVAILABLE, format!("no license server answers: {}{hint}", reasons.join("; "))))
 }
 
+/// A connection for `why`, which is for administrators, and for others where the policy lets them: what is named, the
+/// socket before the servers; else a socket in its usual place that lets this user in; else the default server.
+///
+/// # Errors
+///
+/// As [`reader`].
+pub fn why_reader(admin: &Option<PathBuf>, server: Option<&str>) -> Result<Connection, Failure> {
+    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+    let read = |admin: Option<PathBuf>, server: Option<String>| reader(&Read { server, admin, json: false });
+    if admin.is_some() || server.is_some() {
+        return read(admin.clone(), server.map(str::to_owned));
+    }
+    if let Some(socket) = variable("SEATKEEPER_ADMIN") {
+        return read(Some(PathBuf::from(socket)), None);
+    }
+    if let Some(server) = variable("SEATKEEPER_SERVER") {
+        return read(None, Some(server.to_string_lossy().into_owned()));
+    }
+    let usual = ADMIN_SOCKETS.iter().find_map(|socket| open_socket(Path::new(socket)).ok());
+    usual.map_or_else(|| read(None, None), Ok)
+}
+
 /// A connection for an administrator: the socket that is named, else the first that exists.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::Failure;
 use super::args::{Read, ReadFeature};
 use super::server;
 use super::table::{Lines, clean, plural, seats, wrap};
-use crate::report::{Feature, License, Problem, Server, Session, Status};
+use crate::report::{Feature, License, Pool, Problem, Server, Session, Status};
 
 /// `seatkeeper status`.
 ///
@@ -128,7 +128,8 @@ fn header(server: &Server) -> String {
     lines
 }
 
-/// One row a feature; columns that would be all zeros are left out.
+/// One row a feature, and below it one for each of its pools where there are several; columns that would be all zeros
+/// are left out.
 pub(super) fn feature_table(features: &[Feature]) -> String {
     type Column = (&'static str, fn(&Feature) -> u64);
     let rare: [Column; 5] = [
@@ -138,42 +139,97 @@ pub(super) fn feature_table(features: &[Feature]) -> String {
         (">BORROWED", |f| f.borrowed),
         (">QUEUED", |f| f.queued),
     ];
-    let rare: Vec<Column> = rare.into_iter().filter(|(_, of)| features.iter().any(|f| of(f) > 0)).collect();
+    let mut rows = Vec::new();
+    for f in features {
+        let pools = if f.pools.len() > 1 { &*f.pools } else { &[] };
+        rows.push((name(Some(&f.vendor), &f.name), f.clone()));
+        rows.extend(pools.iter().map(|pool| (format!("  {}", pool_name(pool)), of_pool(pool))));
+    }
+    let rare: Vec<Column> = rare.into_iter().filter(|(_, of)| rows.iter().any(|(_, f)| of(f) > 0)).collect();
+    let has_tokens = rows.iter().any(|(_, f)| f.tokens.is_some());
     let mut headers = vec!["FEATURE", ">TOTAL", ">USED", ">FREE", ">SUSPECT"];
     headers.extend(rare.iter().map(|(name, _)| *name));
+    headers.extend(has_tokens.then_some(">TOKENS"));
     headers.push("ENDS");
     let mut table = Lines::new(&headers);
-    for f in features {
+    for (name, f) in rows {
+        // A token has no seats: noughts would say that they are all taken.
+        let is_token_alone = f.tokens.is_some() && f.total == Some(0) && f.used == 0;
+        let seat = |text: String| if is_token_alone { "-".to_owned() } else { text };
         let mut row = vec![
-            name(Some(&f.vendor), &f.name),
-            seats(f.total, f.unlimited),
-            f.used.to_string(),
-            if f.unlimited { "-".into() } else { seats(f.free, false) },
-            f.suspect.to_string(),
+            name,
+            seat(seats(f.total, f.unlimited)),
+            seat(f.used.to_string()),
+            seat(if f.unlimited { "-".into() } else { seats(f.free, false) }),
+            seat(f.suspect.to_string()),
         ];
-        row.extend(rare.iter().map(|(_, of)| of(f).to_string()));
+        row.extend(rare.iter().map(|(_, of)| seat(of(&f).to_string())));
+        row.extend(has_tokens.then(|| f.tokens.map_or_else(|| "-".into(), |tokens| tokens.to_string())));
         // Without seats there is nothing that could end.
-        let never = if f.total == Some(0) { "-" } else { "never" };
+        let never = if f.total == Some(0) && f.tokens.is_none() { "-" } else { "never" };
         row.push(f.ends_at.clone().unwrap_or_else(|| never.into()));
         table.row(row);
     }
     table.text()
 }
 
+fn pool_name(pool: &Pool) -> String {
+    let sn = pool.sn.as_ref().map_or_else(String::new, |sn| format!(" {sn}"));
+    let version = pool.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+    format!("{}{version}{sn}", pool.key_type.to_lowercase())
+}
+
+/// A pool's row has the same columns.
+fn of_pool(pool: &Pool) -> Feature {
+    let (n, is_token) = (&pool.numbers, pool.key_type == "TOKEN");
+    let seats = |count: u64| if is_token { 0 } else { count };
+    Feature {
+        total: if is_token { Some(0) } else { n.total },
+        unlimited: n.unlimited && !is_token,
+        used: seats(n.used),
+        free: n.free,
+        suspect: seats(n.suspect),
+        over: n.over,
+        held: n.held,
+        reserved: n.reserved,
+        borrowed: pool.borrowed,
+        tokens: is_token.then_some(n.used),
+        ends_at: pool.ends_at.clone(),
+        ..Feature::default()
+    }
+}
+
 fn session_table(sessions: &[Session]) -> String {
-    let mut table = Lines::new(&["SESSION", "FEATURE", ">SEATS", "USER", "HOST", "STATE", "SINCE"]);
+    let has_notes = sessions.iter().any(|s| !note(s).is_empty());
+    let mut headers = vec!["SESSION", "FEATURE", ">SEATS", "USER", "HOST", "STATE", "SINCE"];
+    headers.extend(has_notes.then_some("NOTE"));
+    let mut table = Lines::new(&headers);
     for s in sessions {
-        table.row([
-            s.id.clone(),
-            name(Some(&s.vendor), &s.feature),
-            s.count.to_string(),
-            s.user.clone(),
-            s.host.clone(),
-            s.state.clone(),
-            s.since.clone().unwrap_or_else(|| "-".into()),
-        ]);
+        table.row(
+            [
+                s.id.clone(),
+                name(Some(&s.vendor), &s.feature),
+                s.count.to_string(),
+                s.user.clone(),
+                s.host.clone(),
+                s.state.clone(),
+                s.since.clone().unwrap_or_else(|| "-".into()),
+                note(s),
+            ]
+            .into_iter()
+            .take(headers.len()),
+        );
     }
     table.text()
+}
+
+/// What is unusual about a session.
+fn note(s: &Session) -> String {
+    let token = s.token.as_ref().map(|token| format!("for token {token}"));
+    let shared = s.shared.then(|| "shared".to_owned());
+    let soft = s.above_soft_limit.then(|| "above soft limit".to_owned());
+    let notes: Vec<String> = [token, shared, soft].into_iter().flatten().collect();
+    notes.join(", ")
 }
 
 fn license_table(licenses: &[License]) -> String {
@@ -244,6 +300,7 @@ pub(super) fn place(file: Option<&str>, line: Option<u32>, column: Option<u32>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Numbers;
 
     fn feature() -> Feature {
         Feature {
@@ -266,6 +323,52 @@ mod tests {
     }
 
     #[test]
+    fn several_pools_stand_below_their_feature_and_tokens_apart() {
+        let pool = |key_type: &str, sn: Option<&str>, total, used| Pool {
+            key_type: key_type.into(),
+            sn: sn.map(str::to_owned),
+            numbers: Numbers { total, used, free: total.map(|t: u64| t - used), ..Numbers::default() },
+            ..Pool::default()
+        };
+        let pools = vec![
+            Pool { version: Some("4.2".into()), ..pool("EXCLUSIVE", None, Some(10), 8) },
+            pool("ADDITIVE", Some("7f3c"), Some(4), 1),
+        ];
+        let cad = Feature { total: Some(14), used: 9, free: Some(5), pools, ..feature() };
+        let suite = Feature {
+            name: "suite".into(),
+            total: Some(0),
+            used: 0,
+            tokens: Some(3),
+            pools: vec![pool("TOKEN", None, None, 3)],
+            ..feature()
+        };
+        let expected = "\
+FEATURE          TOTAL  USED  FREE  SUSPECT  TOKENS  ENDS
+ACME/cad            14     9     5        0       -  never
+  exclusive 4.2     10     8     2        0       -  never
+  additive 7f3c      4     1     3        0       -  never
+ACME/suite           -     -     -        -       3  never
+";
+        assert_eq!(feature_table(&[cad.clone(), suite]), expected);
+        let alone = Feature { pools: vec![cad.pools[0].clone()], ..cad };
+        assert_eq!(feature_table(&[alone]).lines().count(), 2, "one pool is the feature");
+    }
+
+    #[test]
+    fn what_is_unusual_about_a_session_is_noted() {
+        let plain = Session { id: "2t".into(), state: "active".into(), ..Session::default() };
+        assert!(!session_table(std::slice::from_ref(&plain)).contains("NOTE"));
+        let of_token = Session { token: Some("2s".into()), ..plain.clone() };
+        let noted = Session { shared: true, above_soft_limit: true, ..plain.clone() };
+        let text = session_table(&[plain, of_token, noted]);
+        let notes: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once("-  ")).map(|(_, n)| n.trim()).collect();
+        assert!(text.contains("NOTE"), "{text}");
+        assert_eq!(notes, ["for token 2s", "shared, above soft limit"], "{text}");
+    }
+
+    #[test]
     fn every_list_fits_eighty_columns_with_the_longest_names() {
         let long = "x".repeat(64);
         let feature = Feature {
@@ -276,6 +379,8 @@ mod tests {
             reserved: 1,
             borrowed: 1,
             queued: 1,
+            tokens: Some(1),
+            pools: vec![Pool { sn: Some(long.clone()), ..Pool::default() }, Pool::default()],
             ends_at: Some("2030-06-30T22:00:00Z".into()),
             total: Some(2_147_483_647),
             used: 2_147_483_647,
@@ -289,6 +394,8 @@ mod tests {
             host: long.clone(),
             state: "borrowed".into(),
             since: Some("2030-06-30T22:00:00Z".into()),
+            shared: true,
+            above_soft_limit: true,
             ..Session::default()
         };
         let license = License {

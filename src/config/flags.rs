@@ -35,7 +35,7 @@ pub struct Flags {
     /// The directory of the journal and the server's identity
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// The policy file; this version obeys none and refuses to start with one
+    /// The policy file: who may have what (docs/POLICY.md); read again on reload
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Whose midnight counts, an IANA name such as Europe/Berlin [default: the system's zone]

@@ -2,12 +2,14 @@
 
 use seats::catalog::Catalog;
 use seats::evaluate::{State, evaluate, explain, forecast, lower_successors};
+use seats::request::NameRules;
 
 use super::keeper::{lower_total, shown};
 use super::{loader, with_causes};
 use crate::clock::{Clock, Ticks};
 use crate::config::Config;
 use crate::exit;
+use crate::policy::analysis::analyze;
 use crate::state::Identity;
 
 /// How many days of change are shown for a feature.
@@ -49,11 +51,22 @@ pub(super) fn run(config: &Config) -> u8 {
             if vendor.is_empty() { String::new() } else { format!(" ({vendor})") },
             evaluation.total
         );
+        for pool in evaluation.pools.iter().filter(|pool| evaluation.base != Some(pool.license)) {
+            let license = &feature.licenses[pool.license];
+            let seats = match license.key_type {
+                seats::license::KeyType::Token => String::new(),
+                _ => format!(": {} seats beside them", pool.total),
+            };
+            println!("  {} SN {}{seats}", license.key_type.as_str(), license.sn.as_deref().unwrap_or("-"));
+        }
         for (at, license) in feature.licenses.iter().enumerate() {
             let standing = evaluation.standings[at];
             let sign = if standing.state == State::InForce { "+" } else { " " };
-            let count =
-                license.count.map_or_else(|| "local".into(), |c| seats::evaluate::Total::from(c).to_string());
+            let count = match license.count {
+                Some(count) => seats::evaluate::Total::from(count).to_string(),
+                None if license.key_type == seats::license::KeyType::Token => "-".into(),
+                None => "local".into(),
+            };
             let sn = license.sn.as_deref().unwrap_or("-");
             println!("  {sign} {count:>10}  {} SN {sn} ({})", license.key_type.as_str(), license.place);
             if let Some(why) = explain(feature, &evaluation, at) {
@@ -61,10 +74,17 @@ pub(super) fn run(config: &Config) -> u8 {
             }
         }
         for change in forecast(feature, today, CHANGES_MAX) {
-            println!("    from {}: {} seats", change.day, change.total);
+            let pools = change.pools.iter().filter(|pool| pool.kind != seats::change::PoolKind::Exclusive);
+            let beside: Vec<String> = pools
+                .filter(|pool| pool.kind != seats::change::PoolKind::Token)
+                .map(|pool| format!(" + {}", pool.total))
+                .collect();
+            println!("    from {}: {}{} seats", change.day, change.total, beside.concat());
         }
         problems.extend(lower_successors(feature, today).iter().map(|w| lower_total(feature, w)));
+        problems.extend(super::keeper::token_faults(feature));
     }
+    let is_policy_good = check_policy(config, &catalog, today);
     println!("\n{} problem(s)", problems.len());
     for p in &problems {
         let place = match (p.line, p.column) {
@@ -73,5 +93,22 @@ pub(super) fn run(config: &Config) -> u8 {
         };
         println!("{}{place}: {} ({})", p.file.as_deref().unwrap_or(""), p.message, p.reason);
     }
-    if problems.is_empty() { exit::OK } else { exit::CONFIG }
+    if problems.is_empty() && is_policy_good { exit::OK } else { exit::CONFIG }
+}
+
+/// What the policy comes to with these licenses, or every error of it; whether it can be served. Warnings do not hinder.
+fn check_policy(config: &Config, catalog: &Catalog, today: chrono::NaiveDate) -> bool {
+    let Some(path) = &config.policy else { return true };
+    match crate::policy::read_file(path) {
+        Ok(rules) => {
+            let names = NameRules { fqdn: config.fqdn };
+            println!("\npolicy: {}", analyze(&rules, names, catalog, today));
+            true
+        }
+        Err(errors) => {
+            println!("\npolicy: {} error(s), nothing of it is served", errors.len());
+            errors.iter().for_each(|error| println!("{error}"));
+            false
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Keeps the licenses: loads them on a thread of its own, hands each new set to the engine, remembers the problems.
+//! Keeps the licenses and the policy: loads them on a thread of its own, hands what is new to the engine, remembers the
+//! problems.
 //!
 //! Reading and verifying a hundred thousand licenses takes a second; nobody waits for it but who asked (L6).
 
@@ -10,11 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use chrono::NaiveDate;
 use seats::catalog::{Catalog, FeatureLicenses};
-use seats::evaluate::{Total, evaluate, lower_successors};
+use seats::evaluate::{evaluate, lower_successors};
 use seats::license::Name;
+use seats::policy::Policy;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
 
+use super::rules::Rules;
 use super::stop::Signal;
 use super::{Failure, host_name, with_causes};
 use crate::clock::{Clock, rfc3339};
@@ -43,9 +46,18 @@ enum Command {
 /// The loaded licenses, and how to load them again.
 pub(super) struct Keeper {
     loader: Loader,
+    rules: Rules,
     catalog: Arc<Catalog>,
     set: LicenseSet,
     facts: Arc<KeeperFacts>,
+}
+
+/// What a keeper starts with.
+pub(super) struct Loaded {
+    pub(super) loader: Loader,
+    pub(super) rules: Rules,
+    pub(super) host: HostFacts,
+    pub(super) demo_key_trusted: bool,
 }
 
 /// What reports tell beside the ledger.
@@ -62,13 +74,12 @@ impl Keeper {
     /// # Errors
     /// The directory cannot be read and nothing is known of what was in it.
     pub(super) fn load(
-        mut loader: Loader,
-        host: HostFacts,
+        loaded: Loaded,
         clock: &Clock,
         day: NaiveDate,
         server_key: &str,
-        demo_key_trusted: bool,
     ) -> Result<(Keeper, Arc<Catalog>), Failure> {
+        let Loaded { mut loader, rules, host, demo_key_trusted } = loaded;
         let set = loader.load().map_err(|e| Failure::new(exit::CONFIG, with_causes(&e)))?;
         let catalog = Arc::new(Catalog::new(set.licenses.clone()));
         let fixed = report::Server {
@@ -83,7 +94,8 @@ impl Keeper {
         let reader = Loader::new(loader.config().clone(), host.clone());
         let facts =
             Arc::new(KeeperFacts { fixed, problems: ArcSwap::default(), host: Mutex::new((host, reader)) });
-        let mut keeper = Keeper { loader, catalog: catalog.clone(), set: LicenseSet::default(), facts };
+        let mut keeper =
+            Keeper { loader, rules, catalog: catalog.clone(), set: LicenseSet::default(), facts };
         keeper.take_note(set, day);
         Ok((keeper, catalog))
     }
@@ -115,18 +127,21 @@ impl Keeper {
             let then = match command {
                 Command::Look => None,
                 Command::Reload(who, then) => {
-                    info!(by = who, "reading licenses again");
+                    info!(by = who, "reading licenses and policy again");
                     Some(then)
                 }
             };
+            let policy = then.as_ref().and_then(|_| self.rules.read_again());
+            let is_reload = then.is_some();
             let Some(day) = day_served(engine) else { return };
             let set = match self.loader.load() {
                 Ok(set) => set,
                 Err(error) => {
                     // Only where nothing was ever loaded from there: what there is stays in force.
                     error!(error = with_causes(&error), "licenses cannot be read");
-                    if let Some(then) = then {
-                        then(self.reloaded(&self.catalog, day));
+                    let answer = then.map(|then| (then, self.reloaded(&self.catalog, day)));
+                    if !take_policy(engine, policy, told(answer)) {
+                        return;
                     }
                     continue;
                 }
@@ -136,17 +151,17 @@ impl Keeper {
             if is_changed {
                 self.catalog = Arc::new(Catalog::new(set.licenses.clone()));
             }
-            if is_changed || set.problems != self.set.problems {
+            if is_changed || is_reload || set.problems != self.set.problems {
                 self.take_note(set, day);
             }
             let answer = then.map(|then| (then, self.reloaded(&before, day)));
             let catalog = self.catalog.clone();
-            let taken: Box<dyn FnOnce(()) + Send> = Box::new(move |()| {
-                if let Some((then, json)) = answer {
-                    then(json);
-                }
-            });
+            let taken = told(answer);
             if is_changed {
+                // Whoever hears that the licenses are in force hears it of the policy too: it was taken before.
+                if !take_policy(engine, policy, Box::new(|()| ())) {
+                    return;
+                }
                 info!(
                     licenses = self.set.licenses.len(),
                     problems = self.set.problems.len(),
@@ -155,8 +170,8 @@ impl Keeper {
                 if engine.ask_patiently(Ask::Catalog(catalog, taken)).is_err() {
                     return;
                 }
-            } else {
-                taken(());
+            } else if !take_policy(engine, policy, taken) {
+                return;
             }
         }
     }
@@ -179,7 +194,12 @@ impl Keeper {
                 warn!("{}", problem.message);
                 problems.push(problem);
             }
+            for problem in token_faults(feature) {
+                warn!("{}", problem.message);
+                problems.push(problem);
+            }
         }
+        problems.extend(self.rules.problems());
         self.facts.problems.store(Arc::new(problems));
         self.set = set;
     }
@@ -198,6 +218,27 @@ impl Keeper {
     }
 }
 
+/// Tells who asked for a reload what came of it.
+fn told(answer: Option<(Then, String)>) -> Box<dyn FnOnce(()) + Send> {
+    Box::new(move |()| {
+        if let Some((then, json)) = answer {
+            then(json);
+        }
+    })
+}
+
+/// Hands a new policy to the engine, which calls `taken` when it is in force; without one it is called at once.
+/// `false`: the engine has stopped.
+fn take_policy(engine: &Handle, policy: Option<Arc<Policy>>, taken: Box<dyn FnOnce(()) + Send>) -> bool {
+    match policy {
+        Some(policy) => engine.ask_patiently(Ask::Policy(policy, taken)).is_ok(),
+        None => {
+            taken(());
+            true
+        }
+    }
+}
+
 /// The day used for grants, which the wall clock alone does not tell (S71). `None`: the engine has stopped.
 fn day_served(engine: &Handle) -> Option<NaiveDate> {
     let (give, take) = channel();
@@ -213,7 +254,7 @@ fn total_changes(before: &Catalog, after: &Catalog, today: NaiveDate) -> Vec<rep
     let total = |catalog: &Catalog, vendor: &Name, feature: &Name| {
         catalog
             .index_of(vendor, feature)
-            .map_or(Total::ZERO, |at| evaluate(&catalog.features()[at], today).total)
+            .map_or(Some(0), |at| evaluate(&catalog.features()[at], today).seats_in_all())
     };
     let gone = before.features().iter().filter(|f| after.index_of(&f.vendor, &f.feature).is_none());
     let mut changes = Vec::new();
@@ -224,8 +265,8 @@ fn total_changes(before: &Catalog, after: &Catalog, today: NaiveDate) -> Vec<rep
             changes.push(report::TotalChange {
                 vendor: feature.vendor.as_str().into(),
                 feature: feature.feature.as_str().into(),
-                old_total: old.limited().map(u64::from),
-                new_total: new.limited().map(u64::from),
+                old_total: old,
+                new_total: new,
                 reason: "licenses changed".into(),
             });
         }
@@ -265,6 +306,22 @@ pub(super) fn lower_total(
             warning.day, warning.total, warning.total_without, older.place
         ),
     }
+}
+
+/// Tokens that never work, whatever the day (L51): the files are well as far as each can be read alone.
+pub(super) fn token_faults(feature: &FeatureLicenses) -> impl Iterator<Item = report::Problem> + '_ {
+    feature.licenses.iter().enumerate().filter_map(|(at, license)| {
+        let fault = feature.token_fault(at)?;
+        Some(report::Problem {
+            file: Some(license.place.file.to_string()),
+            line: Some(license.place.line),
+            column: Some(license.place.column),
+            feature: Some(license.feature.as_str().into()),
+            sn: license.sn.as_ref().map(|sn| sn.to_string()),
+            reason: fault.reason.as_str().into(),
+            message: fault.message.clone(),
+        })
+    })
 }
 
 impl KeeperFacts {

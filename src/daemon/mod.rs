@@ -1,11 +1,12 @@
 //! The daemon: puts the parts together, runs until it is told to stop, and says with its exit code how it ended.
 //!
-//! The order at the start is that of trust: configuration, state (locked and replayed), licenses, and only
+//! The order at the start is that of trust: configuration, state (locked and replayed), policy, licenses, and only
 //! when every pool is up to date, sockets. At the end the order is that of promises: no new checkouts, the last
 //! batch synced, connections flushed (S64).
 
 mod check;
 mod keeper;
+mod rules;
 mod sockets;
 mod stop;
 
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use self::keeper::Keeper;
+use self::rules::Rules;
 use self::stop::{Signal, Stop};
 use crate::answer::Context;
 use crate::clock::{Clock, Ticks, tzdata_version};
@@ -84,13 +86,6 @@ pub fn main() -> ExitCode {
             return exit::CONFIG.into();
         }
     };
-    if let Some(policy) = &config.policy {
-        eprintln!(
-            "seatkeeperd: {}: this version serves no policy yet: it would not be obeyed, take it out",
-            policy.display()
-        );
-        return exit::CONFIG.into();
-    }
     if flags.check {
         return check::run(&config).into();
     }
@@ -126,19 +121,20 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     // A clock that was set back does not bring an older day back (S71).
     let today = clock.now().today;
     let day = fold.state.day().map_or(today, |served| served.max(today));
-    let (keeper, catalog) = Keeper::load(
-        loader(config, &server_key, true)?,
-        host,
-        &clock,
-        day,
-        &server_key,
-        demo_key_trusted(config)?,
-    )?;
     let names = NameRules { fqdn: config.fqdn };
+    let rules = Rules::load(config.policy.clone(), names)?;
+    let policy = rules.current();
+    let loaded = keeper::Loaded {
+        loader: loader(config, &server_key, true)?,
+        rules,
+        host,
+        demo_key_trusted: demo_key_trusted(config)?,
+    };
+    let (keeper, catalog) = Keeper::load(loaded, &clock, day, &server_key)?;
     let lease_ms = u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX);
     let ledger = Ledger::new(fold.state, opened.tick, lease_ms, names);
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection);
-    bring_up_to_date(&mut engine, catalog, &clock)?;
+    bring_up_to_date(&mut engine, catalog, policy, &clock)?;
 
     let sockets = sockets::bind(config)?;
     let (handle, asks) = engine_thread::queue(config.limits.queue_length as usize);
@@ -340,13 +336,14 @@ fn demo_key_trusted(config: &Config) -> Result<bool, Failure> {
     Ok(is_demo)
 }
 
-/// Every pool has today's total before the first client is let in.
+/// The policy is in force and every pool has today's total before the first client is let in.
 fn bring_up_to_date(
     engine: &mut Engine<RealDisk>,
     catalog: Arc<seats::catalog::Catalog>,
+    policy: Arc<seats::policy::Policy>,
     clock: &Clock,
 ) -> Result<(), Failure> {
-    let mut asks = vec![Ask::Catalog(catalog, Box::new(|()| ()))];
+    let mut asks = vec![Ask::Policy(policy, Box::new(|()| ())), Ask::Catalog(catalog, Box::new(|()| ()))];
     loop {
         engine.step(&mut asks, clock.now()).map_err(|e| journal_failure(&e))?;
         if !engine.has_background_work() {

@@ -22,8 +22,9 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     fn id(&self) -> ConnectionId;
     /// When it was last heard. Heartbeats write it without passing through the engine (S12).
     fn heard(&self) -> Tick;
-    /// When its user last did something, as its client reports with its heartbeats; `None`: it reports nothing.
-    fn active_at(&self) -> Option<Tick>;
+    /// For how many milliseconds its user has done nothing at that tick, as its client reports with its heartbeats; `None`:
+    /// it reports nothing.
+    fn idle_ms(&self, now: Tick) -> Option<u64>;
     /// Adds the answer to a call.
     fn answer(&self, call: u32, answer: &Answer);
     /// Adds an event.

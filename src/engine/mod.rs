@@ -9,6 +9,7 @@
 //! told the time), files of licenses (`src/licenses`).
 
 pub mod ask;
+pub mod fuzz;
 pub mod picture;
 pub mod record;
 pub mod thread;
@@ -364,8 +365,8 @@ impl<D: Disk> Engine<D> {
         refused: Result<CheckoutOutcome, Box<Denial>>,
     ) -> Result<CheckoutOutcome, Box<Denial>> {
         let connections = &self.connections;
-        let activity = |id: ConnectionId| connections.get(&id).and_then(|outbox| outbox.active_at());
-        let idle = self.ledger.idle_sessions(checkout, now, &activity);
+        let idle_ms = |id: ConnectionId| connections.get(&id).and_then(|outbox| outbox.idle_ms(now.tick));
+        let idle = self.ledger.idle_sessions(checkout, now, &idle_ms);
         for session in &idle.woken {
             self.ledger.warn_idle(*session, None);
         }

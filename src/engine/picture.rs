@@ -3,11 +3,13 @@
 //! Everything about a pool that does not change with every checkout (its licenses, their standing, what comes
 //! next) a reader works out from the catalog by itself, off the engine's thread.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::ledger::Counters;
+use seats::license::Name;
 
 /// How old a picture may be before another is made, in ticks.
 pub const PICTURE_MS: u64 = 50;
@@ -42,30 +44,49 @@ pub struct Picture {
 /// Where in a picture the numbers of a feature are.
 #[derive(Debug)]
 pub struct ByFeature {
-    /// For each feature of the catalog the index of its counters; `None`: it has no pool.
-    counters: Vec<Option<u32>>,
-    /// Counters of pools whose feature is in no file any more: their sessions go on (L39).
-    pub without_license: Vec<usize>,
+    /// Indexes of counters, those of each feature of the catalog together.
+    pools: Vec<u32>,
+    /// For each feature of the catalog where its part of `pools` begins, and at the end where the last one's ends.
+    begins: Vec<u32>,
+    /// The pools of each feature that is in no file any more, by vendor and name: their sessions go on (L39).
+    pub without_license: Vec<Vec<u32>>,
 }
 
 impl Picture {
     /// The index of all counters by feature: made once for a picture, off the engine's thread.
     pub fn by_feature(&self) -> &ByFeature {
         self.by_feature.get_or_init(|| {
-            let mut counters = vec![None; self.catalog.features().len()];
-            let mut without_license = Vec::new();
-            for (at, c) in self.counters.iter().enumerate() {
+            let mut placed = Vec::with_capacity(self.counters.len());
+            let mut alone: BTreeMap<(&Name, &Name), Vec<u32>> = BTreeMap::new();
+            // Pools have numbers of 32 bits, so their indexes have too.
+            for (at, c) in (0u32..).zip(&self.counters) {
                 match self.catalog.index_of(&c.vendor, &c.feature) {
-                    Some(feature) => counters[feature] = u32::try_from(at).ok(),
-                    None => without_license.push(at),
+                    Some(feature) => placed.push((feature, at)),
+                    None => alone.entry((&c.vendor, &c.feature)).or_default().push(at),
                 }
             }
-            ByFeature { counters, without_license }
+            placed.sort_unstable();
+            let begin = |feature| placed.partition_point(|(of, _)| *of < feature);
+            let begins = (0..=self.catalog.features().len())
+                .map(|feature| u32::try_from(begin(feature)).unwrap_or(u32::MAX))
+                .collect();
+            ByFeature {
+                pools: placed.into_iter().map(|(_, at)| at).collect(),
+                begins,
+                without_license: alone.into_values().collect(),
+            }
         })
     }
 
-    /// The counters of the feature at an index of the catalog.
-    pub fn counters_of(&self, feature: usize) -> Option<&Counters> {
-        self.by_feature().counters.get(feature).copied().flatten().map(|at| &self.counters[at as usize])
+    /// The counters of the pools of the feature at an index of the catalog, in the order of their numbers.
+    pub fn counters_of(&self, feature: usize) -> impl Iterator<Item = &Counters> + Clone {
+        let index = self.by_feature();
+        let end = |at: usize| index.begins.get(at).map_or(index.pools.len(), |begin| *begin as usize);
+        self.at(&index.pools[end(feature)..end(feature + 1)])
+    }
+
+    /// The counters at these indexes.
+    pub fn at<'a>(&'a self, indexes: &'a [u32]) -> impl Iterator<Item = &'a Counters> + Clone {
+        indexes.iter().filter_map(|at| self.counters.get(*at as usize))
     }
 }

@@ -421,6 +421,15 @@ fn special(reading: &mut Reading<'_>, key_type: KeyType, count: Option<Count>) -
             }
         }
     }
+    for setting in [Setting::Hold, Setting::MinCheckout] {
+        if key_type == KeyType::Token && reading.has(setting) {
+            let message = format!(
+                "{} holds seats, and a token has none of its own: state it in the licenses it depends on",
+                setting.name()
+            );
+            reading.warn(setting, message);
+        }
+    }
     let any = special != Special::default() || key_type == KeyType::Token;
     any.then(|| Box::new(special))
 }

@@ -1,10 +1,11 @@
 //! The administrator's policy file: TOML in, a checked [`RuleSet`] out (S50).
 //!
 //! Everything wrong is found at once, each with file, line and column; a file with any error counts as a whole for
-//! nothing. What the rules mean is in [`seats::policy`]. Nothing here watches the file or serves by it: the daemon does.
+//! nothing. What the rules mean is in [`seats::policy`], what each is good for on this server in [`analysis`]. Nothing here watches the file or serves by it: the daemon does.
 //!
 //! The form of the file is docs/POLICY.md.
 
+pub mod analysis;
 mod groups;
 mod rules;
 mod source;
@@ -162,6 +163,9 @@ pub fn fuzz(data: &[u8]) {
             for rule in &rules.rules {
                 assert!(!rule.place.text.is_empty() && rule.place.line > 0 && rule.place.column > 0);
             }
+            let catalog = seats::catalog::Catalog::default();
+            let day = chrono::NaiveDate::default();
+            let _ = analysis::analyze(&rules, NameRules::default(), &catalog, day).to_string();
             let policy = Policy::new(rules, NameRules::default());
             let _ = policy.is_open();
         }

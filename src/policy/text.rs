@@ -1,8 +1,9 @@
 //! A rule in one line, as denials and reports quote it: `limit 2 per user of cad for group students`.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
+use seats::license::Name;
 use seats::policy::{Access, Action, Features, Group, Members, Network, Scope, Who};
 
 use crate::config::duration;
@@ -54,72 +55,84 @@ fn scope_word(scope: Scope) -> &'static str {
     }
 }
 
-/// The first of a list, and how many more.
-fn some<T: Display>(all: &[T]) -> String {
-    let mut text = all.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if all.len() > SHOWN {
-        text.push_str(&format!(" and {} more", all.len() - SHOWN));
+/// Writes the first of a list, and how many more.
+fn some<T: Display>(text: &mut String, all: impl ExactSizeIterator<Item = T>) {
+    let more = all.len().saturating_sub(SHOWN);
+    for (at, name) in all.take(SHOWN).enumerate() {
+        let comma = if at > 0 { ", " } else { "" };
+        // Writing to a text does not fail.
+        let _ = write!(text, "{comma}{name}");
     }
-    text
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
 }
 
 fn features_text(features: &Features) -> String {
-    match features {
-        Features::All => "*".to_owned(),
-        Features::Named(named) => {
-            let name = |(vendor, feature): &(Option<seats::license::Name>, seats::license::Name)| match vendor
-            {
-                Some(vendor) => format!("{vendor}/{feature}"),
-                None => feature.to_string(),
-            };
-            let first: Vec<String> = named.iter().take(SHOWN).map(name).collect();
-            let more = named.len() - first.len();
-            let first = first.join(", ");
-            if more == 0 { first } else { format!("{first} and {more} more") }
+    let Features::Named(named) = features else { return "*".to_owned() };
+    let mut text = String::new();
+    some(&mut text, named.iter().map(|(vendor, feature)| FeatureName(vendor.as_ref(), feature)));
+    text
+}
+
+struct FeatureName<'a>(Option<&'a Name>, &'a Name);
+
+impl Display for FeatureName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(vendor) => write!(f, "{vendor}/{}", self.1),
+            None => f.write_str(self.1.as_str()),
         }
     }
 }
 
+struct NetworkText<'a>(&'a Network);
+
 /// A range as it is written.
-pub(super) fn network_text(network: &Network) -> String {
-    let bits = if network.address.is_ipv4() { 32 } else { 128 };
-    match network.prefix == bits {
-        true => network.address.to_string(),
-        false => format!("{}/{}", network.address, network.prefix),
+impl Display for NetworkText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Network { address, prefix } = self.0;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        if *prefix == bits { write!(f, "{address}") } else { write!(f, "{address}/{prefix}") }
     }
 }
 
+/// Everybody it names, by kind; empty for everyone.
 fn whom(who: &Who, groups: &[Group]) -> String {
-    let addresses: Vec<String> = who.addresses.iter().take(SHOWN + 1).map(network_text).collect();
-    let mut kinds = Vec::new();
-    let mut kind =
-        |one: &str, of_groups: &str, names: String, count: usize, is_kind: fn(&Members) -> bool| {
-            let named: Vec<&str> = (who.groups.iter().map(|id| &groups[id.0 as usize]))
-                .filter(|group| is_kind(&group.members))
-                .map(|group| &*group.name)
-                .collect();
-            let mut parts = Vec::new();
-            if count > 0 {
-                parts.push(format!("{one}{} {names}", plural(one, count)));
-            }
-            if !named.is_empty() {
-                parts.push(format!("{of_groups}{} {}", plural(of_groups, named.len()), some(&named)));
-            }
-            if !parts.is_empty() {
-                kinds.push(parts.join(" or "));
-            }
-        };
-    kind("user", "group", some(&who.users), who.users.len(), |m| matches!(m, Members::Users(_)));
-    kind("host", "host group", some(&who.hosts), who.hosts.len(), |m| matches!(m, Members::Hosts(_)));
-    let networks = match who.addresses.len() {
-        few if few <= SHOWN => addresses.join(", "),
-        many => format!("{} and {} more", addresses[..SHOWN].join(", "), many - SHOWN),
+    let mut text = String::new();
+    let (users, hosts, projects) = (who.users.iter(), who.hosts.iter(), who.projects.iter());
+    let is = |kind: fn(&Members) -> bool| {
+        let groups = who.groups.iter().map(|id| &groups[id.0 as usize]);
+        groups.filter(|group| kind(&group.members)).map(|group| &*group.name).collect::<Vec<&str>>()
     };
-    kind("address", "address group", networks, who.addresses.len(), |m| matches!(m, Members::Addresses(_)));
-    kind("project", "project group", some(&who.projects), who.projects.len(), |m| {
-        matches!(m, Members::Projects(_))
-    });
-    kinds.join(" and ")
+    kind(&mut text, "user", users, "group", &is(|m| matches!(m, Members::Users(_))));
+    kind(&mut text, "host", hosts, "host group", &is(|m| matches!(m, Members::Hosts(_))));
+    let networks = who.addresses.iter().map(NetworkText);
+    kind(&mut text, "address", networks, "address group", &is(|m| matches!(m, Members::Addresses(_))));
+    kind(&mut text, "project", projects, "project group", &is(|m| matches!(m, Members::Projects(_))));
+    text
+}
+
+fn kind<T: Display>(
+    text: &mut String,
+    one: &str,
+    names: impl ExactSizeIterator<Item = T>,
+    of_groups: &str,
+    groups: &[&str],
+) {
+    if names.len() + groups.len() > 0 && !text.is_empty() {
+        text.push_str(" and ");
+    }
+    let is_named = names.len() > 0;
+    if is_named {
+        let _ = write!(text, "{one}{} ", plural(one, names.len()));
+        some(text, names);
+    }
+    if !groups.is_empty() {
+        let or = if is_named { " or " } else { "" };
+        let _ = write!(text, "{or}{of_groups}{} ", plural(of_groups, groups.len()));
+        some(text, groups.iter());
+    }
 }
 
 fn plural(word: &str, count: usize) -> &'static str {

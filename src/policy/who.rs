@@ -13,25 +13,25 @@ const EVERYONE: &str = "everyone";
 
 /// Reads it; for `key` to name it in errors. `None` if it is wrong, which is told. Everyone is a [`Who`] without names.
 pub(super) fn read(key: &str, value: &Value<'_>, groups: &Groups, source: &mut Source<'_>) -> Option<Who> {
-    let help = format!("write {key} = \"everyone\" or {key} = {{ groups = [\"students\"] }}");
+    let help = || format!("write {key} = \"everyone\" or {key} = {{ groups = [\"students\"] }}");
     let table = match value.get_ref() {
         DeValue::String(text) if text == EVERYONE => return Some(Who::default()),
         DeValue::Table(table) => table,
         DeValue::String(text) => {
             let message = format!("\"{}\" is not \"everyone\", and names are given in a table", shown(text));
-            source.fault(Some(value.span()), message).help(help);
+            source.fault(Some(value.span()), message).help(help());
             return None;
         }
         other => {
             let message = format!("\"{key}\" says for whom, this is {}", kind(other));
-            source.fault(Some(value.span()), message).help(help);
+            source.fault(Some(value.span()), message).help(help());
             return None;
         }
     };
     let mut who = Who::default();
     let mut is_good = true;
     if table.is_empty() {
-        source.fault(Some(value.span()), format!("\"{key}\" names nobody")).help(help);
+        source.fault(Some(value.span()), format!("\"{key}\" names nobody")).help(help());
         is_good = false;
     }
     for (key, value) in table {
@@ -40,11 +40,14 @@ pub(super) fn read(key: &str, value: &Value<'_>, groups: &Groups, source: &mut S
             is_good = false;
             continue;
         };
-        let example = match of {
-            "addresses" => "addresses = [\"10.8.0.0/16\"]".to_owned(),
-            _ => format!("{of} = [\"one\", \"other\"]"),
+        let (what, example) = match of {
+            "users" => ("\"users\"", "users = [\"one\", \"other\"]"),
+            "hosts" => ("\"hosts\"", "hosts = [\"one\", \"other\"]"),
+            "addresses" => ("\"addresses\"", "addresses = [\"10.8.0.0/16\"]"),
+            "projects" => ("\"projects\"", "projects = [\"one\", \"other\"]"),
+            _ => ("\"groups\"", "groups = [\"one\", \"other\"]"),
         };
-        let texts = texts(&format!("\"{of}\""), &example, value, source);
+        let texts = texts(what, example, value, source);
         if matches!(value.get_ref(), DeValue::Array(items) if items.is_empty()) {
             source
                 .fault(Some(value.span()), format!("\"{of}\" names nobody"))

@@ -105,16 +105,22 @@ pub struct Feature {
     pub vendor: String,
     /// As the license writes it.
     pub name: String,
-    /// MAJOR.MINOR of the exclusive in force; null: it names none.
+    /// MAJOR.MINOR of the exclusive in force, without one of the pool that is tried first; null: it names none.
     pub version: Option<String>,
-    /// Seats granted today; null when unlimited.
+    /// Seats granted today, of all pools; null when unlimited. Tokens have no seats (L51).
     pub total: Option<u64>,
     /// The part of `total` that the exclusive grants; null when unlimited.
     pub base: Option<u64>,
     /// The part of `total` that upgrades add.
     pub upgrades: u64,
+    /// The part of `total` that additives are (L50), as far as they are bounded.
+    #[serde(default)]
+    pub additives: u64,
     /// There is no bound.
     pub unlimited: bool,
+    /// Tokens that are out (L51): what they took is in use at the features they need; null: it is no token.
+    #[serde(default)]
+    pub tokens: Option<u64>,
     /// active + suspect + borrowed.
     pub used: u64,
     /// Seats whose client is connected.
@@ -137,13 +143,15 @@ pub struct Feature {
     pub soft_limit: Option<u64>,
     /// `HOST`, `USER`, `CUSTOM`, `VIRTUAL` (L60).
     pub share: Vec<String>,
-    /// The first instant at which the exclusive in force no longer counts; null: it never ends, or there is none.
+    /// The first instant at which the exclusive in force, without one the pool that is tried first, no longer counts;
+    /// null: it never ends, or there is none.
     pub ends_at: Option<Instant>,
     /// The last day of maintenance, included; null: none stated.
     pub maintenance_ends: Option<NaiveDate>,
     /// Denied checkouts in the last 24 hours; null where the server does not count them.
     pub denials_24h: Option<u64>,
-    /// What the sums are made of. Empty where the reader sees counts only.
+    /// What the sums are made of: those that grant in the order in which they are tried, then the others. Empty where the
+    /// reader sees counts only.
     #[serde(default)]
     pub pools: Vec<Pool>,
 }
@@ -158,13 +166,30 @@ pub struct Pool {
     /// Serial number of an additive; null: another pool, or it has none, or the reader may not see it.
     #[serde(default)]
     pub sn: Option<String>,
-    /// Seats granted today; null when unlimited.
-    pub total: Option<u64>,
-    /// There is no bound, or it is a token's, which has no seats of its own.
+    /// MAJOR.MINOR of the license whose terms hold for it; null: it names none, or none grants.
     #[serde(default)]
-    pub unlimited: bool,
-    /// active + suspect + borrowed.
-    pub used: u64,
+    pub version: Option<String>,
+    /// How its seats add up; of a token `used` says how many are out.
+    #[serde(flatten)]
+    pub numbers: Numbers,
+    /// The part of `used` whose client is connected.
+    #[serde(default)]
+    pub active: u64,
+    /// The part of `used` that is lent for offline use.
+    #[serde(default)]
+    pub borrowed: u64,
+    /// When the first of the seats held are free (L62); null: none is held.
+    #[serde(default)]
+    pub held_until: Option<Instant>,
+    /// Seats above this are granted with a notice (L61); null: no soft limit.
+    #[serde(default)]
+    pub soft_limit: Option<u64>,
+    /// `HOST`, `USER`, `CUSTOM`, `VIRTUAL` (L60).
+    #[serde(default)]
+    pub share: Vec<String>,
+    /// The first instant at which that license no longer counts; null: it never ends, or none grants.
+    #[serde(default)]
+    pub ends_at: Option<Instant>,
     /// The licenses that make it up; those that do not count stand in `licenses`.
     pub licenses: Vec<License>,
 }
@@ -205,6 +230,15 @@ pub struct Session {
     pub last_seen: Option<Instant>,
     /// Until when its seats are lent; null: they are not.
     pub borrowed_until: Option<Instant>,
+    /// The session of the token that took it and ends with it (L51); null: it stands for itself.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Others with the same share key use its seats too (L60), or may.
+    #[serde(default)]
+    pub shared: bool,
+    /// Its seats lay above the soft limit when they were granted (L61).
+    #[serde(default)]
+    pub above_soft_limit: bool,
 }
 
 /// Something wrong with a file, and what to do (L5).
@@ -301,7 +335,7 @@ pub struct Numbers {
     /// max(0, used + held − total).
     #[serde(default)]
     pub over: u64,
-    /// There is no bound.
+    /// There is no bound, or it is a token's, which has no seats of its own.
     #[serde(default)]
     pub unlimited: bool,
 }
@@ -370,7 +404,12 @@ pub struct Why {
     /// The denial as a sentence.
     pub message: Option<String>,
     /// Its details (S4).
-    pub denial: Option<Denial>,
+    pub details: Option<Denial>,
+    /// The rule of the policy that decides: the one that denies, or the one that lets him; null: none does.
+    pub rule: Option<Place>,
+    /// What the question left open of `host`, `address`, `platform`, `project`, `version`, `release_date`: no rule and no
+    /// license that asks for it matches.
+    pub not_stated: Vec<String>,
     /// `allow` or `deny`: what the policy says first.
     pub access: String,
     /// The rule that says so; null: no rule does.
@@ -439,7 +478,7 @@ pub struct HeldSeats {
 pub enum Due {
     /// At that instant.
     At(Instant),
-    /// In so many seconds, when the lease of a client that is gone ends.
+    /// In so many seconds, when the lease of a client that is gone ends, held seats are free, or an idle one is given away.
     InSeconds(u64),
     /// From the first instant of that day in the server's zone, when the licenses grant more.
     Day(NaiveDate),

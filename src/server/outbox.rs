@@ -9,6 +9,9 @@ use tokio::sync::Notify;
 use crate::answer::{self, Context, Peer};
 use crate::engine::ask::{Answer, Event, Outbox};
 
+/// More than a heartbeat can say.
+const LONGEST_IDLE_MS: u64 = 1000 << 33;
+
 /// One connection's outgoing buffer, and what the engine and the connection know of each other.
 #[derive(Debug)]
 pub struct ConnectionOutbox {
@@ -20,7 +23,7 @@ pub struct ConnectionOutbox {
     is_over: AtomicBool,
     wake: Notify,
     heard: AtomicU64,
-    /// The tick of the user's last activity plus one; 0: nothing was reported.
+    /// The tick of the user's last activity plus [`LONGEST_IDLE_MS`]; 0: nothing was reported.
     active_at: AtomicU64,
     sessions: AtomicU32,
 }
@@ -55,8 +58,9 @@ impl ConnectionOutbox {
 
     /// The client's user did something so many seconds ago, as it reports with a heartbeat.
     pub fn idle_for(&self, seconds: u32) {
-        let at = self.context.clock.tick().0.saturating_sub(u64::from(seconds) * 1000);
-        self.active_at.store(at.saturating_add(1), Ordering::Relaxed);
+        // It may lie before the first tick that was ever served.
+        let at = self.context.clock.tick().0 + LONGEST_IDLE_MS - u64::from(seconds) * 1000;
+        self.active_at.store(at, Ordering::Relaxed);
     }
 
     /// How many sessions the connection holds, after the last batch that touched it.
@@ -115,8 +119,9 @@ impl Outbox for ConnectionOutbox {
         self.heard.load(Ordering::Relaxed)
     }
 
-    fn active_at(&self) -> Option<u64> {
-        self.active_at.load(Ordering::Relaxed).checked_sub(1)
+    fn idle_ms(&self, now: u64) -> Option<u64> {
+        let active_at = self.active_at.load(Ordering::Relaxed);
+        (active_at > 0).then(|| (now + LONGEST_IDLE_MS).saturating_sub(active_at))
     }
 
     fn answer(&self, call: u32, answer: &Answer) {

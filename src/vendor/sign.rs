@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
+use seats::catalog::Catalog;
 use seats::license::{Count, KeyType, License, Reason};
 
 use super::base::misfit;
@@ -32,7 +34,7 @@ pub struct SignedFile {
     /// One license file with the features of all templates, in their order.
     pub xml: String,
     /// The licenses in it, as a server reads them.
-    pub licenses: Vec<std::sync::Arc<License>>,
+    pub licenses: Vec<Arc<License>>,
     /// What is allowed and perhaps not meant: no version, a fixed SN.
     pub warnings: Vec<Problem>,
 }
@@ -41,7 +43,7 @@ pub struct SignedFile {
 ///
 /// VENDOR is the key's, ISSUED is `today` where a template does not state it or says TODAY, SN is a random UUID
 /// where it states none. With `base`, each upgrade must fit an exclusive of it; exclusives of the templates
-/// themselves serve as bases too.
+/// themselves serve as bases too. Tokens are judged together with all of these (L51).
 ///
 /// # Errors
 ///
@@ -57,7 +59,9 @@ pub fn sign(
         session.read(template);
     }
     session.check_identities();
-    session.check_upgrades(base);
+    let base = base.map(read_base);
+    session.check_upgrades(base.as_deref());
+    session.check_tokens(base.as_deref().unwrap_or_default());
     session.finish()
 }
 
@@ -186,21 +190,9 @@ impl<'t> Session<'t> {
         }
     }
 
-    fn check_upgrades(&mut self, base: Option<&Template>) {
-        let given = base.map(|base| {
-            // The base may be signed with another key of the vendor: what it says is what matters here.
-            let set = read_files(&[(base.file.clone(), base.bytes.clone())], &[], Signatures::Optional);
-            let refused_for_its_key = [Reason::UnknownVendorKey, Reason::NotSupportedYet];
-            set.licenses
-                .iter()
-                .filter(|license| {
-                    license.refusal.as_ref().is_none_or(|r| refused_for_its_key.contains(&r.reason))
-                })
-                .map(|license| License { refusal: None, ..(**license).clone() })
-                .collect::<Vec<_>>()
-        });
+    fn check_upgrades(&mut self, given: Option<&[License]>) {
         let bases: Vec<&License> =
-            self.drafts.iter().map(|draft| &draft.license).chain(given.iter().flatten()).collect();
+            self.drafts.iter().map(|draft| &draft.license).chain(given.into_iter().flatten()).collect();
         let mut problems = Vec::new();
         for draft in self.drafts.iter().filter(|draft| draft.license.key_type == KeyType::Upgrade) {
             let own = self.drafts.iter().any(|other| {
@@ -214,6 +206,27 @@ impl<'t> Session<'t> {
             }
         }
         self.problems.append(&mut problems);
+    }
+
+    /// A loop of tokens, or sharing on both sides, is refused by the server that has all of them: here as far as the
+    /// licenses are at hand.
+    fn check_tokens(&mut self, given: &[License]) {
+        if !self.drafts.iter().any(|draft| draft.license.key_type == KeyType::Token) {
+            return;
+        }
+        let drafts: Vec<Arc<License>> =
+            self.drafts.iter().map(|draft| Arc::new(draft.license.clone())).collect();
+        let catalog =
+            Catalog::new(given.iter().cloned().map(Arc::new).chain(drafts.iter().cloned()).collect());
+        for feature in catalog.features() {
+            for (at, license) in feature.licenses.iter().enumerate() {
+                let Some(fault) = feature.token_fault(at) else { continue };
+                let Some(nth) = drafts.iter().position(|draft| Arc::ptr_eq(draft, license)) else { continue };
+                let Draft { template, text, raw, .. } = &self.drafts[nth];
+                let fault = Fault::new(raw.at, fault.reason, fault.message.clone());
+                self.problems.push(locate(&template.file, text, Some(raw), &fault));
+            }
+        }
     }
 
     fn finish(mut self) -> Result<SignedFile, Vec<Problem>> {
@@ -235,6 +248,17 @@ impl<'t> Session<'t> {
         }
         Ok(SignedFile { xml, licenses: set.licenses, warnings: self.warnings })
     }
+}
+
+/// The licenses of a base. It may be signed with another key of the vendor: what it says is what matters here.
+fn read_base(base: &Template) -> Vec<License> {
+    let set = read_files(&[(base.file.clone(), base.bytes.clone())], &[], Signatures::Optional);
+    let refused_for_its_key = [Reason::UnknownVendorKey, Reason::NotSupportedYet];
+    set.licenses
+        .iter()
+        .filter(|license| license.refusal.as_ref().is_none_or(|r| refused_for_its_key.contains(&r.reason)))
+        .map(|license| License { refusal: None, ..(**license).clone() })
+        .collect()
 }
 
 fn add(raw: &mut RawFeature<'_>, name: &'static str, value: String) {

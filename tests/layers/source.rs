@@ -123,7 +123,8 @@ pub(crate) fn paths(tokens: &[Token]) -> Vec<Vec<Token>> {
     let (mut paths, mut i) = (Vec::new(), 0);
     while i < tokens.len() {
         match tokens[i].as_str() {
-            "use" => {
+            // In a type, `use<'a>` says what is captured.
+            "use" if tokens.get(i + 1).is_none_or(|token| token != "<") => {
                 i += 1;
                 use_tree(tokens, &mut i, &[], &mut paths);
             }

@@ -87,6 +87,26 @@ fn the_readme_sells_six_more_seats() {
     assert_eq!(set.licenses[0].count, Some(Count::Limited(6)));
 }
 
+/// docs/LICENSES.md: an example that a reader copies is read without a word.
+#[test]
+fn the_examples_of_the_page_are_good_features() {
+    let page = fs::read_to_string(root().join("docs/LICENSES.md")).unwrap();
+    let examples: Vec<String> = (page.split("```xml\n").skip(1))
+        .filter_map(|rest| rest.split("```").next())
+        .filter_map(|text| match text.split_whitespace().next()? {
+            "<FEATURE" => Some(text.to_owned()),
+            "<CLIENT_HOSTID><SETTING" => Some(format!("<FEATURE NAME=\"cad\">{text}</FEATURE>")),
+            _ => None,
+        })
+        .collect();
+    assert!(examples.len() >= 5, "{examples:?}");
+    for example in examples {
+        let file = format!("<LICENSEFILE>{example}</LICENSEFILE>");
+        let set = read_files(&[("x.xml".to_owned(), file.into_bytes())], &[], Signatures::Optional);
+        assert_eq!((set.problems.as_slice(), set.licenses.len()), (&[][..], 1), "{example}");
+    }
+}
+
 #[test]
 fn the_smallest_upgrade_is_a_name_a_count_a_keytype_and_an_end() {
     let work = root().join("licenses");

@@ -128,6 +128,76 @@ fn an_upgrade_signed_with_its_base_is_checked_against_it() {
     assert_eq!(refused(text, None), Reason::OutlivesExclusive);
 }
 
+/// L51: what a server with all these licenses would refuse.
+#[test]
+fn tokens_are_judged_with_all_that_is_at_hand() {
+    let token = |name: &str, on: &str, more: &str| {
+        format!(
+            "<FEATURE NAME=\"{name}\"><SETTING KEYTYPE=\"TOKEN\" VERSION=\"1.0\"/>\
+             <SETTING TOKEN_DEPENDENCY=\"FEATURE={on} VERSION=1.0 COUNT=2\"/>{more}</FEATURE>"
+        )
+    };
+    let file = |features: &str| format!("<LICENSEFILE>{features}</LICENSEFILE>");
+    let share = "<SETTING SHARE=\"HOST\"/>";
+    let sell_one = |text: &str| sell(&file(text), None).map(|signed| signed.licenses.len());
+    assert_eq!(sell_one(&token("suite", "cad", share)), Ok(1), "its dependency may come in another file");
+    assert_eq!(refused(&file(&format!("¦{}", token("suite", "Suite", ""))), None), Reason::TokenLoop);
+    let both = format!("{}{}", token("a", "b", ""), token("b", "a", ""));
+    let problems = sell(&file(&both), None).unwrap_err();
+    assert_eq!(problems.iter().map(|p| p.reason).collect::<Vec<_>>(), [Reason::TokenLoop; 2]);
+    assert!(problems[0].message.starts_with("a, b depend on each other"), "{}", problems[0]);
+
+    let base = signed(&file(&token("b", "a", "")));
+    assert_eq!(refused(&file(&format!("¦{}", token("a", "b", ""))), Some(&base)), Reason::TokenLoop);
+    let shared = signed(&feature("<SETTING COUNT=\"5\" SHARE=\"USER\" VERSION=\"1.0\"/>"));
+    assert_eq!(
+        refused(&file(&format!("¦{}", token("a", "cad", share))), Some(&shared)),
+        Reason::TokenSharing
+    );
+    assert!(sell(&file(&token("a", "cad", "")), Some(&shared)).is_ok());
+
+    // A dependency is what makes a token; seats are what it has not.
+    let bare = "<SETTING KEYTYPE=\"TOKEN\" VERSION=\"1.0\"/>";
+    assert_eq!(refused(&feature(bare), None), Reason::BadValue);
+    let dependency = "<SETTING TOKEN_DEPENDENCY=\"FEATURE=b VERSION=1.0 COUNT=1\"/>";
+    for (more, reason) in [
+        ("<SETTING ¦COUNT=\"5\"/>", Reason::SettingNotAllowed),
+        ("<SETTING SOFTLIMIT=\"¦5\"/>", Reason::BadValue),
+        ("<SETTING USERBASED=\"¦5\"/>", Reason::BadValue),
+    ] {
+        assert_eq!(refused(&feature(&format!("{bare}{dependency}{more}")), None), reason, "{more}");
+    }
+    let held = sell(&feature(&format!("{bare}{dependency}<SETTING HOLD=\"60\"/>")), None).unwrap();
+    assert!(held.warnings.iter().any(|w| w.message.starts_with("HOLD")), "{:?}", held.warnings);
+}
+
+/// What a license says beside seats and dates is shown as it says it.
+#[test]
+fn inspecting_shows_every_setting_of_a_token_and_an_additive() {
+    let text = feature(
+        "<SETTING KEYTYPE=\"TOKEN\" VERSION=\"1.0\" REPLACES=\"FEATURE=old\"/>\
+         <SETTING TOKEN_DEPENDENCY=\"FEATURE=b VERSION=1.0 COUNT=1\"/>\
+         <SETTING TOKEN_DEPENDENCY=\"FEATURE=c VERSION=2.5 COUNT=3\"/>",
+    );
+    let additive = feature(
+        "<SETTING KEYTYPE=\"ADDITIVE\" COUNT=\"5\" VERSION=\"1.0\" HOLD=\"60\" MIN_CHECKOUT=\"30\"/>\
+         <SETTING USERBASED=\"ALL\" HOSTBASED=\"2\" PLATFORMS=\"linux\" TIME_ZONES=\"0 1\"/>",
+    );
+    for text in [text, additive] {
+        let inspection = inspect(&[("x.xml".to_owned(), signed(&text).into_bytes())]);
+        assert_eq!(inspection.problems, []);
+        let shown = inspection.to_string();
+        let settings = &inspection.licenses[0].settings;
+        assert!(settings.len() >= 8, "{settings:?}");
+        for (setting, value) in settings {
+            assert!(
+                shown.lines().any(|l| l.contains(setting) && l.contains(value.as_str())),
+                "{setting}: {shown}"
+            );
+        }
+    }
+}
+
 #[test]
 fn inspecting_shows_settings_and_the_key_whoever_signed() {
     let text = signed(&feature("<SETTING COUNT=\"10\" X=\"1\"/>".replace(" X=\"1\"", "").as_str()));

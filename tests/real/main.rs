@@ -11,6 +11,8 @@ mod crash;
 mod hostile;
 mod load;
 mod midnight;
+mod policy;
 mod reload;
 mod second_client;
 mod service;
+mod shown;

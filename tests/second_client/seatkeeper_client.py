@@ -166,6 +166,9 @@ EVENTS = {name: number for number, (name, _) in MESSAGES.items() if number >= 0x
 
 Message = collections.namedtuple("Message", "number name call fields")
 
+# The extras that section 3 defines: (tag, name, the messages that may carry it, the type of its bytes).
+GRACE = (4, "grace", ("Granted", "Resume"), ("list", ("part", "Grace")))
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Writing
 
@@ -363,6 +366,19 @@ def decode_body(number, body, known_tags=()):
         if before % 2 == 1 and before not in known_tags:
             raise ProtocolError("unknown_extra", f"{name}.extras: tag {before} is odd and not known")
     return fields
+
+
+def grace_of(extras):
+    """{session: hours} of an answer to Checkout or Resume. What cannot be read as a list of Grace is as good as absent."""
+    for extra in extras:
+        if extra["tag"] == GRACE[0]:
+            reader = _Reader(bytes(extra["bytes"]))
+            try:
+                found = reader.value(GRACE[3], "grace")
+            except ProtocolError:
+                return {}
+            return {} if reader.left() else {one["session"]: one["hours"] for one in found}
+    return {}
 
 
 def split_frame(data):
@@ -862,6 +878,13 @@ class Connection:
                 if isinstance(part.get(name), list):
                     whole.setdefault(name, []).extend(part[name])
         return whole
+
+    def why(self, feature, facts, asker_user, asker_host, vendor=None, count=1, share=None, address=None):
+        """What would happen if the user of `facts` asked for seats, and which rule decides, as the parsed object. Takes
+        nothing. A Refusal means that the question was refused, not the seats."""
+        answer = self.request("Why", vendor=vendor, feature=feature, count=count, facts=facts, share=share,
+                              address=address, asker_user=asker_user, asker_host=asker_host)
+        return self._object(answer["json"], "Why.json")
 
     def watch(self, totals):
         """Asks for PoolChanged events, or for no more of them."""

@@ -167,6 +167,45 @@ class Document(unittest.TestCase):
                                  [packed(kind, value).hex(" ") for value in values])
 
 
+class Additions(unittest.TestCase):
+    """Why, SeatWanted, idle times and the extra of grace, from the page alone."""
+
+    def test_why_is_written_as_a_request(self):
+        facts = sk.facts("ann", "ws7", platform="linux-x86_64", pid=0)
+        fields = {"vendor": None, "feature": "cad", "count": 1, "facts": facts, "share": None,
+                  "address": "192.0.2.7", "asker_user": "root", "asker_host": "lic01"}
+        frame = sk.encode_frame(0x000A, 5, fields)
+        message = sk.decode_frame(frame)
+        self.assertEqual((message.name, message.call), ("Why", 5))
+        self.assertEqual({**message.fields, "extras": []}, {**fields, "extras": []})
+        self.assertEqual(sk.REQUESTS["Why"], 0x000A)
+
+    def test_seat_wanted_is_an_event(self):
+        body = bytes.fromhex("11 03 63 61 64 1e 00")
+        self.assertEqual(sk.decode_body(0xC006, body), {"session": 17, "feature": "cad", "seconds": 30, "extras": []})
+        self.assertEqual(sk.EVENTS["SeatWanted"], 0xC006)
+
+    def test_a_heartbeat_says_how_long_the_user_was_idle(self):
+        self.assertEqual(sk.encode_body(0x0004, {"idle_seconds": None}).hex(" "), "00 00")
+        self.assertEqual(sk.encode_body(0x0004, {"idle_seconds": 0}).hex(" "), "01 00 00")
+        self.assertEqual(sk.encode_body(0x0004, {"idle_seconds": 600}).hex(" "), "01 fb 58 02 00")
+
+    def test_grace_is_read_from_its_extra(self):
+        tag, name, messages, _ = sk.GRACE
+        self.assertIn(f"| {tag} | `{name}` | {', '.join(messages)} | list of Grace |", document())
+        found = {vector["message"] for _, vector in vectors() if vector["name"] == "grace"}
+        self.assertEqual(found, set(messages))
+        for _, vector in vectors():
+            extras = sk.decode_frame(bytes.fromhex(vector["frame"])).fields["extras"]
+            wanted = {17: 24, (1 << 64) - 1: 168} if vector["name"] == "grace" else {}
+            self.assertEqual(sk.grace_of(extras), wanted, vector["message"])
+        good = bytes.fromhex("01 11 18")
+        self.assertEqual(sk.grace_of([{"tag": 4, "bytes": good}]), {17: 24})
+        for bad in (good[:-1], good + b"\x00", b"", bytes.fromhex("01 fb 05 00 18"), b"\xff"):
+            self.assertEqual(sk.grace_of([{"tag": 4, "bytes": bad}]), {}, bad.hex())
+        self.assertEqual(sk.grace_of([{"tag": 2, "bytes": good}]), {})
+
+
 class Layout(unittest.TestCase):
     """What section 3 says a reader refuses, and the limits of the writer."""
 

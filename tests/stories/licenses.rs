@@ -2,7 +2,8 @@
 
 use chrono::NaiveDate;
 use seats::license::{
-    Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Place, Reason, Signed, TimeZones,
+    Based, Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Place, Reason, Replaces, Signed,
+    Special, TimeZones, TokenDependency,
 };
 
 use crate::driver::{exclusive, name, refused};
@@ -11,17 +12,24 @@ use crate::world::options;
 /// `exclusive cad 10 sn=base end=2030-12-31`.
 pub(crate) fn license(line: &str, at: usize) -> Result<License, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [kind, feature, count, rest @ ..] = &words[..] else {
+    let [kind, feature, rest @ ..] = &words[..] else {
         return Err("a license is a key type, a feature, a count, and settings".into());
+    };
+    // A token has no seats, so no count (L51).
+    let (count, rest) = match rest {
+        _ if *kind == "token" => ("local", rest),
+        [count, rest @ ..] => (*count, rest),
+        [] => return Err("a license has a count, but for a token".into()),
     };
     let mut license = exclusive(feature, 1);
     license.key_type = match *kind {
         "exclusive" => KeyType::Exclusive,
         "upgrade" => KeyType::Upgrade,
         "additive" => KeyType::Additive,
+        "token" => KeyType::Token,
         _ => return Err(format!("{kind} is no key type")),
     };
-    license.count = match *count {
+    license.count = match count {
         "unlimited" => Some(Count::Unlimited),
         "local" => None,
         n => Some(Count::Limited(n.parse().map_err(|_| format!("{n} is no count"))?)),
@@ -35,6 +43,12 @@ pub(crate) fn license(line: &str, at: usize) -> Result<License, String> {
 }
 
 fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
+    if set_special(license.carried.special.get_or_insert_default(), option, value)? {
+        return Ok(());
+    }
+    if license.carried.special.as_deref() == Some(&Special::default()) {
+        license.carried.special = None;
+    }
     let day = || value.parse::<NaiveDate>().map(Some).map_err(|e| format!("{value}: {e}"));
     match option {
         "sn" => license.sn = Some(value.into()),
@@ -43,10 +57,20 @@ fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
         "end" => license.end = day()?,
         "issued" => license.issued = day()?,
         "version" => {
-            let (major, minor) = value.split_once('.').ok_or("a version is MAJOR.MINOR")?;
-            let number = |text: &str| text.parse().map_err(|_| "a version is MAJOR.MINOR");
-            license.version = Some(LicenseVersion { major: number(major)?, minor: number(minor)? });
+            license.version = Some(version(value)?);
         }
+        "share" => {
+            for flag in value.split(',') {
+                match flag {
+                    "HOST" => license.share.host = true,
+                    "USER" => license.share.user = true,
+                    "CUSTOM" => license.share.custom = true,
+                    "VIRTUAL" => license.share.virtual_machine = true,
+                    _ => return Err(format!("{flag} is no kind of sharing")),
+                }
+            }
+        }
+        "softlimit" => license.carried.soft_limit = Some(number(value)?),
         "file" => license.place.file = value.into(),
         "hal" => license.hal = value == "3",
         "platforms" => license.platforms = value.split(',').map(Into::into).collect(),
@@ -76,6 +100,48 @@ fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
         _ => return Err(format!("{option}= is not known")),
     }
     Ok(())
+}
+
+/// Settings that few licenses have; `false`: it is none of them.
+fn set_special(special: &mut Special, option: &str, value: &str) -> Result<bool, String> {
+    let based = || match value {
+        "ALL" => Ok(Some(Based::All)),
+        seats => number(seats).map(|seats| Some(Based::Seats(seats))),
+    };
+    match option {
+        "hold" => special.hold_seconds = Some(number(value)?),
+        "min" => special.min_checkout_seconds = Some(number(value)?),
+        "userbased" => special.user_based = based()?,
+        "hostbased" => special.host_based = based()?,
+        "replaces" => {
+            special.replaces = match value.split_once(':') {
+                Some(("feature", feature)) => Some(Replaces::Feature(name(feature))),
+                Some(("sn", sn)) => Some(Replaces::Sn(sn.into())),
+                Some(("key", key)) => Some(Replaces::Key(key.into())),
+                _ => return Err("replaces= takes feature:NAME, sn:SN or key:KEY".into()),
+            }
+        }
+        "needs" => {
+            let need = |text: &str| {
+                let [feature, of, count] = text.split(':').collect::<Vec<_>>()[..] else {
+                    return Err("needs= takes FEATURE:VERSION:COUNT,…".to_string());
+                };
+                Ok(TokenDependency { feature: name(feature), version: version(of)?, count: number(count)? })
+            };
+            special.token_dependencies = value.split(',').map(need).collect::<Result<_, _>>()?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+fn version(text: &str) -> Result<LicenseVersion, String> {
+    let (major, minor) = text.split_once('.').ok_or("a version is MAJOR.MINOR")?;
+    Ok(LicenseVersion { major: number(major)?, minor: number(minor)? })
 }
 
 /// What the reader of the files finds whatever the day, as far as the stories need it.

@@ -2,22 +2,44 @@
 
 use std::sync::Arc;
 
+use seats::change::PoolKind;
 use seats::denial::{Denial, Due, Numbers};
 use seats::evaluate::{Evaluation, Standing};
 use seats::ledger::PoolChange;
-use seats::license::{Count, License};
+use seats::license::{Count, KeyType, License};
 
 /// `cad 10 → 16: upgrade up1 active`, as the log has it (L22).
 pub(crate) fn changed(change: &PoolChange) -> String {
     let told = if change.has_expired { "; its sessions are told `expired`" } else { "" };
-    format!("{} {} → {}: {}{told}", change.set.feature, change.before, change.set.total, change.why)
+    let pool = pool_name(&change.set.feature, &change.set.kind);
+    format!("{pool} {} → {}: {}{told}", change.before, change.set.total, change.why)
+}
+
+/// `cad`, or `cad (additive a1)`.
+pub(crate) fn pool_name(feature: impl std::fmt::Display, kind: &PoolKind) -> String {
+    match kind {
+        PoolKind::Exclusive => feature.to_string(),
+        kind => format!("{feature} ({})", kind_name(kind)),
+    }
+}
+
+pub(crate) fn kind_name(kind: &PoolKind) -> String {
+    match kind {
+        PoolKind::Exclusive => "exclusive".into(),
+        PoolKind::Additive(sn) if sn.starts_with('#') => "additive without SN".into(),
+        PoolKind::Additive(sn) => format!("additive {sn}"),
+        PoolKind::Token => "token".into(),
+    }
 }
 
 pub(crate) fn numbers(n: &Numbers) -> String {
     let free = n.free().map_or_else(|| "unlimited".to_string(), |free| free.to_string());
     let active = n.used - n.suspect;
+    // What stands apart from used and free (S6) is named where there is any.
+    let apart = [("held", n.held), ("reserved", n.reserved)].into_iter().filter(|(_, seats)| *seats > 0);
+    let apart: String = apart.map(|(what, seats)| format!("{what} {seats}, ")).collect();
     format!(
-        "total {}, used {} (active {active}, suspect {}), free {free}, over {}",
+        "total {}, used {} (active {active}, suspect {}), {apart}free {free}, over {}",
         n.total,
         n.used,
         n.suspect,
@@ -28,6 +50,9 @@ pub(crate) fn numbers(n: &Numbers) -> String {
 pub(crate) fn denied(denial: &Denial) -> Vec<String> {
     let mut lines = vec![format!("denied {}: {}", denial.code, denial.message)];
     let Some(subject) = &denial.subject else { return lines };
+    lines.extend(
+        subject.needed_by.iter().map(|token| format!("  about {}, needed by {token}", subject.feature)),
+    );
     if let Some(n) = &subject.numbers {
         lines.push(format!("  {}", numbers(n)));
     }
@@ -35,7 +60,12 @@ pub(crate) fn denied(denial: &Denial) -> Vec<String> {
         Some(Due::Day(day)) => lines.push(format!("  the next seat is due on {day}")),
         Some(due) => {
             let ms = due.in_ms().unwrap_or_default();
-            lines.push(format!("  the next seat is due in {} s", ms / 1000));
+            let why = match due {
+                Due::HoldEnds(_) => ", when it is held no longer",
+                Due::IdleEnds(_) => ", if it stays idle",
+                Due::LeaseEnds(_) | Due::Day(_) => "",
+            };
+            lines.push(format!("  the next seat is due in {} s{why}", ms / 1000));
         }
         None => {}
     }
@@ -44,6 +74,9 @@ pub(crate) fn denied(denial: &Denial) -> Vec<String> {
     }
     for h in &subject.holders {
         lines.push(format!("  held by {}@{}: {} (session {})", h.user, h.host, h.count, h.session));
+    }
+    for other in &subject.others {
+        lines.push(format!("  {} is no help, {}: {}", kind_name(&other.kind), other.code, other.message));
     }
     lines
 }
@@ -58,7 +91,7 @@ pub(crate) fn sum(licenses: &[Arc<License>], today: &Evaluation) -> String {
         })
     };
     let upgrades: Vec<String> = (0..licenses.len())
-        .filter(|at| in_force(at) && today.base != Some(*at))
+        .filter(|at| in_force(at) && licenses[*at].key_type == KeyType::Upgrade)
         .map(|at| format!(" + {}", count(at)))
         .collect();
     match today.base {

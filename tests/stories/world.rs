@@ -5,22 +5,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use seats::change::{BundleId, SessionId};
+use seats::change::{BundleId, Change, PoolKind, SessionId};
 use seats::evaluate::{evaluate, explain, forecast, lower_successors};
-use seats::ledger::{CheckoutOutcome, ConnectionId};
+use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange};
 use seats::request::{Checkout, Facts, Item};
 
 use crate::driver::{self, LEASE_MS, Server, date, facts, half_hash};
 use crate::licenses::license;
-use crate::shown::{changed, denied, described, numbers, standing, sum, title};
+use crate::shown::{changed, denied, described, kind_name, numbers, pool_name, standing, sum, title};
 
 /// Features looked at in one slice of the background's work.
 const SLICE: usize = 100;
 
 /// One program of one person, as the story names it.
 #[derive(Default)]
-struct Client {
-    connection: Option<ConnectionId>,
+pub(crate) struct Client {
+    pub(crate) connection: Option<ConnectionId>,
     is_silent: bool,
     /// Every bundle it believes to have.
     bundles: Vec<(BundleId, Checkout)>,
@@ -29,14 +29,14 @@ struct Client {
 
 /// A server and the people around it.
 pub(crate) struct World {
-    server: Server,
+    pub(crate) server: Server,
     clients: BTreeMap<String, Client>,
     /// Who took a session, of which feature.
     labels: BTreeMap<SessionId, String>,
     next_key: u64,
 }
 
-type Answer = Result<Vec<String>, String>;
+pub(crate) type Answer = Result<Vec<String>, String>;
 
 impl World {
     pub(crate) fn new() -> World {
@@ -55,8 +55,8 @@ impl World {
         while at < commands.len() {
             let words: Vec<&str> = commands[at].split_whitespace().collect();
             at += 1;
-            // Only `licenses` has a body, up to the end of its block.
-            let body = if words[0] == "licenses" { &commands[at..] } else { &[] };
+            // Only these have a body, up to the end of the block.
+            let body = if ["licenses", "policy"].contains(&words[0]) { &commands[at..] } else { &[] };
             at += body.len();
             let lines = self.command(&words, body).map_err(|why| format!("{}: {why}", words.join(" ")))?;
             answer.extend(lines);
@@ -96,9 +96,14 @@ impl World {
                 answer.extend(self.sweep_unless(flags)?);
                 Ok(answer)
             }
+            ["policy"] => self.policy(body),
+            ["why", who, ref rest @ ..] => self.why(who, rest),
+            ["book", who, feature, count, "for", time, token] => self.book(who, feature, count, time, token),
+            ["unbook", token] => self.unbook(token),
+            ["idle", who, time] => self.idle(who, time),
             ["explain", feature] => self.explain(feature),
             ["warnings", feature] => self.warnings(feature),
-            ["status", ref features @ ..] => Ok(features.iter().map(|f| self.status(f)).collect()),
+            ["status", ref features @ ..] => Ok(features.iter().flat_map(|f| self.status(f)).collect()),
             ["sessions"] => Ok(self.sessions()),
             _ => Err("there is no such command, see tests/stories/README.md".into()),
         }
@@ -116,10 +121,35 @@ impl World {
     /// `unswept`: the background has not come to it yet.
     fn sweep_unless(&mut self, flags: &[&str]) -> Answer {
         match flags {
-            [] => Ok(self.server.sweep(SLICE).iter().map(changed).collect()),
+            [] => {
+                let changes = self.server.sweep(SLICE);
+                Ok(self.owed(&changes))
+            }
             ["unswept"] => Ok(Vec::new()),
             _ => Err("only `unswept` may follow".into()),
         }
+    }
+
+    /// Totals that changed, and sessions that were moved.
+    fn owed(&mut self, changes: &[PoolChange]) -> Vec<String> {
+        let mut lines: Vec<String> = changes.iter().map(changed).collect();
+        for moved in std::mem::take(&mut self.server.moved) {
+            for session in moved.sessions.iter().map(|m| m.session) {
+                let label = &self.labels[&session];
+                lines.push(format!(
+                    "session {session} ({label}) counts against {} now",
+                    self.pool_of(session)
+                ));
+            }
+        }
+        lines
+    }
+
+    /// The pool a session is in, in words.
+    fn pool_of(&self, session: SessionId) -> String {
+        let state = self.server.ledger.state();
+        let pool = state.session(session).and_then(|(_, s)| state.pool(s.pool));
+        pool.map_or_else(|| "nothing".into(), |pool| pool_name(&pool.feature, &pool.kind))
     }
 
     fn checkout(&mut self, who: &str, rest: &[&str]) -> Answer {
@@ -148,11 +178,20 @@ impl World {
         client.connection = Some(connection);
         client.is_silent = false;
         let (changes, outcome) = self.server.checkout(request, connection);
-        let mut answer: Vec<String> = changes.iter().map(changed).collect();
+        let mut answer = self.owed(&changes);
+        for session in std::mem::take(&mut self.server.warned) {
+            answer.push(format!(
+                "session {session} ({}) is warned: its idle seat is wanted",
+                self.labels[&session]
+            ));
+        }
         match outcome {
-            Ok(CheckoutOutcome::Grant { granted, .. }) => {
-                for (session, item) in granted.sessions.iter().zip(&request.items) {
-                    self.labels.insert(session.session, format!("{who}, {}", item.feature));
+            Ok(CheckoutOutcome::Grant { before, granted }) => {
+                answer.extend(before.iter().map(|change| self.before(change)));
+                for session in &granted.sessions {
+                    let pool =
+                        self.server.ledger.state().pool(session.pool).ok_or("a grant without a pool")?;
+                    self.labels.insert(session.session, format!("{who}, {}", pool.feature));
                 }
                 self.client(who)?.bundles.push((granted.bundle, request.clone()));
                 answer.push(format!("granted: {}", self.content(granted.bundle)));
@@ -165,10 +204,22 @@ impl World {
         Ok(answer)
     }
 
+    /// What a grant changes before it takes its seats.
+    fn before(&self, change: &Change) -> String {
+        match change {
+            Change::Ended(e) => {
+                format!("session {} ({}) ends: {}", e.session, self.labels[&e.session], e.cause.as_str())
+            }
+            Change::Unheld(u) => format!("{} held for this very client are taken", u.seats),
+            other => format!("{other:?}"),
+        }
+    }
+
     fn try_checkout(&mut self, who: &str, rest: &[&str]) -> Answer {
         let request = self.request(who, rest)?;
+        self.server.free_due();
         let changes = self.server.refresh(request.items.iter().map(|i| &*i.feature));
-        let mut answer: Vec<String> = changes.iter().map(changed).collect();
+        let mut answer = self.owed(&changes);
         match self.server.ledger.decide_try(&request, self.server.now) {
             Ok(pools) => answer.extend(request.items.iter().zip(pools).map(|(item, (_, n))| {
                 format!("would be granted: {} {} of {}", item.feature, item.count, numbers(&n))
@@ -182,7 +233,10 @@ impl World {
     fn content(&self, bundle: BundleId) -> String {
         let view = self.server.ledger.grant_view(bundle);
         let sessions = view.map_or_else(Vec::new, |v| v.sessions);
-        let shown = sessions.iter().map(|s| format!("{} {} (session {})", s.feature, s.count, s.session));
+        let shown = sessions.iter().map(|s| {
+            let soft = if s.above_soft_limit { ", above the soft limit" } else { "" };
+            format!("{} {} (session {}{soft})", self.pool_of(s.session), s.count, s.session)
+        });
         shown.collect::<Vec<_>>().join(", ")
     }
 
@@ -208,6 +262,7 @@ impl World {
         let connection = self.client(who)?.connection.unwrap_or(ConnectionId(0));
         let mut answer = Vec::new();
         for session in sessions {
+            answer.extend(self.refresh_of(session));
             match self.server.checkin(session, count, connection) {
                 Ok(o) => answer
                     .push(format!("given back: {} of session {session}, {} remain", o.given, o.remaining)),
@@ -219,6 +274,15 @@ impl World {
             client.bundles.retain(|(id, _)| state.bundle(*id).is_some());
         }
         Ok(answer)
+    }
+
+    /// What stays held of a session is today's license's to say (L62).
+    fn refresh_of(&mut self, session: SessionId) -> Vec<String> {
+        let state = self.server.ledger.state();
+        let pool = state.session(session).and_then(|(_, s)| state.pool(s.pool));
+        let feature = pool.map(|pool| pool.feature.as_str().to_string());
+        let changes = self.server.refresh(feature.as_deref());
+        self.owed(&changes)
     }
 
     fn lose(&mut self, who: &str) -> Answer {
@@ -278,14 +342,7 @@ impl World {
     }
 
     fn wait(&mut self, time: &str) -> Answer {
-        let (number, unit) = time.split_at(time.len() - 1);
-        let number: u64 = number.parse().map_err(|_| "a time is written 90s, 5m or 1h")?;
-        let ms = match unit {
-            "s" => number * 1_000,
-            "m" => number * 60_000,
-            "h" => number * 3_600_000,
-            _ => return Err("a time is written 90s, 5m or 1h".into()),
-        };
+        let ms = milliseconds(time)?;
         let beating: Vec<ConnectionId> =
             self.clients.values().filter(|c| !c.is_silent).filter_map(|c| c.connection).collect();
         let from = self.server.now.tick;
@@ -310,10 +367,12 @@ impl World {
                 _ => return Err(format!("{option}= is not known")),
             }
         }
-        Ok(match self.server.release(id, by, &reason) {
-            Ok(()) => vec![format!("session {id} ({}) is removed", self.labels[&id])],
-            Err(denial) => denied(&denial),
-        })
+        let mut answer = self.refresh_of(id);
+        match self.server.release(id, by, &reason) {
+            Ok(()) => answer.push(format!("session {id} ({}) is removed", self.labels[&id])),
+            Err(denial) => answer.extend(denied(&denial)),
+        }
+        Ok(answer)
     }
 
     fn explain(&self, feature: &str) -> Answer {
@@ -325,6 +384,10 @@ impl World {
             let of = if found.len() > 1 { format!(" of {}", licenses.vendor) } else { String::new() };
             let parts = sum(&licenses.licenses, &today);
             answer.push(format!("{}{of} on {day}: {parts}{}", licenses.feature, today.total));
+            if today.pools.len() > 1 || today.pools.iter().any(|p| p.kind != PoolKind::Exclusive) {
+                let pools = today.pools.iter().map(|p| format!("{} {}", kind_name(&p.kind), p.total));
+                answer.push(format!("  tried in this order: {}", pools.collect::<Vec<_>>().join(", ")));
+            }
             for (at, license) in licenses.licenses.iter().enumerate() {
                 let why = explain(licenses, &today, at).map_or_else(String::new, |why| format!(": {why}"));
                 answer.push(format!("  {}: {}{why}", described(license), standing(today.standings[at])));
@@ -355,12 +418,23 @@ impl World {
         Ok(lines.collect())
     }
 
-    fn status(&self, feature: &str) -> String {
+    /// A line for each pool, and one for each client whose seats are held.
+    fn status(&self, feature: &str) -> Vec<String> {
         let (vendor, feature) = feature.split_once('/').unwrap_or(("ACME", feature));
-        match self.server.numbers(vendor, feature) {
-            Some(n) => format!("{feature}: {}", numbers(&n)),
-            None => format!("{feature}: no pool"),
+        let mut lines = Vec::new();
+        for (kind, pool) in self.server.pools(vendor, feature) {
+            lines.push(format!(
+                "{}: {}",
+                pool_name(feature, &kind),
+                numbers(&self.server.ledger.numbers(pool))
+            ));
+            for held in self.server.ledger.state().holds_in(pool) {
+                let seconds = held.until.saturating_sub(self.server.now.tick) / 1000;
+                lines
+                    .push(format!("  {} held for {}@{}, {seconds} s more", held.seats, held.user, held.host));
+            }
         }
+        if lines.is_empty() { vec![format!("{feature}: no pool")] } else { lines }
     }
 
     fn sessions(&self) -> Vec<String> {
@@ -375,20 +449,21 @@ impl World {
                     )
                 }
             };
-            format!(
-                "session {}: {} {} by {}@{}, {presence}",
-                s.session, s.feature, s.count, s.facts.user, s.facts.host
-            )
+            let token = s.token.map_or_else(String::new, |token| format!(", for session {token}"));
+            let shared = if s.is_shared { ", shared" } else { "" };
+            let pool = self.pool_of(s.session);
+            let (count, user, host) = (s.count, &s.facts.user, &s.facts.host);
+            format!("session {}: {pool} {count} by {user}@{host}, {presence}{shared}{token}", s.session)
         };
         if page.is_empty() { vec!["no sessions".into()] } else { page.iter().map(line).collect() }
     }
 
-    fn client(&mut self, who: &str) -> Result<&mut Client, String> {
+    pub(crate) fn client(&mut self, who: &str) -> Result<&mut Client, String> {
         self.clients.get_mut(who).ok_or_else(|| format!("nobody is called {who} yet"))
     }
 
     /// `cad 3, BETA/cam 1 version=4.1`: features and counts, then options.
-    fn request(&mut self, who: &str, rest: &[&str]) -> Result<Checkout, String> {
+    pub(crate) fn request(&mut self, who: &str, rest: &[&str]) -> Result<Checkout, String> {
         let split = rest.iter().position(|w| w.contains('=')).unwrap_or(rest.len());
         let items = rest[..split].join(" ");
         let item = |text: &str| {
@@ -405,12 +480,21 @@ impl World {
         let (user, host) =
             who.split_once('@').map_or((who, format!("ws-{who}")), |(u, h)| (u, h.to_string()));
         let mut stated = facts(user, &host);
+        let mut booking = None;
         for (option, value) in options(&rest[split..])? {
-            state_fact(&mut stated, option, value)?;
+            match option {
+                "token" => booking = Some(half_hash(&value)),
+                option => state_fact(&mut stated, option, value)?,
+            }
         }
         let key = self.next_key;
         self.next_key += 1;
-        Ok(Checkout { items, facts: Arc::new(stated), ..driver::request(key, facts(user, &host), &[]) })
+        Ok(Checkout {
+            items,
+            booking,
+            facts: Arc::new(stated),
+            ..driver::request(key, facts(user, &host), &[])
+        })
     }
 }
 
@@ -423,12 +507,26 @@ fn state_fact(facts: &mut Facts, option: &str, value: &str) -> Result<(), String
         "zone" => facts.offset_minutes = value.parse().map_err(|_| "zone= takes minutes east of GMT")?,
         "address" => facts.address = Some(value.parse().map_err(|_| "address= takes an IP address")?),
         "share" => facts.share = Some(value.into()),
+        "project" => facts.project = Some(value.into()),
         "user" => facts.user = value.into(),
         "host" => facts.host = value.into(),
         "install" => facts.install_id = half_hash(&value),
         _ => return Err(format!("{option}= is not known")),
     }
     Ok(())
+}
+
+/// `90s`, `5m`, `1h`.
+pub(crate) fn milliseconds(time: &str) -> Result<u64, String> {
+    let wrong = || format!("{time} is no time, which is written 90s, 5m or 1h");
+    let unit = time.chars().last().ok_or_else(wrong)?;
+    let number: u64 = time[..time.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    match unit {
+        's' => Ok(number * 1_000),
+        'm' => Ok(number * 60_000),
+        'h' => Ok(number * 3_600_000),
+        _ => Err(wrong()),
+    }
 }
 
 pub(crate) fn options<'a>(words: &[&'a str]) -> Result<Vec<(&'a str, &'a str)>, String> {

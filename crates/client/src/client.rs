@@ -1,17 +1,20 @@
 //! What applications use: ask for seats, have them, give them back.
 
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wire::answer::{self, Grant};
+use wire::answer;
 use wire::codes;
 use wire::request::{Checkout, Facts, Item, Secret, Try};
 
 use crate::activity::Activity;
 use crate::connection::Connection;
-use crate::error::{CallError, CheckinError, CheckoutError, Refusal};
-use crate::event::Event;
-use crate::link::{Link, Subscribers};
+use crate::error::{CallError, CheckoutError, Refusal};
+use crate::event::{Event, Subscribers};
+use crate::grace::clock::{Clock, SystemClock};
+use crate::grace::{Grace, Signal};
+use crate::link::Link;
+use crate::seats::{Place, Seats};
 use crate::{Options, facts, lock};
 
 /// What to ask for: one or more features, all of them or none.
@@ -61,7 +64,7 @@ impl Want {
 
 /// Takes seats from the first server of a list that has them (S26). It connects when it is first asked.
 pub struct Client {
-    links: Vec<Arc<Link>>,
+    pub(crate) grace: Arc<Grace>,
     subscribers: Arc<Subscribers>,
     activity: Arc<Activity>,
     options: Arc<Options>,
@@ -70,21 +73,27 @@ pub struct Client {
 impl Client {
     /// A client of these servers. Nothing is sent yet.
     pub fn new(options: Options) -> Client {
+        Client::with_clock(options, Arc::new(SystemClock::new()))
+    }
+
+    /// Tests alone have another clock.
+    pub(crate) fn with_clock(options: Options, clock: Arc<dyn Clock>) -> Client {
         let options = Arc::new(options);
         let subscribers = Arc::new(Mutex::default());
         let activity = Arc::new(Activity::default());
-        let link = |address: &crate::Address| {
-            let link = Link::new(
-                address.clone(),
-                Arc::clone(&options),
-                Arc::clone(&subscribers),
-                Arc::clone(&activity),
-            );
+        let signal = Arc::new(Signal::default());
+        let link = |(index, address): (usize, &crate::Address)| {
+            let (options, subscribers) = (Arc::clone(&options), Arc::clone(&subscribers));
+            let (activity, signal) = (Arc::clone(&activity), Arc::clone(&signal));
+            let link = Link::new(index, address.clone(), options, subscribers, activity, signal);
             link.enter();
             link
         };
-        let links = options.servers.iter().map(link).collect();
-        Client { links, subscribers, activity, options }
+        let links = options.servers.iter().enumerate().map(link).collect();
+        let directory = options.grace_directory.as_deref();
+        let grace = Grace::new(directory, clock, links, Arc::clone(&subscribers), signal);
+        grace.enter();
+        Client { grace, subscribers, activity, options }
     }
 
     /// The user did something just now. Cheap enough to be called at every key.
@@ -112,7 +121,7 @@ impl Client {
     /// ```
     pub fn report_activity(&self) {
         if self.activity.report() {
-            self.links.iter().for_each(|link| link.hurry());
+            self.grace.links().iter().for_each(|link| link.hurry());
         }
     }
 
@@ -141,7 +150,8 @@ impl Client {
     /// Takes seats, all that are asked for or none. Waits for the servers' answers, at most a few time-outs each.
     ///
     /// The next server of the list is tried when one cannot be reached, or denies for want of the feature, of seats or of time;
-    /// the first denial is reported (S26).
+    /// the first denial is reported (S26). If none of them answers at all and the license gives grace, the seats are good for its
+    /// hours (L65): [`Seats::is_in_grace`]. The client goes on asking then, and takes them from the first server that is back.
     ///
     /// # Errors
     ///
@@ -155,12 +165,18 @@ impl Client {
             share: want.share,
             ..Checkout::default()
         };
-        self.first(|link| {
-            link.checkout(&ask).map(|bundle| {
-                link.enter();
-                Seats { link: Arc::clone(link), bundle }
-            })
-        })
+        let asked = Instant::now();
+        let place = match checkout(&self.grace, &ask) {
+            Ok((link, bundle)) => Place::on(&link, bundle),
+            Err(CheckoutError::NoServer(mut reasons)) => {
+                self.grace.take(&ask, asked).map_err(|no_grace| {
+                    reasons.extend(no_grace.map(|why| format!("no grace: {why}")));
+                    CheckoutError::NoServer(reasons)
+                })?
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Seats::new(place, &self.grace))
     }
 
     /// What a checkout would say now; takes nothing (S5). The numbers, as JSON.
@@ -175,7 +191,7 @@ impl Client {
             share: want.share.clone(),
             ..Try::default()
         };
-        self.first(|link| {
+        first(self.grace.links(), |link| {
             let no_server = |reason: String| CheckoutError::NoServer(vec![reason]);
             let (_, connection) = link.connection().map_err(|e| no_server(e.to_string()))?;
             connection.call(&ask).map(|answer: answer::Try| answer.details).map_err(|error| match error {
@@ -185,31 +201,6 @@ impl Client {
                 CallError::TimedOut(_) | CallError::Lost(_) => no_server(error.to_string()),
             })
         })
-    }
-
-    /// Asks one server after the other until one decides.
-    fn first<T>(
-        &self,
-        mut ask: impl FnMut(&Arc<Link>) -> Result<T, CheckoutError>,
-    ) -> Result<T, CheckoutError> {
-        let mut first_denial: Option<Refusal> = None;
-        let mut breach = None;
-        let mut silent = Vec::new();
-        for link in &self.links {
-            match ask(link) {
-                Err(CheckoutError::NoServer(reasons)) => silent.extend(reasons),
-                Err(CheckoutError::Protocol(what)) => breach = breach.or(Some(what)),
-                Err(CheckoutError::Denied(refusal)) if another_may_grant(&refusal.code) => {
-                    first_denial = first_denial.or(Some(refusal));
-                }
-                decided => return decided,
-            }
-        }
-        match (first_denial, breach) {
-            (Some(refusal), _) => Err(CheckoutError::Denied(refusal)),
-            (None, Some(what)) => Err(CheckoutError::Protocol(what)),
-            (None, None) => Err(CheckoutError::NoServer(silent)),
-        }
     }
 
     /// A connection of its own to the first server that answers, for questions.
@@ -234,62 +225,49 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.links.iter().for_each(|link| link.leave());
+        self.grace.links().iter().for_each(|link| link.leave());
+        self.grace.leave();
     }
 }
 
-/// Seats that a server granted: the sessions of one checkout. They are kept until they are given back or this is dropped; a lost
-/// connection or a restart of the server does not end them.
-pub struct Seats {
-    link: Arc<Link>,
-    bundle: u64,
-}
-
-impl Seats {
-    /// The number of the bundle, for logs.
-    pub fn bundle(&self) -> u64 {
-        self.bundle
-    }
-
-    /// What is held now, as far as the server has told. Empty: all is gone.
-    pub fn sessions(&self) -> Vec<Grant> {
-        self.link.sessions(self.bundle)
-    }
-
-    /// Gives everything back and waits until the server knows.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckinError`] of the first session that could not be given back; the others are. Sessions that had ended before are no
-    /// error.
-    pub fn checkin(self) -> Result<(), CheckinError> {
-        let mut first = Ok(());
-        for grant in self.sessions() {
-            match self.link.checkin(self.bundle, grant.session, 0) {
-                Ok(_) => {}
-                Err(CheckinError::Denied(refusal)) if is_over(&refusal.code) => {}
-                Err(error) => first = first.and(Err(error)),
-            }
+/// Takes seats from the first server that grants them, and remembers what its license says of grace. A denial of any server is
+/// remembered too.
+pub(crate) fn checkout(grace: &Arc<Grace>, ask: &Checkout) -> Result<(Arc<Link>, u64), CheckoutError> {
+    let granted = first(grace.links(), |link| {
+        let answer = link.checkout(ask);
+        if let Err(CheckoutError::Denied(refusal)) = &answer {
+            grace.denied(&ask.items, &refusal.code);
         }
-        first
+        Ok((Arc::clone(link), answer?))
+    });
+    if let Ok((link, bundle)) = &granted {
+        grace.learn(link, *bundle);
     }
-
-    /// Gives back `count` seats of one session, all of them if 0 (S24). Returns how many it still has.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckinError`]; denied if the session has ended or has fewer seats.
-    pub fn checkin_part(&self, session: u64, count: u32) -> Result<u32, CheckinError> {
-        self.link.checkin(self.bundle, session, count)
-    }
+    granted
 }
 
-impl Drop for Seats {
-    /// Gives back what is left. Waits two seconds at most; if the server is not there, it is told when it is back, or counts the
-    /// lease down.
-    fn drop(&mut self) {
-        self.link.abandon(self.bundle);
-        self.link.leave();
+/// Asks one server after the other until one decides.
+fn first<T>(
+    links: &[Arc<Link>],
+    mut ask: impl FnMut(&Arc<Link>) -> Result<T, CheckoutError>,
+) -> Result<T, CheckoutError> {
+    let mut first_denial: Option<Refusal> = None;
+    let mut breach = None;
+    let mut silent = Vec::new();
+    for link in links {
+        match ask(link) {
+            Err(CheckoutError::NoServer(reasons)) => silent.extend(reasons),
+            Err(CheckoutError::Protocol(what)) => breach = breach.or(Some(what)),
+            Err(CheckoutError::Denied(refusal)) if another_may_grant(&refusal.code) => {
+                first_denial = first_denial.or(Some(refusal));
+            }
+            decided => return decided,
+        }
+    }
+    match (first_denial, breach) {
+        (Some(refusal), _) => Err(CheckoutError::Denied(refusal)),
+        (None, Some(what)) => Err(CheckoutError::Protocol(what)),
+        (None, None) => Err(CheckoutError::NoServer(silent)),
     }
 }
 
@@ -307,11 +285,8 @@ fn another_may_grant(code: &str) -> bool {
     )
 }
 
-fn is_over(code: &str) -> bool {
-    matches!(code, codes::ALREADY_REMOVED | codes::UNKNOWN_SESSION | codes::RESUMED_ELSEWHERE)
-}
-
-fn draw() -> Result<[u8; 16], CheckoutError> {
+/// Sixteen random bytes.
+pub(crate) fn draw() -> Result<[u8; 16], CheckoutError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|e| CheckoutError::Request(format!("the system has no random numbers: {e}")))?;

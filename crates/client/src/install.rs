@@ -94,7 +94,7 @@ fn read(path: &Path) -> io::Result<Option<InstallId>> {
 }
 
 /// Where programs of this system keep what outlives them.
-fn directory() -> Option<PathBuf> {
+pub(crate) fn directory() -> Option<PathBuf> {
     let variable = |name| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let base = if cfg!(windows) {
         variable("LOCALAPPDATA")?
@@ -110,15 +110,15 @@ fn directory() -> Option<PathBuf> {
 }
 
 #[cfg(unix)]
-use crate::unix::{create_private as create_file, create_private_directory as create_directory};
+pub(crate) use crate::unix::{create_private as create_file, create_private_directory as create_directory};
 
 #[cfg(not(unix))]
-fn create_file(path: &Path) -> io::Result<fs::File> {
+pub(crate) fn create_file(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 #[cfg(not(unix))]
-fn create_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 

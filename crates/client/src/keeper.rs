@@ -47,6 +47,7 @@ impl Link {
                     let is_missed = !state.bundles.is_empty();
                     drop(state);
                     let message = ended.map_or_else(String::new, |(_, connection)| connection.ending());
+                    self.note_loss();
                     if is_missed {
                         self.tell(Event::Lost { message });
                     }

@@ -14,11 +14,20 @@
 //!
 //! - [`Client`] and [`Seats`]: takes seats and keeps them. A thread behind them beats as often as the server says and,
 //!   after a lost connection, resumes what the program holds; what happens meanwhile is told as [`Event`]s.
+//! - If no server answers at all, seats go on for the hours that their license allows (L65): see [`Seats`].
+//! - An application that says when its user is at work, [`Client::report_activity`], lets idle seats go to who needs them.
 //! - [`Connection`]: one connection and its calls, for tools that ask questions and for administrators.
 //! - [`Address`]: where servers are. [`InstallId`] and [`facts`]: who asks.
 //!
 //! Threads and blocking sockets of the standard library, nothing else: an application needs no runtime. The protocol is
 //! `docs/PROTOCOL.md`, its bytes are in the crate `wire`. What only Unix has is in the module `unix`.
+
+// The scripted server names this crate as its tests do; grace must be tested from inside, where the clock is.
+#[cfg(test)]
+extern crate self as seatkeeper_client;
+#[cfg(test)]
+#[path = "../tests/scripted/mod.rs"]
+mod scripted;
 
 mod activity;
 mod address;
@@ -28,9 +37,11 @@ mod connection;
 mod error;
 mod event;
 pub mod facts;
+mod grace;
 mod install;
 mod keeper;
 mod link;
+mod seats;
 mod stream;
 #[cfg(unix)]
 mod unix;
@@ -40,12 +51,14 @@ pub use wire::request::{Facts, HostId, Item};
 pub use wire::{codes, request};
 
 pub use address::{Address, AddressError, DEFAULT_PORT, SERVERS_MAX, SERVERS_VARIABLE};
-pub use client::{Client, Seats, Want};
+pub use client::{Client, Want};
 pub use connection::{Connection, Told};
 pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
-pub use event::Event;
+pub use event::{Event, GraceEnd};
 pub use install::InstallId;
+pub use seats::Seats;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,10 +78,14 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long to wait for an answer, the hello's included. A connection on which one is missing is given up.
     pub answer_timeout: Duration,
+    /// Where is remembered which licenses give grace and how it was used (L65), the directory of [`InstallId::kept_in`] unless
+    /// an application knows a better one; `None`: this client never goes on without a server. All programs that name the same
+    /// directory share what is remembered.
+    pub grace_directory: Option<PathBuf>,
 }
 
 impl Options {
-    /// Five seconds to connect, ten for an answer, and the install id that is kept on this machine.
+    /// Five seconds to connect, ten for an answer, the install id that is kept on this machine, and grace remembered beside it.
     pub fn new(servers: Vec<Address>, program: &str, program_version: &str) -> Options {
         Options {
             servers,
@@ -77,6 +94,7 @@ impl Options {
             install_id: InstallId::kept(),
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
+            grace_directory: install::directory(),
         }
     }
 

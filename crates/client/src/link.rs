@@ -19,7 +19,8 @@ use crate::address::Address;
 use crate::backoff;
 use crate::connection::{Connection, Told};
 use crate::error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal, printable};
-use crate::event::Event;
+use crate::event::{Event, Subscribers, tell};
+use crate::grace::Signal;
 use crate::{Options, lock};
 
 /// How often a request is sent in all, when its answer is lost.
@@ -34,15 +35,16 @@ const CANCEL_MAX: usize = 1000;
 /// The longest time that a warning is kept in mind.
 const WARNED_LONGEST: Duration = Duration::from_secs(3600);
 
-/// Who is told what happens.
-pub(crate) type Subscribers = Mutex<Vec<mpsc::Sender<Event>>>;
-
 /// See the module.
 pub(crate) struct Link {
-    address: Address,
-    options: Arc<Options>,
+    /// Its place in the list.
+    pub(crate) index: usize,
+    pub(crate) address: Address,
+    pub(crate) options: Arc<Options>,
     subscribers: Arc<Subscribers>,
     pub(crate) activity: Arc<Activity>,
+    /// Wakes who watches over grace.
+    pub(crate) signal: Arc<Signal>,
     pub(crate) state: Mutex<State>,
     pub(crate) wake: Condvar,
     connecting: Mutex<()>,
@@ -65,6 +67,12 @@ pub(crate) struct State {
     /// Goes up with whatever changes how many sessions the server should count.
     pub(crate) changes: u64,
     pub(crate) checkouts_in_flight: usize,
+    /// When the connection was lost that has not come back.
+    pub(crate) lost_at: Option<Instant>,
+    /// How long the server keeps the seats of a silent client.
+    pub(crate) lease: Duration,
+    /// When something that listens there answered last.
+    pub(crate) answered_at: Option<Instant>,
     /// When the last heartbeat was sent: it alone says how long the user has been idle. `None`: one is due now.
     pub(crate) beat_at: Option<Instant>,
     /// The server will give an idle seat away: since when and until when to tell it that the user is back.
@@ -82,8 +90,10 @@ pub(crate) struct Wanted {
 
 /// One bundle.
 pub(crate) struct Held {
-    checkout: request::Checkout,
+    pub(crate) checkout: request::Checkout,
     pub(crate) sessions: BTreeMap<u64, Grant>,
+    /// What the server said of GRACE.
+    pub(crate) grace: Vec<answer::Grace>,
     /// The serial number of the connection that holds it; 0: resume it.
     pub(crate) on: u64,
 }
@@ -93,16 +103,20 @@ pub(crate) type Live = (u64, Arc<Connection>);
 
 impl Link {
     pub(crate) fn new(
+        index: usize,
         address: Address,
         options: Arc<Options>,
         subscribers: Arc<Subscribers>,
         activity: Arc<Activity>,
+        signal: Arc<Signal>,
     ) -> Arc<Link> {
         Arc::new(Link {
+            index,
             address,
             options,
             subscribers,
             activity,
+            signal,
             state: Mutex::default(),
             wake: Condvar::new(),
             connecting: Mutex::default(),
@@ -150,9 +164,11 @@ impl Link {
                 link.told(serial, told);
             }
         };
-        let connection = Arc::new(Connection::open(&self.address, &self.options, told)?);
+        let connection = Arc::new(self.open(told)?);
         let old = {
             let mut state = lock(&self.state);
+            state.lost_at = None;
+            state.lease = Duration::from_millis(connection.hello().lease_ms.into());
             let old = state.current.replace((serial, Arc::clone(&connection)));
             state.beat_at = Some(Instant::now());
             state.wanted = None;
@@ -232,7 +248,8 @@ impl Link {
         let sessions = granted.sessions.into_iter().map(|g| (g.session, g)).collect();
         let mut state = lock(&self.state);
         state.changes += 1;
-        state.bundles.insert(granted.bundle, Held { checkout, sessions, on: serial });
+        let grace = answer::Grace::among(&granted.extras);
+        state.bundles.insert(granted.bundle, Held { checkout, sessions, grace, on: serial });
         granted.bundle
     }
 
@@ -391,7 +408,16 @@ impl Link {
             state.changes += 1;
             let Some(held) = state.bundles.get_mut(&bundle) else { return };
             held.on = serial;
-            held.sessions = sessions;
+            held.grace = answer::Grace::among(&resumed.extras);
+            let before = std::mem::replace(&mut held.sessions, sessions);
+            for grant in before.values() {
+                let ended = resumed.ended.iter().find(|ended| ended.session == grant.session);
+                if let Some(ended) = ended {
+                    self.taken(bundle, grant, &printable(&ended.message));
+                } else if list.is_empty() {
+                    self.taken(bundle, grant, "the session has ended");
+                }
+            }
             if list.is_empty() {
                 state.bundles.remove(&bundle);
             }
@@ -403,6 +429,7 @@ impl Link {
         if !list.is_empty() {
             self.tell(Event::Resumed { bundle, sessions: list });
         }
+        self.signal.poke();
     }
 
     /// The server does not know the bundle any more: all its sessions have ended.
@@ -410,7 +437,11 @@ impl Link {
         let held = {
             let mut state = lock(&self.state);
             state.changes += 1;
-            state.bundles.remove(&bundle)
+            let held = state.bundles.remove(&bundle);
+            for grant in held.iter().flat_map(|held| held.sessions.values()) {
+                self.taken(bundle, grant, &refusal.to_string());
+            }
+            held
         };
         for session in held.into_iter().flat_map(|held| held.sessions.into_keys()) {
             let (code, message) = (refusal.code.clone(), refusal.message.clone());
@@ -433,10 +464,17 @@ impl Link {
                 self.tell(Event::Expired { session, feature: printable(&feature), license_ends });
             }
             wire::Event::SessionEnded(ended) => {
-                let bundle = lock(&self.state).bundle_of(ended.session);
-                let Some(bundle) = bundle else { return };
-                self.set_count(bundle, ended.session, 0);
                 let (code, message) = (printable(&ended.code), printable(&ended.message));
+                let bundle = {
+                    let state = lock(&self.state);
+                    let Some(bundle) = state.bundle_of(ended.session) else { return };
+                    let grant = state.bundles.get(&bundle).and_then(|held| held.sessions.get(&ended.session));
+                    if let Some(grant) = grant {
+                        self.taken(bundle, grant, &message);
+                    }
+                    bundle
+                };
+                self.set_count(bundle, ended.session, 0);
                 self.tell(Event::SessionEnded { session: ended.session, code, message, at: Some(ended.at) });
             }
             wire::Event::ResumedElsewhere(event::ResumedElsewhere { bundle, .. }) => {
@@ -486,7 +524,7 @@ impl Link {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        lock(&self.subscribers).retain(|subscriber| subscriber.send(event.clone()).is_ok());
+        tell(&self.subscribers, &event);
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use driver::{date, exclusive, name, sealed, upgrade};
 use seats::catalog::{Catalog, FeatureLicenses};
 use seats::change::PoolKind;
-use seats::evaluate::{evaluate, lower_successors};
+use seats::evaluate::{Total, evaluate, forecast, lower_successors, next_rise, next_rise_of};
 use seats::license::{
     Carried, KeyType, License, LicenseVersion, Reason, Special, TimeZones, TokenDependency,
 };
@@ -233,6 +233,8 @@ fn an_additive_is_a_pool_of_its_own() {
     assert_eq!(pools(&both, "2030-07-01"), [seats("add", 4)], "it needs no exclusive");
     let after = evaluate(&both, date("2030-07-01"));
     assert_eq!((after.base, after.total.limited()), (None, Some(0)), "the exclusive's sum is its own");
+    let in_all = |day| evaluate(&both, date(day)).seats_in_all();
+    assert_eq!((in_all("2030-02-01"), in_all("2030-07-01")), (Some(20), Some(4)));
 }
 
 /// L36: an additive is one license by its SN; without one by what it says.
@@ -313,4 +315,29 @@ fn of_several_tokens_the_latest_in_force_counts() {
         evaluate(&feature, date("2030-01-31")).standings.iter().filter_map(|s| s.reason).collect();
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     assert!(reasons.contains(&Reason::NotStarted) && reasons.contains(&Reason::Superseded));
+}
+
+/// What comes next is told of every pool; the exclusive's sum is asked for by itself.
+#[test]
+fn looking_ahead_sees_every_pool() {
+    let base = License { end: Some(date("2030-06-30")), ..exclusive("cad", 10) };
+    let up =
+        License { start: Some(date("2030-02-01")), end: Some(date("2030-06-30")), ..upgrade("cad", 6, "up") };
+    let beside = License { start: Some(date("2030-03-01")), ..additive("cad", 4, "add") };
+    let feature = feature(vec![base, up, beside]);
+    let today = date("2030-01-01");
+    let told: Vec<_> = forecast(&feature, today, 9)
+        .into_iter()
+        .map(|f| {
+            (f.day, f.total.limited(), f.pools.iter().filter_map(|p| p.total.limited()).collect::<Vec<_>>())
+        })
+        .collect();
+    let row = |day, total, pools: &[u32]| (date(day), Some(total), pools.to_vec());
+    let expected =
+        [row("2030-02-01", 16, &[16]), row("2030-03-01", 16, &[16, 4]), row("2030-07-01", 0, &[4])];
+    assert_eq!(told, expected);
+    let add = PoolKind::Additive("add".into());
+    assert_eq!(next_rise_of(&feature, &add, today, Total::ZERO), Some(date("2030-03-01")));
+    assert_eq!(next_rise_of(&feature, &add, today, Total::Limited(4)), None);
+    assert_eq!(next_rise(&feature, today, Total::Limited(10)), Some(date("2030-02-01")));
 }

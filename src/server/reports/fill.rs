@@ -1,14 +1,16 @@
 //! What a feature, a session looks like in a report: from the ledger's values to the types of
-//! `src/report.rs`, as far as the reader may see it (S84).
+//! `src/report`, as far as the reader may see it (S84).
 
 use seats::catalog::FeatureLicenses;
+use seats::change::PoolKind;
 use seats::denial::Numbers;
-use seats::evaluate::{Evaluation, State, Total, evaluate};
+use seats::evaluate::{Evaluation, Total, evaluate};
 use seats::ledger::{Counters, Presentation, SessionView};
-use seats::license::Count;
+use seats::license::{Count, License};
 
 use super::Reader;
 use super::explain::share;
+use crate::answer;
 use crate::clock::rfc3339;
 use crate::engine::picture::Picture;
 use crate::report;
@@ -17,42 +19,115 @@ use crate::report;
 pub(super) const LICENSES_OF_A_FEATURE_MAX: usize = 1_000;
 
 impl Reader<'_> {
-    pub(super) fn feature(
+    /// `counters`: of all its pools.
+    pub(super) fn feature<'a>(
         &self,
         feature: &FeatureLicenses,
-        counters: Option<&Counters>,
+        counters: impl Iterator<Item = &'a Counters> + Clone,
         picture: &Picture,
     ) -> report::Feature {
         let evaluation = evaluate(feature, picture.day);
-        let base = evaluation.base.map(|at| &feature.licenses[at]);
-        let numbers = numbers(counters);
-        let (base_count, upgrades) = parts(feature, &evaluation);
-        let in_force =
-            (0..feature.licenses.len()).filter(|at| evaluation.standings[*at].state == State::InForce);
-        let listed =
-            in_force.take(LICENSES_OF_A_FEATURE_MAX).map(|at| self.license(feature, &evaluation, at));
-        let pool = counters.filter(|_| self.origin.sees_all).map(|c| report::Pool {
-            id: c.pool.0.to_string(),
-            key_type: "EXCLUSIVE".into(),
-            sn: None,
-            total: c.total.limited().map(u64::from),
-            unlimited: c.total == Total::Unlimited,
-            used: c.used,
-            licenses: listed.collect(),
-        });
+        let first = evaluation.pools.first().map(|pool| pool.license);
+        let main = evaluation.base.or(first).map(|at| &feature.licenses[at]);
+        let (base, upgrades) = parts(feature, &evaluation);
+        let additives = evaluation.pools.iter().filter(|pool| matches!(pool.kind, PoolKind::Additive(_)));
         report::Feature {
             vendor: feature.vendor.as_str().into(),
             name: feature.feature.as_str().into(),
-            version: base.and_then(|l| l.version).map(|v| v.to_string()),
-            base: base_count,
+            version: main.and_then(|l| l.version).map(|v| v.to_string()),
+            base,
             upgrades,
-            soft_limit: base.and_then(|l| l.carried.soft_limit).map(u64::from),
-            share: base.map(|l| share(l)).unwrap_or_default(),
-            ends_at: base.and_then(|l| l.end).map(|end| rfc3339(self.zone().end_instant(end))),
+            additives: additives.filter_map(|pool| pool.total.limited()).map(u64::from).sum(),
+            soft_limit: main.and_then(|l| l.carried.soft_limit).map(u64::from),
+            share: main.map(|l| share(l)).unwrap_or_default(),
+            ends_at: main.and_then(|l| self.ends_at(l)),
             maintenance_ends: None,
-            pools: pool.into_iter().collect(),
-            ..counts(&numbers)
+            pools: if self.origin.sees_all {
+                self.pools(feature, &evaluation, counters.clone(), picture)
+            } else {
+                Vec::new()
+            },
+            ..sums(counters)
         }
+    }
+
+    /// A feature that no file names any more: its sessions go on, in pools without seats (L39).
+    pub(super) fn without_license<'a>(
+        &self,
+        counters: impl Iterator<Item = &'a Counters> + Clone,
+        picture: &Picture,
+    ) -> report::Feature {
+        let (vendor, name) = match counters.clone().next() {
+            Some(c) => (c.vendor.as_str(), c.feature.as_str()),
+            None => ("", ""),
+        };
+        let pools = counters.clone().filter(|_| self.origin.sees_all);
+        report::Feature {
+            vendor: vendor.into(),
+            name: name.into(),
+            base: Some(0),
+            pools: pools.map(|c| self.pool(c, None, Vec::new(), picture)).collect(),
+            ..sums(counters)
+        }
+    }
+
+    /// Those that grant first, in the order of trial; then those that a license stands for and those that none does.
+    fn pools<'a>(
+        &self,
+        feature: &FeatureLicenses,
+        evaluation: &Evaluation,
+        counters: impl Iterator<Item = &'a Counters>,
+        picture: &Picture,
+    ) -> Vec<report::Pool> {
+        let place = |kind: &PoolKind| evaluation.pools.iter().position(|pool| pool.kind == *kind);
+        let mut placed: Vec<(Option<usize>, &Counters)> = counters.map(|c| (place(&c.kind), c)).collect();
+        placed.sort_by_key(|(at, c)| (at.is_none(), *at, c.pool));
+        let mut room = LICENSES_OF_A_FEATURE_MAX;
+        let pool = |(at, c): (Option<usize>, &Counters)| {
+            let license = at.map(|at| &*feature.licenses[evaluation.pools[at].license]);
+            let counting = evaluation.licenses_of(feature, &c.kind).take(room);
+            let licenses: Vec<_> = counting.map(|nth| self.license(feature, evaluation, nth)).collect();
+            room -= licenses.len();
+            self.pool(c, license, licenses, picture)
+        };
+        placed.into_iter().map(pool).collect()
+    }
+
+    /// `license`: whose terms hold for it, if one grants today.
+    fn pool(
+        &self,
+        c: &Counters,
+        license: Option<&License>,
+        licenses: Vec<report::License>,
+        picture: &Picture,
+    ) -> report::Pool {
+        let sn = match &c.kind {
+            // A license without SN has its content's hash in that place, which is nobody's business.
+            PoolKind::Additive(sn) if self.origin.sees_all && !sn.starts_with('#') => Some(sn.to_string()),
+            _ => None,
+        };
+        let instant = |tick: u64| {
+            let ahead = i64::try_from(tick.saturating_sub(picture.tick)).unwrap_or(i64::MAX);
+            rfc3339(picture.unix_ms.saturating_add(ahead))
+        };
+        report::Pool {
+            id: c.pool.0.to_string(),
+            key_type: answer::key_type(&c.kind).into(),
+            sn,
+            version: license.and_then(|l| l.version).map(|v| v.to_string()),
+            numbers: answer::numbers(&numbers(c)),
+            active: c.active.min(c.used),
+            borrowed: 0,
+            held_until: c.held_until.map(instant),
+            soft_limit: license.and_then(|l| l.carried.soft_limit).map(u64::from),
+            share: license.map(share).unwrap_or_default(),
+            ends_at: license.and_then(|l| self.ends_at(l)),
+            licenses,
+        }
+    }
+
+    fn ends_at(&self, license: &License) -> Option<String> {
+        license.end.map(|end| rfc3339(self.zone().end_instant(end)))
     }
 
     pub(super) fn session(&self, view: &SessionView) -> report::Session {
@@ -80,6 +155,9 @@ impl Reader<'_> {
             since: view.since_unix_ms.map(rfc3339),
             last_seen: view.heard.and_then(instant),
             borrowed_until: None,
+            token: view.token.map(|token| token.to_string()),
+            shared: view.is_shared,
+            above_soft_limit: view.above_soft_limit,
         }
     }
 }
@@ -96,33 +174,88 @@ pub(super) fn parts(feature: &FeatureLicenses, evaluation: &Evaluation) -> (Opti
     }
 }
 
-fn numbers(counters: Option<&Counters>) -> Numbers {
-    let (total, used, active) = counters.map_or((Total::ZERO, 0, 0), |c| (c.total, c.used, c.active));
-    Numbers { total, used, suspect: used.saturating_sub(active), held: 0, reserved: 0 }
+fn numbers(c: &Counters) -> Numbers {
+    Numbers {
+        total: c.total,
+        used: c.used,
+        suspect: c.used.saturating_sub(c.active),
+        held: c.held,
+        reserved: c.reserved,
+    }
 }
 
-/// How the seats add up (S6).
-fn counts(n: &Numbers) -> report::Feature {
+/// How the seats of all pools add up (S6). What a token takes is in use elsewhere: it has no seats (L51).
+fn sums<'a>(counters: impl Iterator<Item = &'a Counters> + Clone) -> report::Feature {
+    let is_token = |c: &&Counters| c.kind == PoolKind::Token;
+    let none = Numbers { total: Total::ZERO, used: 0, suspect: 0, held: 0, reserved: 0 };
+    let mut total = Some(0u64);
+    let n = counters.clone().filter(|c| !is_token(c)).map(numbers).fold(none, |sum, n| {
+        total = total.zip(n.total.limited()).map(|(total, more)| total + u64::from(more));
+        Numbers {
+            total: sum.total,
+            used: sum.used + n.used,
+            suspect: sum.suspect + n.suspect,
+            held: sum.held + n.held,
+            reserved: sum.reserved + n.reserved,
+        }
+    });
+    let taken = n.used + n.held;
     report::Feature {
-        total: n.total.limited().map(u64::from),
-        unlimited: n.total == Total::Unlimited,
+        total,
+        unlimited: total.is_none(),
         used: n.used,
-        active: n.used.saturating_sub(n.suspect),
+        active: n.used - n.suspect,
         suspect: n.suspect,
         held: n.held,
         reserved: n.reserved,
-        free: n.free(),
-        over: n.over(),
+        free: total.map(|total| total.saturating_sub(taken + n.reserved)),
+        over: total.map_or(0, |total| taken.saturating_sub(total)),
+        tokens: counters.filter(is_token).map(|c| c.used).reduce(|sum, used| sum + used),
         ..Default::default()
     }
 }
 
-/// A pool that no file names any more: its sessions go on (L39).
-pub(super) fn without_license(c: &Counters) -> report::Feature {
-    report::Feature {
-        vendor: c.vendor.as_str().into(),
-        name: c.feature.as_str().into(),
-        base: Some(0),
-        ..counts(&numbers(Some(c)))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seats::change::PoolId;
+    use seats::license::Name;
+
+    fn counters(kind: PoolKind, total: Total, used: u64) -> Counters {
+        let name = |text| Name::new(text).unwrap();
+        Counters {
+            pool: PoolId(1),
+            vendor: name("ACME"),
+            feature: name("cad"),
+            kind,
+            total,
+            used,
+            active: used.min(3),
+            held: 1,
+            held_until: None,
+            reserved: 2,
+        }
+    }
+
+    #[test]
+    fn the_seats_of_all_pools_are_summed_and_tokens_are_not() {
+        let additive = || PoolKind::Additive("7f3c".into());
+        let pools = [
+            counters(PoolKind::Exclusive, Total::Limited(10), 5),
+            counters(additive(), Total::Limited(4), 1),
+            Counters { held: 0, reserved: 0, ..counters(PoolKind::Token, Total::Unlimited, 100) },
+        ];
+        let sum = sums(pools.iter());
+        assert_eq!((sum.total, sum.used, sum.held, sum.reserved), (Some(14), 6, 2, 4));
+        assert_eq!((sum.free, sum.over, sum.tokens), (Some(2), 0, Some(100)));
+        assert_eq!((sum.active, sum.suspect, sum.unlimited), (4, 2, false));
+
+        let unbounded = [pools[0].clone(), counters(additive(), Total::Unlimited, 70)];
+        let sum = sums(unbounded.iter());
+        assert_eq!((sum.total, sum.free, sum.over, sum.tokens), (None, None, 0, None));
+        assert!(sum.unlimited && sum.used == 75);
+
+        let token = sums(pools[2..].iter());
+        assert_eq!((token.total, token.used, token.free, token.tokens), (Some(0), 0, Some(0), Some(100)));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use seats::change::SessionId;
 use seats::denial::Code;
 use seats::evaluate::evaluate;
-use seats::ledger::SessionView;
+use seats::ledger::{Counters, SessionView};
 use tokio::sync::oneshot;
 
 use super::Server;
@@ -238,17 +238,21 @@ impl Reader<'_> {
         for at in usize::try_from(from).map_err(|_| bad_cursor())?..listed.len() + rest.len() {
             let feature = match listed.get(at) {
                 Some(f) if !self.wants(f.vendor.as_str(), f.feature.as_str()) => continue,
-                // Licenses that are all refused serve nobody, but for the sessions from before (L39).
-                Some(f) if !f.has_good_license() && picture.counters_of(at).is_none_or(|c| c.used == 0) => {
-                    continue;
-                }
-                Some(f) => self.feature(f, picture.counters_of(at), picture),
-                None => {
-                    let c = &picture.counters[rest[at - listed.len()]];
-                    if !self.wants(c.vendor.as_str(), c.feature.as_str()) {
+                Some(f) => {
+                    let counters = picture.counters_of(at);
+                    // Licenses that are all refused serve nobody, but for the sessions from before (L39).
+                    if !f.has_good_license() && counters.clone().all(|c| c.used == 0 && c.held == 0) {
                         continue;
                     }
-                    fill::without_license(c)
+                    self.feature(f, counters, picture)
+                }
+                None => {
+                    let counters = picture.at(&rest[at - listed.len()]);
+                    let is_wanted = |c: &Counters| self.wants(c.vendor.as_str(), c.feature.as_str());
+                    if !counters.clone().any(is_wanted) {
+                        continue;
+                    }
+                    self.without_license(counters, picture)
                 }
             };
             if !page.add(feature) {

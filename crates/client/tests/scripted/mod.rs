@@ -115,9 +115,19 @@ impl Server {
     pub fn start(
         heartbeat_ms: u32,
         connections: usize,
+        script: impl FnMut(usize, &mut Peer) + Send + 'static,
+    ) -> Server {
+        Server::start_at("127.0.0.1:0".parse().unwrap(), heartbeat_ms, connections, script)
+    }
+
+    /// At an address of which a test knows that it is free, such as that of a server that has finished.
+    pub fn start_at(
+        address: SocketAddr,
+        heartbeat_ms: u32,
+        connections: usize,
         mut script: impl FnMut(usize, &mut Peer) + Send + 'static,
     ) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, done) = mpsc::channel();
         thread::spawn(move || {
@@ -157,6 +167,7 @@ pub fn options(addresses: &[SocketAddr]) -> Options {
         install_id: InstallId([7; 16]),
         connect_timeout: PATIENCE,
         answer_timeout: PATIENCE,
+        grace_directory: None,
     }
 }
 

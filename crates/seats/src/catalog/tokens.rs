@@ -138,6 +138,8 @@ pub(super) fn judge(catalog: &Catalog) -> Vec<(usize, usize, Refusal)> {
     // What a token takes comes before the token.
     for component in components(&graph.edges) {
         let is_loop = component.len() > 1;
+        // What is shared below a loop is below whatever leads into it; nothing else goes through a loop.
+        let shared_in_loop = if is_loop { graph.shared_below(&component, &below) } else { None };
         for node in component.iter().copied().filter(|node| *node < graph.tokens.len()) {
             let (feature, license) = graph.tokens[node];
             if is_loop {
@@ -150,7 +152,9 @@ pub(super) fn judge(catalog: &Catalog) -> Vec<(usize, usize, Refusal)> {
         }
         for node in component.iter().copied().filter(|node| *node >= graph.tokens.len()) {
             let worst = graph.edges[node].iter().filter_map(|token| below[*token].as_ref());
-            below[node] = Some(worst.fold(Below::default(), Below::worse));
+            let mut worst = worst.fold(Below::default(), Below::worse);
+            worst.sharing = first(worst.sharing, shared_in_loop.as_ref());
+            below[node] = Some(worst);
         }
     }
     found
@@ -227,6 +231,12 @@ impl<'c> Graph<'c> {
             sum.sharing = first(first(sum.sharing, shares), further.sharing.as_ref());
         }
         sum
+    }
+
+    /// The first feature by name that shares, of those that the tokens of a loop lead to.
+    fn shared_below(&self, component: &[usize], known: &[Option<Below>]) -> Option<Name> {
+        let tokens = component.iter().filter(|node| **node < self.tokens.len());
+        tokens.fold(None, |shared, node| first(shared, self.below(*node, known).sharing.as_ref()))
     }
 
     fn fault(&self, node: usize, below: &Below) -> Option<Refusal> {

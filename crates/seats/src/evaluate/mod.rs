@@ -136,6 +136,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The seats of all pools together; `None`: one of them has no bound. A token has no seats.
+    pub fn seats_in_all(&self) -> Option<u64> {
+        let with_seats = self.pools.iter().filter(|pool| pool.kind != PoolKind::Token);
+        with_seats.map(|pool| pool.total.limited().map(u64::from)).sum()
+    }
+
     /// What a pool grants on that day; zero where it does not grant.
     pub fn total_of(&self, kind: &PoolKind) -> Total {
         self.pools.iter().find(|pool| pool.kind == *kind).map_or(Total::ZERO, |pool| pool.total)

@@ -62,10 +62,12 @@ pub struct Ledger {
     usage: Usage,
     /// A new policy, until everything its rules count is counted.
     coming: Option<Usage>,
+    /// What earlier policies counted: freed in slices too.
+    retired: Vec<Usage>,
 }
 
-/// When a connection's user last did something, as far as its client reports it (`idle D when wanted`).
-pub type Activity<'a> = &'a dyn Fn(ConnectionId) -> Option<Tick>;
+/// For how many milliseconds a connection's user has done nothing, as far as its client reports it (`idle D when wanted`).
+pub type IdleMs<'a> = &'a dyn Fn(ConnectionId) -> Option<u64>;
 
 /// A session whose lease has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +89,15 @@ impl Ledger {
         let presence = Presence::new(started, lease_ms, first_old, first_new);
         let mut usage = Usage::new(Arc::new(Policy::open()), names, BTreeSet::new());
         while !usage.count_more(&state, COUNTED_AT_ONCE) {}
-        Ledger { state, presence, terms: terms::Terms::new(), names, usage, coming: None }
+        Ledger {
+            state,
+            presence,
+            terms: terms::Terms::new(),
+            names,
+            usage,
+            coming: None,
+            retired: Vec::new(),
+        }
     }
 
     /// The durable part.
@@ -180,17 +190,23 @@ impl Ledger {
     /// Takes a new policy (S50). It is in force as soon as everything its rules count is counted: at once where there
     /// are few sessions, else after some calls of [`Ledger::sweep_policy`]. It touches no session.
     pub fn replace_policy(&mut self, policy: Arc<Policy>) {
-        self.coming = Some(Usage::new(policy, self.names, self.usage.with_hold().clone()));
+        let coming = Usage::new(policy, self.names, self.usage.with_hold().clone());
+        self.retired.extend(self.coming.replace(coming));
         self.sweep_policy();
     }
 
     /// Counts on for a new policy; `true`: the policy taken last is in force.
     pub fn sweep_policy(&mut self) -> bool {
+        if let Some(retired) = self.retired.last_mut()
+            && retired.free(COUNTED_AT_ONCE)
+        {
+            self.retired.pop();
+        }
         let Some(coming) = &mut self.coming else { return true };
         if coming.count_more(&self.state, COUNTED_AT_ONCE)
             && let Some(ready) = self.coming.take()
         {
-            self.usage = ready;
+            self.retired.push(core::mem::replace(&mut self.usage, ready));
         }
         self.coming.is_none()
     }
@@ -325,7 +341,7 @@ impl Ledger {
 
     /// Whether every pool is up to date with the day and the catalog, and the policy taken last in force.
     pub fn is_complete(&self) -> bool {
-        self.terms.is_complete() && self.coming.is_none()
+        self.terms.is_complete() && self.coming.is_none() && self.retired.is_empty()
     }
 
     /// Puts a bundle on a connection (checkout, resume); returns the connection that loses it.

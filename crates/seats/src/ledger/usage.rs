@@ -88,6 +88,17 @@ impl Usage {
         is_done
     }
 
+    /// Frees some of what is counted, at most about `budget` subjects; `true`: nothing is left.
+    pub(super) fn free(&mut self, budget: usize) -> bool {
+        for _ in 0..budget {
+            let Some(mut of_pool) = self.entries.first_entry() else { return true };
+            if of_pool.get_mut().pop_first().is_none() {
+                of_pool.remove();
+            }
+        }
+        self.entries.is_empty()
+    }
+
     /// A session of a bundle has `after` seats now and had `before`; `None`: it has none any more, or had none before.
     /// `session` says the rest, which is the same before and after.
     pub(super) fn change(

@@ -170,6 +170,11 @@ impl<'a> FeatureRules<'a> {
         self.each_reservation().copied().collect()
     }
 
+    /// The seats of all reservations together, or more; costs nothing.
+    pub fn reserved_at_most(&self) -> u64 {
+        self.buckets.iter().flatten().map(|bucket| bucket.reserved).sum()
+    }
+
     /// As [`FeatureRules::reservations`], without making a list.
     pub fn each_reservation(self) -> impl Iterator<Item = &'a Reservation> {
         let mut rest = self.buckets.map(|bucket| bucket.map_or(&[][..], |bucket| &bucket.reservations));

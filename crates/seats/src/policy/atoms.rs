@@ -1,5 +1,6 @@
 //! The names, networks and groups that a policy mentions, each with a number, so that rules are found by number.
 
+use alloc::borrow::Cow;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -198,11 +199,11 @@ impl Atoms {
         for (id, group) in (0u32..).map(GroupId).zip(&rules.groups) {
             match &group.members {
                 Members::Users(users) => {
-                    let numbers = users.iter().map(|u| atoms.users.insert(names.fold_user(u).bytes()));
+                    let numbers = users.iter().map(|u| atoms.users.insert(folded_user(names, u).bytes()));
                     pairs[Kind::User as usize].extend(numbers.map(|n| (n, id)));
                 }
                 Members::Hosts(hosts) => {
-                    let numbers = hosts.iter().map(|h| atoms.hosts.insert(names.fold_host(h).bytes()));
+                    let numbers = hosts.iter().map(|h| atoms.hosts.insert(folded_host(names, h).bytes()));
                     pairs[Kind::Host as usize].extend(numbers.map(|n| (n, id)));
                 }
                 Members::Addresses(networks) => {
@@ -226,10 +227,10 @@ impl Atoms {
     pub(super) fn of_who(&mut self, who: &Who, names: NameRules) -> Vec<Atom> {
         let mut atoms = Vec::with_capacity(who.users.len() + who.hosts.len() + who.projects.len());
         for user in &who.users {
-            atoms.push(Atom::new(Kind::User, self.users.insert(names.fold_user(user).bytes())));
+            atoms.push(Atom::new(Kind::User, self.users.insert(folded_user(names, user).bytes())));
         }
         for host in &who.hosts {
-            atoms.push(Atom::new(Kind::Host, self.hosts.insert(names.fold_host(host).bytes())));
+            atoms.push(Atom::new(Kind::Host, self.hosts.insert(folded_host(names, host).bytes())));
         }
         for project in &who.projects {
             atoms.push(Atom::new(Kind::Project, self.projects.insert(project.bytes())));
@@ -278,6 +279,21 @@ impl Atoms {
     }
 }
 
+/// A user as S1 compares them. Most are written as they are compared, and are not copied.
+fn folded_user(names: NameRules, name: &str) -> Cow<'_, str> {
+    if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_user(name)) }
+}
+
+/// A host, likewise.
+fn folded_host(names: NameRules, name: &str) -> Cow<'_, str> {
+    if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_host(name)) }
+}
+
+/// Whether folding would leave a name as it is; `false` where that is not plain.
+fn is_folded(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
 /// The key of a feature in a table of [`Names`]: no name holds a zero byte. Without a vendor: that of any vendor.
 pub(super) fn feature_key<'a>(
     vendor: Option<&'a str>,
@@ -285,4 +301,22 @@ pub(super) fn feature_key<'a>(
 ) -> impl Iterator<Item = u8> + Clone + 'a {
     let vendor = vendor.into_iter().flat_map(|vendor| core::iter::once(0).chain(vendor.bytes()));
     feature.bytes().chain(vendor).map(|b| b.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_as_folded_folding_leaves_as_it_is() {
+        let letters: Vec<char> =
+            (0..=0x7f_u8).map(char::from).filter(|c| is_folded(c.encode_utf8(&mut [0; 4]))).collect();
+        assert_eq!(letters.len(), 26 + 10 + 2);
+        let name: alloc::string::String = letters.iter().collect();
+        for fqdn in [false, true] {
+            let names = NameRules { fqdn };
+            assert_eq!(names.fold_user(&name), name);
+            assert_eq!(names.fold_host(&name), name);
+        }
+    }
 }

@@ -94,6 +94,8 @@ pub(super) struct Bucket {
     segments: Vec<Segment>,
     /// In file order.
     pub(super) reservations: Vec<Reservation>,
+    /// The seats of all of them.
+    pub(super) reserved: u64,
 }
 
 /// What a rule demands, in atoms.
@@ -160,7 +162,10 @@ impl Index {
         for (id, (rule, buckets)) in (0u32..).map(RuleId).zip(rules.rules.iter().zip(&buckets)) {
             if let Action::Reserve(seats) = rule.action {
                 let reservation = Reservation { rule: id, seats, named: named(rule, rules) };
-                buckets.iter().for_each(|at| index.buckets[*at].reservations.push(reservation));
+                for at in buckets.iter() {
+                    index.buckets[*at].reservations.push(reservation);
+                    index.buckets[*at].reserved += u64::from(reservation.seats);
+                }
             }
         }
         let places = index.choose_places(rules, &buckets);

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
-use seats::change::{BundleId, Cause, Change, DayServed, PoolId, PoolKind, SessionId, Tick};
-use seats::denial::{Code, Denial, Numbers};
+use seats::change::{
+    BookingId, BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick,
+};
+use seats::denial::{Code, Denial, Due, Numbers};
 use seats::ledger::{
     BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State,
 };
@@ -37,7 +39,11 @@ pub struct Server {
     /// When each open connection was last heard.
     heard: BTreeMap<ConnectionId, Tick>,
     /// When somebody last did something there, as far as its client says.
-    active: BTreeMap<ConnectionId, Tick>,
+    active: BTreeMap<ConnectionId, i64>,
+    /// Sessions that were moved to another pool, and nobody has looked at yet.
+    pub moved: Vec<Moved>,
+    /// Sessions whose client was warned that its idle seat is wanted, and nobody has looked at yet.
+    pub warned: Vec<SessionId>,
     next_connection: u64,
     lease_ms: u64,
 }
@@ -50,6 +56,8 @@ impl Server {
             journal: Vec::new(),
             heard: BTreeMap::new(),
             active: BTreeMap::new(),
+            moved: Vec::new(),
+            warned: Vec::new(),
             next_connection: 1,
             lease_ms,
         };
@@ -114,10 +122,14 @@ impl Server {
         self.commit(&owed.clone().into_change());
         match owed {
             Owed::Pool(change) => Some(change),
-            Owed::Moved(_) => None,
+            Owed::Moved(moved) => {
+                self.moved.push(moved);
+                None
+            }
         }
     }
 
+    /// A new policy, in force when this returns.
     /// Applies what falls due by itself but for leases: holds and bookings that end.
     pub fn free_due(&mut self) {
         for change in self.ledger.due(self.now.tick, usize::MAX) {
@@ -167,7 +179,8 @@ impl Server {
     pub fn beat(&mut self, id: ConnectionId, idle_ms: Option<u64>) {
         self.hear(id);
         match idle_ms {
-            Some(ms) => self.active.insert(id, self.now.tick.saturating_sub(ms)),
+            // It may lie before the first tick that was ever served.
+            Some(ms) => self.active.insert(id, self.now.tick as i64 - ms as i64),
             None => self.active.remove(&id),
         };
     }
@@ -190,7 +203,8 @@ impl Server {
         self.free_due();
         let changes = self.refresh(request.items.iter().map(|i| &*i.feature));
         let mut outcome = self.ledger.decide_checkout(request, self.now);
-        if matches!(&outcome, Err(denial) if denial.code == Code::NoSeats) {
+        if matches!(&outcome, Err(denial) if denial.code == Code::NoSeats && self.ledger.policy().has_idle())
+        {
             outcome = self.decide_with_idle(request, outcome);
         }
         match &outcome {
@@ -213,24 +227,39 @@ impl Server {
         request: &Checkout,
         refused: Result<CheckoutOutcome, Box<Denial>>,
     ) -> Result<CheckoutOutcome, Box<Denial>> {
-        let active = &self.active;
-        let idle = self.ledger.idle_sessions(request, self.now, &|id| active.get(&id).copied());
+        let idle_ms = |id| self.active.get(&id).map(|at| (self.now.tick as i64 - at) as u64);
+        let idle = self.ledger.idle_sessions(request, self.now, &idle_ms);
         idle.woken.iter().for_each(|session| self.ledger.warn_idle(*session, None));
         let mut outcome = refused;
         if !idle.ready.is_empty() {
             outcome = self.ledger.decide_checkout_from(request, self.now, &idle.ready);
         }
-        if outcome.is_err() {
+        if let Err(denial) = &mut outcome {
             idle.to_warn.iter().for_each(|session| self.ledger.warn_idle(*session, Some(self.now.tick)));
+            self.warned.extend(idle.to_warn);
+            if let (Some(subject), Some(ms)) = (&mut denial.subject, idle.due_ms) {
+                subject.due = Some(Due::IdleEnds(ms));
+            }
         }
         outcome
     }
 
     /// Keeps seats for whoever presents the token.
-    pub fn book(&mut self, request: &BookRequest<'_>) -> Result<(), Box<Denial>> {
+    pub fn book(&mut self, request: &BookRequest<'_>) -> Result<BookingId, Box<Denial>> {
         self.free_due();
         self.refresh([&*request.item.feature]);
         let change = self.ledger.decide_book(request, self.now)?;
+        self.commit(&change);
+        match change {
+            Change::Booked(booked) => Ok(booked.booking),
+            other => panic!("a booking is no {other:?}"),
+        }
+    }
+
+    /// Whoever has the token gives the seats up.
+    pub fn unbook(&mut self, token: &[u8; 16]) -> Result<(), Box<Denial>> {
+        self.free_due();
+        let change = self.ledger.decide_unbook(token)?;
         self.commit(&change);
         Ok(())
     }
@@ -360,6 +389,13 @@ impl Server {
         self.ledger.state().pool_of(&name(vendor), &name(feature), &PoolKind::Exclusive)
     }
 
+    /// Every pool of a feature that there is, in the order of their numbers.
+    pub fn pools(&self, vendor: &str, feature: &str) -> Vec<(PoolKind, PoolId)> {
+        let mut pools = self.ledger.state().pools_of(&name(vendor), &name(feature)).to_vec();
+        pools.sort_by_key(|(_, pool)| *pool);
+        pools
+    }
+
     pub fn numbers(&self, vendor: &str, feature: &str) -> Option<Numbers> {
         self.pool(vendor, feature).map(|pool| self.ledger.numbers(pool))
     }
@@ -428,7 +464,7 @@ pub fn refused(reason: seats::license::Reason) -> Option<Refusal> {
 pub fn sealed(license: License) -> License {
     // Named one by one: a field that a license gets later must not reorder the stories.
     let l = &license;
-    let text = format!(
+    let mut text = format!(
         "{:?}",
         (
             l.feature.as_str().to_lowercase(),
@@ -438,6 +474,9 @@ pub fn sealed(license: License) -> License {
             (&l.platforms, l.time_zones, &l.client_host_ids),
         )
     );
+    if (l.share, &l.carried) != (Share::default(), &Carried::default()) {
+        text.push_str(&format!("{:?}", (l.share, &l.carried)));
+    }
     let mut bytes = [0; 32];
     for (salt, chunk) in bytes.chunks_mut(8).enumerate() {
         let mut hasher = DefaultHasher::new();

@@ -164,11 +164,15 @@ fn a_token_and_what_it_depends_on_do_not_both_share() {
         shared(token("alone", "alone", &[("plain", 1), ("v", 1)])),
         token("none", "none", &[("direct", 1), ("shared", 1)]),
         License { end: Some(date("2029-01-01")), ..shared(additive("shared", 5, "s")) },
+        // Behind a loop is behind.
+        shared(token("looped", "looped", &[("l1", 1)])),
+        token("l1", "l1", &[("l2", 1)]),
+        token("l2", "l2", &[("l1", 1), ("shared", 1)]),
         exclusive("plain", 5),
         virtual_only,
     ];
     let catalog = catalog(&all);
-    for sn in ["direct", "through"] {
+    for sn in ["direct", "through", "looped"] {
         assert_eq!(reason(&catalog, sn), Some(Reason::TokenSharing), "{sn}");
     }
     for sn in ["between", "alone", "none"] {

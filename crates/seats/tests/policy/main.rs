@@ -10,7 +10,7 @@ use seats::policy::{Features, GroupId, Policy, RuleId, RuleSet, Subject};
 use seats::request::{Facts, NameRules};
 
 /// How many policies are tried, each with requests of its own; `SEATKEEPER_POLICIES` for more.
-const POLICIES: u64 = 1_500;
+const POLICIES: u64 = 800;
 
 fn check(seed: u64) {
     let mut random = Random(seed);

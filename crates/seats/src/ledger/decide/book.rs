@@ -8,6 +8,7 @@ use super::kept::Kept;
 use crate::catalog::FeatureLicenses;
 use crate::change::{Booked, BookingEnded, BookingId, Change};
 use crate::denial::{Code, Denial};
+use crate::license::Count;
 use crate::policy::Access;
 use crate::request::{Facts, Item};
 
@@ -27,6 +28,10 @@ pub struct BookRequest<'a> {
 impl Ledger {
     /// Whether seats may be booked: the policy lets them, and that many are free now or reserved for nobody else.
     pub fn decide_book(&self, request: &BookRequest<'_>, now: Now) -> Result<Change, Box<Denial>> {
+        if request.item.count == 0 || request.item.count > Count::MAX {
+            let text = format!("count {} is not 1 to {}", request.item.count, Count::MAX);
+            return Err(Box::new(Denial::new(Code::BadRequest, text)));
+        }
         let at = self.find_feature(request.item)?;
         let feature = &self.terms.catalog().features()[at];
         let rules = self.usage.policy.of(&feature.vendor, &feature.feature);

@@ -5,12 +5,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::super::tally::{self, Part};
 use super::super::{Ledger, Now};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Tried, Want};
 use super::limits;
 use crate::catalog::{FeatureLicenses, TokenNeed};
-use crate::change::{PoolId, SessionId};
+use crate::change::{PoolId, SessionId, Tick};
 use crate::denial::{Code, Denial, Due, HOLDERS_MAX, Holder, LimitFact, OtherPool, Subject};
 use crate::evaluate::{State as LicenseState, Total, evaluate, next_rise, pool_kind};
 use crate::license::Reason;
@@ -44,6 +45,14 @@ pub(super) fn nearness(code: Code) -> u8 {
         Code::Expired | Code::EvaluationExpired | Code::SubscriptionExpired => 6,
         _ => 0,
     }
+}
+
+/// Something that gives seats of a pool back by itself.
+enum Coming<'a> {
+    /// The lease of a client that is gone ends, and no HOLD keeps its seats.
+    Lost(Part<'a>),
+    /// So many held seats are free.
+    Held(u32),
 }
 
 impl Ledger {
@@ -191,7 +200,19 @@ impl Ledger {
             Failure::Terms(_, text) => text.clone(),
             Failure::Needed(denial) => denial.message.clone(),
             Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
-            Failure::Full(_) => format!("{} of {} seats are in use", numbers.used, numbers.total),
+            Failure::Full(wanted) => {
+                let taken = numbers.used.saturating_add(numbers.held);
+                let free = numbers.total.limited().map_or(0, |t| u64::from(t).saturating_sub(taken));
+                if free > 0 {
+                    // Fewer than wanted, or an earlier item of the request takes them.
+                    format!("{wanted} seats were asked for, {free} of {} are free", numbers.total)
+                } else if numbers.held > 0 {
+                    let (used, held) = (numbers.used, numbers.held);
+                    format!("of {} seats {used} are in use and {held} held", numbers.total)
+                } else {
+                    format!("{} of {} seats are in use", numbers.used, numbers.total)
+                }
+            }
             Failure::Reserved(_) => "its free seats are reserved for others".to_string(),
             Failure::NotNamed(_) => "its free seats are for users or hosts named in the policy".to_string(),
         };
@@ -266,7 +287,13 @@ impl Ledger {
                 "the free seats of {} are reserved for others ({}:{}: {})",
                 want.name, rule.file, rule.line, rule.text
             ),
-            None => format!("the free seats of {} are booked by others", want.name),
+            None if self.is_booked(want, asked, draft) => {
+                format!("the free seats of {} are booked by others", want.name)
+            }
+            None => format!(
+                "more seats of {} than are reserved for this one: the others that are free are for users or hosts that the policy names (L63)",
+                want.name
+            ),
         }
     }
 
@@ -285,6 +312,14 @@ impl Ledger {
         })
     }
 
+    /// Whether bookings of others keep seats from this request.
+    fn is_booked(&self, want: &Want<'_>, asked: &Asked<'_>, draft: &Draft) -> bool {
+        let asker = super::kept::Asker { class: asked.class, booking: want.booking, draft };
+        let kept = self.kept(want.at, want.feature, Some(&asker));
+        let is_booking = |k: &super::kept::Kept| matches!(k.by, super::kept::For::Booking(_));
+        kept.iter().any(|k| is_booking(k) && k.left() > 0 && !asker.is_meant(self, k))
+    }
+
     fn no_seats(
         &self,
         want: &Want<'_>,
@@ -299,18 +334,23 @@ impl Ledger {
             numbers.total.limited().map_or(u64::MAX, |t| u64::from(t).saturating_sub(used + numbers.held));
         let mut code = Code::NoSeats;
         let mut text = if numbers.over() > 0 {
+            let held = match numbers.held {
+                0 => String::new(),
+                held => format!(", {held} are held after they were given back,"),
+            };
+            let missing = numbers.over() + wanted;
             format!(
-                "{used} seats of {} are in use and the licenses grant {total} today: no seat is free until {} are given back",
-                want.name,
-                numbers.over() + wanted
+                "{used} seats of {} are in use{held} and the licenses grant {total} today: no seat is free until {missing} are given back",
+                want.name
             )
         } else if free > 0 {
             format!("{wanted} seats of {} were asked for, {free} of {total} are free", want.name)
         } else if numbers.held > 0 {
-            format!(
-                "all {total} seats of {} are taken: {used} in use, {} held after they were given back",
-                want.name, numbers.held
-            )
+            let all = match total {
+                Total::Limited(1) => format!("the one seat of {} is taken", want.name),
+                total => format!("all {total} seats of {} are taken", want.name),
+            };
+            format!("{all}: {used} in use, {} held after they were given back", numbers.held)
         } else {
             match total {
                 Total::Limited(1) => format!("the one seat of {} is in use", want.name),
@@ -336,22 +376,47 @@ impl Ledger {
         denial
     }
 
-    /// When one more seat than now may be free: leases that run out, else an upgrade that begins.
+    /// When one more seat than now may be free: a lease runs out, held seats are free, else an upgrade begins.
     pub(super) fn next_due(&self, at: usize, pool: PoolId, now: Now) -> Option<Due> {
-        // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
         let numbers = self.numbers(pool);
-        let mut missing = numbers.over() + 1;
+        // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
+        let missing = numbers.over() + 1;
+        let mut coming: Vec<(Tick, Coming<'_>)> = Vec::new();
         for (deadline, id) in self.presence.lost_in_order().take(LOST_LOOKED_AT) {
             let Some(bundle) = self.state.bundle(id) else { continue };
-            let seats = bundle.sessions().iter().filter(|s| s.pool == pool).map(|s| u64::from(s.count));
-            missing = missing.saturating_sub(seats.sum());
-            if missing == 0 {
-                return Some(Due::LeaseEnds(deadline.saturating_sub(now.tick)));
+            for session in bundle.sessions().iter().filter(|s| s.pool == pool) {
+                // Its license may hold the seats for longer than the lease (L62).
+                let held = self.held_after(id, bundle, session);
+                let part = (session.share().map(|key| &**key), session.count);
+                coming.push((held.map_or(deadline, |until| until.max(deadline)), Coming::Lost(part)));
             }
         }
-        let hold = self.state.holds_in(pool).map(|held| held.until).min();
-        if let Some(until) = hold.filter(|_| numbers.over() == 0) {
-            return Some(Due::HoldEnds(until.saturating_sub(now.tick)));
+        let held = || self.state.holds_in(pool).map(|held| (held.until, Coming::Held(held.seats)));
+        match missing {
+            // There may be very many: one is enough.
+            1 => coming.extend(held().min_by_key(|(until, _)| *until)),
+            _ => coming.extend(held()),
+        }
+        coming.sort_by_key(|(tick, _)| *tick);
+        let tally = self.state.pool(pool).map(|p| &p.tally);
+        let (mut less, mut unheld): (Vec<Part<'_>>, u64) = (Vec::new(), 0);
+        for (tick, what) in coming {
+            let in_ms = tick.saturating_sub(now.tick);
+            let due = match what {
+                Coming::Lost(part) => {
+                    less.push(part);
+                    Due::LeaseEnds(in_ms)
+                }
+                Coming::Held(seats) => {
+                    unheld += u64::from(seats);
+                    Due::HoldEnds(in_ms)
+                }
+            };
+            // A member that leaves a share group frees nothing while the group is as large (L60).
+            let freed = numbers.used.saturating_sub(tally::after(tally, &less, &[])) + unheld;
+            if freed >= missing {
+                return Some(due);
+            }
         }
         let used = u32::try_from(numbers.used).unwrap_or(u32::MAX);
         let enough = numbers.total.max(Total::Limited(used));

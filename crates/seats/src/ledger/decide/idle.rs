@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::super::{Activity, IDLE_WARNING_MS, Ledger, Now};
+use super::super::{IDLE_WARNING_MS, IdleMs, Ledger, Now};
 use crate::change::{PoolId, SessionId};
 use crate::request::Checkout;
 
@@ -25,7 +25,7 @@ pub struct IdleSessions {
 impl Ledger {
     /// The sessions that idle longer than the policy lets them in the pools of a checkout that was refused for want of
     /// seats.
-    pub fn idle_sessions(&self, request: &Checkout, now: Now, activity: Activity<'_>) -> IdleSessions {
+    pub fn idle_sessions(&self, request: &Checkout, now: Now, idle: IdleMs<'_>) -> IdleSessions {
         let mut found = IdleSessions::default();
         if self.usage.policy.is_open() {
             return found;
@@ -39,7 +39,7 @@ impl Ledger {
                     continue;
                 }
                 for (pool, _) in self.seat_pools(first + nth) {
-                    self.look_at(pool, now, activity, &mut found, &mut ready);
+                    self.look_at(pool, now, idle, &mut found, &mut ready);
                 }
             }
         }
@@ -52,29 +52,29 @@ impl Ledger {
         &self,
         pool: PoolId,
         now: Now,
-        activity: Activity<'_>,
+        idle: IdleMs<'_>,
         found: &mut IdleSessions,
         ready: &mut Vec<(u64, SessionId)>,
     ) {
         for session in self.state.sessions_of(pool).take(LOOKED_AT) {
             let Some(((id, bundle), part)) = self.state.session(session) else { continue };
             // What a token took goes with the token.
-            let active_at =
-                self.presence.connection_of(id).and_then(activity).filter(|_| part.token().is_none());
-            let Some(active_at) = active_at else { continue };
+            let idle_ms = self.presence.connection_of(id).and_then(idle).filter(|_| part.token().is_none());
+            let Some(idle_ms) = idle_ms else { continue };
             let Some(there) = self.state.pool(pool) else { continue };
             let class = self.usage.class(&bundle.facts);
-            let Some((_, idle_ms)) = self.usage.policy.of(&there.vendor, &there.feature).idle(&class) else {
+            let Some((_, idle_max)) = self.usage.policy.of(&there.vendor, &there.feature).idle(&class) else {
                 continue;
             };
             let warned = self.presence.warned_at(session);
-            if warned.is_some_and(|at| active_at > at) {
+            let is_awake = |at: u64| idle_ms < now.tick.saturating_sub(at);
+            if warned.is_some_and(is_awake) {
                 found.woken.push(session);
             }
-            if now.tick.saturating_sub(active_at) < idle_ms {
+            if idle_ms < idle_max {
                 continue;
             }
-            let ready_at = match warned.filter(|at| active_at <= *at) {
+            let ready_at = match warned.filter(|at| !is_awake(*at)) {
                 Some(at) => at.saturating_add(IDLE_WARNING_MS),
                 None => {
                     found.to_warn.push(session);
@@ -82,7 +82,8 @@ impl Ledger {
                 }
             };
             if ready_at <= now.tick {
-                ready.push((active_at, session));
+                // The longest idle first.
+                ready.push((u64::MAX - idle_ms, session));
             } else {
                 let due = ready_at - now.tick;
                 found.due_ms = Some(found.due_ms.map_or(due, |before| before.min(due)));

@@ -50,6 +50,12 @@ impl Ledger {
         if used + held > total {
             return self.fit_idle(want, asked, pool, license, share, draft);
         }
+        let own_seats = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+        let is_plenty = || self.is_plenty(want, asked, draft, pool, [adds, own_seats]);
+        if license.user_based().is_none() && license.host_based().is_none() && is_plenty() {
+            draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
+            return Ok(license.carried.soft_limit.is_some_and(|n| used > u64::from(n)));
+        }
         let asker = Asker { class: asked.class, booking: want.booking, draft };
         let kept = self.kept(want.at, want.feature, Some(&asker));
         let wanted = wanted(want, pool, draft);
@@ -59,13 +65,27 @@ impl Ledger {
         // Where a pool is unlimited there is enough for everybody.
         if total != u64::MAX && !kept.is_empty() {
             let for_others: u64 = kept.iter().filter(|k| !asker.is_meant(self, k)).map(Kept::left).sum();
-            let own_seats = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
             if self.free_for(want, asked, draft, pool, own_seats) < adds + for_others {
                 return Err(Failure::Reserved(wanted));
             }
         }
         draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
         Ok(license.carried.soft_limit.is_some_and(|n| used > u64::from(n)))
+    }
+
+    /// Whether there are seats enough though everything were kept for others and nothing of it used: then nobody needs
+    /// to look at each reservation of thousands.
+    fn is_plenty(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        draft: &Draft,
+        pool: PoolId,
+        [adds, own]: [u64; 2],
+    ) -> bool {
+        let bookings = self.state.bookings_of(&want.feature.vendor, &want.feature.feature);
+        let kept = want.rules.reserved_at_most() + bookings.map(|b| u64::from(b.seats)).sum::<u64>();
+        kept == 0 || self.free_for(want, asked, draft, pool, own) >= adds + kept
     }
 
     /// How the seats of a pool would add up with a session more, after what a draft takes and ends.

@@ -115,6 +115,17 @@ impl Ledger {
         self.stays_held(bundle, of, session, 0, [self.life_of(bundle, now), now.tick], draft).is_empty()
     }
 
+    /// Until when a lost client's seats of a session stay held after its lease, counted from its last sign of life; `None`:
+    /// no HOLD or MIN_CHECKOUT of its license says so (L62).
+    pub(super) fn held_after(&self, id: BundleId, bundle: &Bundle, session: &Session) -> Option<Tick> {
+        let license = self.terms.license_of(session.pool, &self.state)?;
+        let root = match session.token() {
+            Some(nth) => bundle.sessions().iter().find(|s| s.nth == nth)?,
+            None => session,
+        };
+        self.held_until(id, bundle, root, 0, session, license, self.presence.last_life(id), &Draft::default())
+    }
+
     /// The last sign of life of a bundle's client: now, while it is connected (L62).
     fn life_of(&self, id: BundleId, now: Now) -> Tick {
         match self.presence.connection_of(id) {

@@ -386,8 +386,8 @@ impl Naive {
                 continue;
             }
             // Who did something since is warned anew.
-            self.warned.retain(|(session, at)| *session != held.session || active <= *at);
-            if tick < active + allowed {
+            self.warned.retain(|(session, at)| *session != held.session || active <= *at as i64);
+            if (tick as i64) < active + allowed as i64 {
                 continue;
             }
             match self.warned.iter().find(|(session, _)| *session == held.session) {
@@ -416,7 +416,7 @@ impl Naive {
         self.hear(connection);
         let tick = self.tick;
         for c in self.connections.iter_mut().filter(|c| c.id == connection) {
-            c.active = idle.map(|ms| tick.saturating_sub(ms));
+            c.active = idle.map(|ms| tick as i64 - ms as i64);
         }
     }
 }

@@ -109,7 +109,7 @@ pub struct Connection {
     pub heard: u64,
     pub is_silent: bool,
     /// When its user last did something, as far as the client says.
-    pub active: Option<u64>,
+    pub active: Option<i64>,
 }
 
 impl Naive {

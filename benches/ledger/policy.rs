@@ -1,0 +1,141 @@
+//! A policy of ten thousand rules and a hundred thousand users: what reading it costs at a reload, and whether a decision
+//! costs more with many rules than with few.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::time::Instant;
+
+use seatkeeper::policy::read;
+use seats::license::Name;
+use seats::policy::{Access, Class, Policy};
+use seats::request::{Facts, NameRules};
+use serde_json::json;
+
+use crate::common::{Random, Result, hundredths, median, spread, tenths};
+use crate::{Scale, say};
+
+/// Users, in groups of a hundred.
+const USERS: usize = 100_000;
+const GROUP: usize = 100;
+/// Questions of one round.
+const ROUND: usize = 20_000;
+
+/// How the rules are spread.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// Each about a feature of its own.
+    EachItsFeature,
+    /// All about one feature.
+    OneFeature,
+    /// All about every feature.
+    AllFeatures,
+    /// As `OneFeature`, each for a group on a range of addresses: two things to match.
+    TwoKinds,
+}
+
+const SHAPES: [(Shape, &str); 4] = [
+    (Shape::EachItsFeature, "each its feature"),
+    (Shape::OneFeature, "one feature"),
+    (Shape::AllFeatures, "all features"),
+    (Shape::TwoKinds, "one feature, groups and addresses"),
+];
+
+/// A policy file: of every four rules one denies, two limit and one reserves.
+fn text(shape: Shape, rules: usize) -> Result<String> {
+    let mut text = "[groups.users]\n".to_owned();
+    for group in 0..USERS / GROUP {
+        write!(text, "g{group} = [")?;
+        for user in 0..GROUP {
+            write!(text, "\"user{}\", ", group * GROUP + user)?;
+        }
+        text.push_str("]\n");
+    }
+    for rule in 0..rules {
+        let group = rule % (USERS / GROUP);
+        let feature = match shape {
+            Shape::EachItsFeature => format!("f{rule}"),
+            Shape::OneFeature | Shape::TwoKinds => "f1".to_owned(),
+            Shape::AllFeatures => "*".to_owned(),
+        };
+        let whom = match shape {
+            Shape::TwoKinds => {
+                let (high, low) = (rule / 256 % 256, rule % 256);
+                format!("{{ groups = [\"g{group}\"], addresses = [\"10.{high}.{low}.0/24\"] }}")
+            }
+            _ => format!("{{ groups = [\"g{group}\"], users = [\"guest{rule}\"] }}"),
+        };
+        writeln!(text, "[[rule]]\nfeature = \"{feature}\"")?;
+        match rule % 4 {
+            0 => writeln!(text, "deny = {whom}")?,
+            1 => writeln!(text, "limit = 2\nper = \"user\"\nfor = {whom}")?,
+            2 => writeln!(text, "limit = 50\nper = \"group\"\nfor = {whom}")?,
+            _ => writeln!(text, "reserve = 1\nfor = {whom}")?,
+        }
+    }
+    Ok(text)
+}
+
+fn facts(random: &mut Random) -> Facts {
+    let number = random.number();
+    let [a, b, c, ..] = number.to_le_bytes();
+    Facts {
+        install_id: [0; 16],
+        user: format!("user{}", number % USERS as u64).into(),
+        host: format!("ws{a}").into(),
+        address: Some([10, a % 40, b, c].into()),
+        platform: "linux-x86_64".into(),
+        offset_minutes: 0,
+        display: None,
+        project: None,
+        share: None,
+        release_version: None,
+        release_date: None,
+        line_date: None,
+        host_ids: Vec::new(),
+    }
+}
+
+pub(crate) fn run(scale: &Scale) -> Result<()> {
+    for (shape, shown) in SHAPES {
+        let mut fewest = None;
+        for rules in [10, 10_000] {
+            let text = text(shape, rules)?;
+            let (mut reading, mut compiling) = (Vec::new(), Vec::new());
+            let mut policy = Policy::open();
+            for _ in 0..scale.rounds.max(3) * 3 {
+                let begun = Instant::now();
+                let set = read("policy.toml", &text).map_err(|errors| format!("{errors:?}"))?;
+                reading.push(begun.elapsed().as_secs_f64() * 1e3);
+                let begun = Instant::now();
+                policy = Policy::new(set, NameRules::default());
+                compiling.push(begun.elapsed().as_secs_f64() * 1e3);
+            }
+            let both: Vec<f64> = reading.iter().zip(&compiling).map(|(a, b)| a + b).collect();
+            let mut random = Random(7);
+            let askers: Vec<Facts> = (0..1_000).map(|_| facts(&mut random)).collect();
+            let (vendor, feature) = (Name::none(), Name::new("f1").ok_or("a name")?);
+            let (mut nanos, mut denied) = (Vec::new(), 0);
+            for _ in 0..scale.rounds.max(3) * 3 {
+                let begun = Instant::now();
+                for at in 0..ROUND {
+                    let class: Class = policy.class(&askers[at % askers.len()]);
+                    let rules = policy.of(&vendor, &feature);
+                    denied += usize::from(black_box(rules.access(&class)).0 == Access::Deny);
+                    black_box(rules.limits(&class));
+                    black_box(rules.counted(&class));
+                }
+                nanos.push(begun.elapsed().as_nanos() as f64 / ROUND as f64);
+            }
+            let median_nanos = median(&nanos);
+            let fewest = *fewest.get_or_insert(median_nanos);
+            say(&json!({
+                "bench": "policy", "rules": rules, "about": shown, "users": USERS, "bytes": text.len(),
+                "read_ms": tenths(median(&reading)), "compile_ms": tenths(median(&compiling)),
+                "reload_ms": tenths(median(&both)), "reload_spread": spread(&both), "reloads": both.len(),
+                "ns_decision": median_nanos.round(), "spread": spread(&nanos), "n": nanos.len() * ROUND,
+                "of_ten_rules": hundredths(median_nanos / fewest), "denied": denied,
+            }))?;
+        }
+    }
+    Ok(())
+}
