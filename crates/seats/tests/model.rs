@@ -21,6 +21,8 @@
 
 #[path = "model/bridge.rs"]
 mod bridge;
+#[path = "model/changes.rs"]
+mod changes;
 #[path = "model/compare.rs"]
 mod compare;
 mod driver;

@@ -106,6 +106,9 @@ impl History {
             }
             expected.sort();
             assert_eq!(shown, expected, "the pools there are, once all are swept");
+            let mut settled = self.naive.clone();
+            settled.settle();
+            assert_eq!(settled.held, self.naive.held, "every session that can move has moved (L39)");
             let is_alone = |h: &crate::naive::Held| !self.naive.has_license(&h.pool);
             self.seen.extend(self.naive.held.iter().any(is_alone).then_some("alone"));
         }

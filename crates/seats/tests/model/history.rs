@@ -2,16 +2,14 @@
 #![allow(dead_code, unreachable_pub, reason = "a module of a test program")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use seats::change::{PoolKind, SessionId};
 use seats::denial::Denial;
-use seats::ledger::{BookRequest, CheckoutOutcome, ConnectionId, PoolChange};
-use seats::request::Item;
+use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange};
 
-use crate::bridge::{booking, catalog, catalog_reusing, checkout, day, facts, policy, pool_key, total};
-use crate::driver::{self, LEASE_MS, Server, half_hash};
-use crate::naive::{Booking, Connection, Denied, Naive, PoolKey, Request, UNLIMITED, Verdict, Which};
+use crate::bridge::{checkout, day, facts, pool_key, total};
+use crate::driver::{LEASE_MS, Server, half_hash};
+use crate::naive::{Connection, Denied, Naive, PoolKey, Request, UNLIMITED, Verdict, Which};
 use crate::random::{self, Random, Step};
 
 /// A ledger and the model beside it.
@@ -20,11 +18,11 @@ pub struct History {
     pub server: Server,
     pub naive: Naive,
     /// Whoever was granted something, and what it stated.
-    requests: Vec<Request>,
+    pub requests: Vec<Request>,
     /// The totals that were announced (L22).
     pub announced: BTreeMap<PoolKey, u64>,
-    bookings: Vec<u64>,
-    next_key: u64,
+    pub bookings: Vec<u64>,
+    pub next_key: u64,
     pub log: Vec<String>,
     pub seen: Vec<&'static str>,
 }
@@ -85,6 +83,7 @@ impl History {
                     self.naive.beat(connection, idle);
                 }
             }
+            Step::Crash => self.crash(),
             Step::Resume => self.resume(),
             Step::Pass => self.pass(),
             Step::Midnight => self.midnight(),
@@ -103,7 +102,7 @@ impl History {
     }
 
     /// Brings features to the day, as every request does before it is decided; then the model follows.
-    fn refresh(&mut self, features: &[String]) {
+    pub fn refresh(&mut self, features: &[String]) {
         let changes = self.server.refresh(features.iter().map(String::as_str));
         self.announce(&changes);
         self.follow_moves();
@@ -119,7 +118,7 @@ impl History {
         self.refresh(&features);
     }
 
-    fn checkout(&mut self, request: &Request) {
+    pub fn checkout(&mut self, request: &Request) {
         let on = self.connection_for(request.program.install);
         self.note(format!("{request:?} on {on}"));
         let was_complete = self.server.ledger.is_complete();
@@ -341,67 +340,12 @@ impl History {
         }
     }
 
-    fn sweep(&mut self) {
+    pub fn sweep(&mut self) {
         let budget = 1 + self.random.below(4) as usize;
         let changes =
             if self.random.percent(70) { self.server.sweep(budget) } else { self.server.sweep_slice(budget) };
         self.announce(&changes);
         self.follow_moves();
-    }
-
-    /// New files: now and then the same licenses otherwise divided, else some more, some fewer, or all others.
-    fn reload(&mut self) {
-        let mut fresh = random::licenses(&mut self.random, self.naive.day);
-        let mut licenses = self.naive.licenses.to_vec();
-        match self.random.below(7) {
-            _ if licenses.is_empty() => licenses = std::mem::take(&mut fresh),
-            0 | 1 => {}
-            2 if self.random.percent(20) => licenses.clear(),
-            2 | 3 => licenses.retain(|_| self.random.percent(80)),
-            _ => licenses = std::mem::take(&mut fresh),
-        }
-        licenses.extend(fresh.into_iter().filter(|_| self.random.percent(20)));
-        let sold = licenses.clone();
-        self.naive.load(licenses);
-        sold.iter().for_each(|s| self.note(format!("{s:?}")));
-        let before = self.server.ledger.catalog().clone();
-        let one = catalog_reusing(&before, &sold, &mut self.random);
-        let other = catalog(&sold, &mut self.random);
-        self.same_grants(&one, &other);
-        self.server.load_catalog(one);
-        if self.random.percent(60) {
-            self.sweep();
-        }
-    }
-
-    fn rules(&mut self) {
-        self.naive.policy = random::policy(&mut self.random).into();
-        let text = format!("{:?}", self.naive.policy);
-        self.note(text);
-        self.server.rules(Arc::new(policy(&self.naive.policy)));
-    }
-
-    fn book(&mut self) {
-        let feature = *self.random.one_of(&random::FEATURES);
-        let count = 1 + self.random.below(3);
-        let (token, ms) = (self.next_key, (1 + self.random.below(30)) * 20_000);
-        self.next_key += 1;
-        self.note(format!("{count} of {feature} for {ms} ms under {token}"));
-        self.refresh(&[feature.to_string()]);
-        let expected = self.naive.judge_book(feature, count);
-        let item = Item { vendor: None, feature: feature.into(), count: u32::try_from(count).expect("few") };
-        let by = driver::facts("root", "lic1");
-        let request = BookRequest { item: &item, token: booking(token), ms, facts: &by };
-        let given = self.server.book(&request);
-        assert_eq!(given.err().map(|denial| denial.code.as_str()), expected);
-        if expected.is_none() {
-            let vendor = self.naive.accepted().into_iter().find(|s| s.feature.eq_ignore_ascii_case(feature));
-            let vendor = vendor.expect("it was booked").vendor.clone();
-            let until = self.naive.tick + ms;
-            self.naive.bookings.push(Booking { token, vendor, feature: feature.into(), count, until });
-            self.bookings.push(token);
-            self.seen.push("booked");
-        }
     }
 
     fn release(&mut self) {
@@ -482,7 +426,7 @@ impl History {
     }
 
     /// One of the open ones, mostly; several programs may share it (S11).
-    fn connection_for(&mut self, install: u64) -> u64 {
+    pub fn connection_for(&mut self, install: u64) -> u64 {
         let open = &self.naive.connections;
         match open.get(install as usize) {
             Some(connection) if self.random.percent(90) => connection.id,

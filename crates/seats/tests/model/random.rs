@@ -45,8 +45,8 @@ impl Random {
 }
 
 pub const VENDORS: [&str; 2] = ["ACME", "BETA"];
-/// The last is mostly a token, the others seldom.
-pub const FEATURES: [&str; 4] = ["cad", "cam", "cae", "suite"];
+/// The last two are mostly tokens, the others seldom.
+pub const FEATURES: [&str; 5] = ["cad", "cam", "cae", "suite", "tool"];
 const USERS: [&str; 3] = ["ann", "ben", "cat"];
 const HOSTS: [&str; 3] = ["ws1", "ws2", "ws3"];
 const PROJECTS: [&str; 2] = ["apollo", "gemini"];
@@ -61,7 +61,7 @@ pub fn licenses(random: &mut Random, day: i32) -> Vec<Sold> {
             if random.percent(if vendor == "ACME" { 3 } else { 88 }) {
                 continue;
             }
-            let is_token = feature == "suite";
+            let is_token = matches!(feature, "suite" | "tool");
             for _ in
                 0..if is_token { random.below(10) / 9 } else { *random.one_of(&[0, 1, 1, 1, 1, 2, 2, 3]) }
             {
@@ -119,13 +119,26 @@ fn sold(random: &mut Random, vendor: &str, feature: &str, kind: Kind, day: i32, 
         7..9 if kind == Kind::Exclusive => sold.count = None,
         _ => {}
     }
-    // As a signature: the same for the same content, the name compared without case, and otherwise not.
-    let content = format!("{:?}", Sold { feature: feature.into(), ..sold.clone() });
-    let hash = content
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    sold.key = format!("{hash:016x}");
+    sold.key = signed(&sold);
     sold
+}
+
+/// The same seats, sold as another kind of license or under another SN.
+pub fn sell_otherwise(random: &mut Random, sold: &mut Sold) {
+    match sold.kind {
+        Kind::Exclusive if sold.count.is_some() => sold.kind = Kind::Additive,
+        Kind::Additive if random.percent(50) => sold.kind = Kind::Exclusive,
+        _ => sold.sn = format!("s{}", random.below(5)),
+    }
+    sold.key = signed(sold);
+}
+
+/// As a signature: the same for the same content, the name compared without case, and otherwise not.
+fn signed(sold: &Sold) -> String {
+    let content =
+        format!("{:?}", Sold { feature: sold.feature.to_lowercase(), key: String::new(), ..sold.clone() });
+    let add = |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
+    format!("{:016x}", content.bytes().fold(0xcbf2_9ce4_8422_2325, add))
 }
 
 fn version(random: &mut Random) -> (u32, u32) {
@@ -159,7 +172,7 @@ fn terms(random: &mut Random, sold: &mut Sold, spice: u64) {
         sold.soft = Some(1 + random.below(count - 1));
     }
     for based in [&mut sold.user_based, &mut sold.host_based] {
-        if has_seats && random.percent(spice / 5) {
+        if has_seats && random.percent(spice / 3) {
             let all = random.percent(30);
             *based = Some(if all { Based::All } else { Based::Seats(1 + random.below(count)) });
         }
@@ -326,6 +339,7 @@ pub enum Step {
     Disconnect,
     Silence,
     Idle,
+    Crash,
     Resume,
     Pass,
     Midnight,
@@ -339,7 +353,8 @@ pub enum Step {
 
 pub fn step(random: &mut Random) -> Step {
     match random.below(100) {
-        0..35 => Step::Checkout,
+        0..32 => Step::Checkout,
+        32..35 => Step::Crash,
         35..38 => Step::Retry,
         38..41 => Step::Try,
         41..53 => Step::Checkin,
