@@ -52,7 +52,10 @@ fn random_histories_go_as_the_rules_say() {
     let mut seen = BTreeMap::new();
     for seed in first..first + histories {
         let mut history = History::new(seed);
-        let outcome = catch_unwind(AssertUnwindSafe(|| (0..STEPS).for_each(|_| history.step())));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            history.begin();
+            (0..STEPS).for_each(|_| history.step());
+        }));
         if let Err(panic) = outcome {
             eprintln!("{}", history.log.join("\n"));
             eprintln!("repeat it with SEATKEEPER_SEED={seed} SEATKEEPER_MODEL_HISTORIES=1");

@@ -29,7 +29,7 @@ pub struct History {
 
 impl History {
     pub fn new(seed: u64) -> History {
-        let mut history = History {
+        History {
             random: Random::new(seed),
             server: Server::new(day(0), LEASE_MS),
             naive: Naive::new(LEASE_MS),
@@ -39,12 +39,15 @@ impl History {
             next_key: 1,
             log: Vec::new(),
             seen: Vec::new(),
-        };
-        history.reload();
-        if history.random.percent(60) {
-            history.rules();
         }
-        history
+    }
+
+    /// The first licenses, and mostly rules.
+    pub fn begin(&mut self) {
+        self.reload();
+        if self.random.percent(60) {
+            self.rules();
+        }
     }
 
     pub fn step(&mut self) {

@@ -308,19 +308,15 @@ impl Naive {
             })
     }
 
-    /// L51: it shares, and so does something it depends on. A token in a loop never works: nothing is taken through it.
+    /// L51: it shares, and so does something it depends on, a loop in between or not.
     pub fn shares_twice(&self, token: &Sold) -> bool {
-        token.kind == Kind::Token && token.share.is_any() && self.needs_what_shares(token)
-    }
-
-    fn needs_what_shares(&self, token: &Sold) -> bool {
-        token.depends.iter().any(|needed| {
-            self.accepted_of(&token.vendor, &needed.feature).into_iter().any(|s| {
-                let leads_back = self.reached_from(s).contains(&s.feature.to_lowercase());
-                (s.share.is_any() && stands_for_a_pool(s))
-                    || (s.kind == Kind::Token && !leads_back && self.needs_what_shares(s))
-            })
-        })
+        let shares = |s: &&Sold| s.share.is_any() && stands_for_a_pool(s);
+        token.kind == Kind::Token
+            && token.share.is_any()
+            && self
+                .reached_from(token)
+                .iter()
+                .any(|feature| self.accepted_of(&token.vendor, feature).iter().any(shares))
     }
 
     /// Whether a license could count on some day as far as the others are concerned.
