@@ -3,20 +3,27 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
+use seatkeeper::engine::ask::Ask;
 use seatkeeper::policy::read;
+use seats::catalog::Catalog;
 use seats::license::Name;
 use seats::policy::{Access, Class, Policy};
 use seats::request::{Facts, NameRules};
 use serde_json::json;
 
-use crate::common::{Random, Result, hundredths, median, spread, tenths};
+use crate::common::licenses::write as write_licenses;
+use crate::common::{Random, Result, directory, hundredths, median, spread, tenths};
+use crate::sessions::{engine, fill, loader, reading};
 use crate::{Scale, say};
 
 /// Users, in groups of a hundred.
 const USERS: usize = 100_000;
 const GROUP: usize = 100;
+/// Features that the running sessions are of.
+const FEATURES: usize = 200;
 /// Questions of one round.
 const ROUND: usize = 20_000;
 
@@ -95,7 +102,49 @@ fn facts(random: &mut Random) -> Facts {
     }
 }
 
+/// A policy taken over while sessions are running: how long the engine's longest step is, which is what a checkout may
+/// have to wait for it.
+pub(crate) fn take_over(scale: &Scale) -> Result<()> {
+    let home = directory()?;
+    let licenses = write_licenses(home.path(), FEATURES, 10_000_000, None)?;
+    let catalog = Arc::new(Catalog::new(loader(&licenses)?.load()?.licenses));
+    for sessions in if scale.is_short { &[10_000][..] } else { &[10_000, 100_000][..] } {
+        let state = home.path().join(format!("state-{sessions}"));
+        let (directory, mut engine) = engine(&state, catalog.clone())?;
+        fill(&mut engine, *sessions, FEATURES)?;
+        let text = text(Shape::AllFeatures, 10_000)?;
+        let (mut longest, mut whole) = (Vec::new(), Vec::new());
+        let mut retired: Vec<Arc<Policy>> = Vec::new();
+        for _ in 0..scale.rounds.max(3) {
+            let set = read("policy.toml", &text).map_err(|errors| format!("{errors:?}"))?;
+            let policy = Arc::new(Policy::new(set, NameRules::default()));
+            // As the daemon's keeper does: the one before is freed elsewhere.
+            retired.push(policy.clone());
+            let mut asks = vec![Ask::Policy(policy, Box::new(|()| ()))];
+            let (mut worst, begun) = (0.0, Instant::now());
+            loop {
+                let step = Instant::now();
+                engine.step(&mut asks, reading(*sessions as u64 / 100 + 1, 0))?;
+                worst = f64::max(worst, step.elapsed().as_secs_f64() * 1e3);
+                if !engine.has_background_work() {
+                    break;
+                }
+            }
+            whole.push(begun.elapsed().as_secs_f64() * 1e3);
+            longest.push(worst);
+        }
+        say(&json!({
+            "bench": "policy taken over", "rules": 10_000, "users": USERS, "sessions": sessions, "n": longest.len(),
+            "longest_step_ms": hundredths(median(&longest)), "spread": spread(&longest),
+            "whole_ms": tenths(median(&whole)),
+        }))?;
+        drop((engine, directory));
+    }
+    Ok(())
+}
+
 pub(crate) fn run(scale: &Scale) -> Result<()> {
+    take_over(scale)?;
     for (shape, shown) in SHAPES {
         let mut fewest = None;
         for rules in [10, 10_000] {

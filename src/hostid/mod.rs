@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use quick_xml::escape::escape;
-use seats::license::{HostIdEntry, HostIdKind};
+use seats::license::{HostIdEntry, HostIdKind, host_ids_needed};
 use serde::Serialize;
 
 mod facts;
@@ -41,8 +41,8 @@ impl HostFacts {
 
     /// Whether one entry of a block is true of this host.
     pub fn matches(&self, entry: &HostIdEntry) -> bool {
-        let wanted = comparable(entry.kind, &entry.value);
-        self.facts.iter().any(|fact| fact.kind == entry.kind && comparable(fact.kind, &fact.value) == wanted)
+        let wanted = entry.kind.comparable(&entry.value);
+        self.facts.iter().any(|fact| fact.kind == entry.kind && fact.kind.comparable(&fact.value) == wanted)
     }
 
     /// Holds a license's SERVER_HOSTID blocks against this host: one matching block is enough, and a block
@@ -67,7 +67,7 @@ impl HostFacts {
                 }
             })
             .collect();
-        let needed = entries.len().saturating_mul(usize::from(rate)) / 100;
+        let needed = host_ids_needed(entries.len(), rate);
         let found = entries.iter().filter(|entry| entry.matched).count();
         BlockMatch { matched: !entries.is_empty() && found >= needed, needed, found, entries }
     }
@@ -163,30 +163,12 @@ impl fmt::Display for HostMatch {
 pub fn expected(kind: HostIdKind, value: &str) -> Option<&'static str> {
     match kind {
         HostIdKind::Ethernet => {
-            let digits = comparable(kind, value);
+            let digits = kind.comparable(value);
             let good = digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
             (!good).then_some("a network card's address such as 00:1a:2b:3c:4d:5e")
         }
         HostIdKind::IpAddress => value.parse::<IpAddr>().is_err().then_some("an IP address"),
         _ => value.trim().is_empty().then_some("a host id; it is empty"),
-    }
-}
-
-/// A value as it is compared: the ways to write one address are one address, names have no case.
-fn comparable(kind: HostIdKind, value: &str) -> String {
-    match kind {
-        HostIdKind::Ethernet => {
-            value.chars().filter(|c| !matches!(c, ':' | '-' | '.')).map(|c| c.to_ascii_lowercase()).collect()
-        }
-        HostIdKind::IpAddress => match value.parse::<IpAddr>() {
-            Ok(address) => address.to_canonical().to_string(),
-            Err(_) => value.to_owned(),
-        },
-        HostIdKind::MachineId | HostIdKind::Dmi => {
-            value.trim().chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect()
-        }
-        HostIdKind::ServerKey | HostIdKind::Hostname => value.trim().to_ascii_lowercase(),
-        HostIdKind::Username | HostIdKind::Custom => value.to_owned(),
     }
 }
 
@@ -236,7 +218,7 @@ mod tests {
         assert!(matched(2, 1, 99) && !matched(1, 2, 99), "99 % of three is two");
         assert!(matched(3, 0, 100) && !matched(2, 1, 100));
         assert!(matched(0, 1, 0), "at 0 % every block matches");
-        assert!(matched(0, 1, 99), "99 % of one, rounded down, is none");
+        assert!(matched(1, 0, 99) && !matched(0, 1, 99), "a rate above 0 needs one at least");
     }
 
     #[test]

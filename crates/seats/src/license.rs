@@ -5,10 +5,11 @@
 //! count on a given day is decided in [`evaluate`](mod@crate::evaluate).
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -244,6 +245,32 @@ impl HostIdKind {
             HostIdKind::Custom => "CUSTOM",
         }
     }
+}
+
+impl HostIdKind {
+    /// A value as it is compared: the ways to write one address are one address, most names have no case.
+    pub fn comparable(self, value: &str) -> String {
+        let without = |dropped: &[char]| -> String {
+            value.trim().chars().filter(|c| !dropped.contains(c)).map(|c| c.to_ascii_lowercase()).collect()
+        };
+        match self {
+            HostIdKind::Ethernet => without(&[':', '-', '.']),
+            HostIdKind::IpAddress => match value.parse::<IpAddr>() {
+                Ok(address) => address.to_canonical().to_string(),
+                Err(_) => value.into(),
+            },
+            HostIdKind::MachineId | HostIdKind::Dmi => without(&['-']),
+            HostIdKind::ServerKey | HostIdKind::Hostname => without(&[]),
+            HostIdKind::Username | HostIdKind::Custom => value.into(),
+        }
+    }
+}
+
+/// How many entries of a host-id block must match: HOSTID_MATCH_RATE percent of them, rounded down (L12), but one where
+/// any rate is asked for: 99 percent of a single entry is that entry.
+pub fn host_ids_needed(entries: usize, rate: u8) -> usize {
+    let needed = entries.saturating_mul(usize::from(rate)) / 100;
+    needed.max(usize::from(rate > 0))
 }
 
 /// LICENSE_TYPE (rules 3, 6.1).

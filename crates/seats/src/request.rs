@@ -101,6 +101,11 @@ fn fold(c: char) -> char {
     alone(&mut upper.to_lowercase()).unwrap_or(upper)
 }
 
+/// Nearly all names are ASCII, and asked for at every checkout.
+fn folded(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(fold).collect() }
+}
+
 /// How names of users and hosts are compared (S1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameRules {
@@ -112,7 +117,7 @@ impl NameRules {
     /// Without case, and without a leading `DOMAIN\`.
     pub fn fold_user(self, user: &str) -> String {
         let bare = user.rsplit_once('\\').map_or(user, |(_, name)| name);
-        bare.chars().map(fold).collect()
+        folded(bare)
     }
 
     /// Without case, and up to the first dot unless `fqdn` is set. An IP address stays whole.
@@ -121,7 +126,7 @@ impl NameRules {
             Some((first, _)) if !self.fqdn && !first.is_empty() && host.parse::<IpAddr>().is_err() => first,
             _ => host,
         };
-        bare.chars().map(fold).collect()
+        folded(bare)
     }
 
     /// Whether a resume states the same program as the grant: user, host, install id and release facts (S10).

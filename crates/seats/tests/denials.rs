@@ -207,8 +207,8 @@ fn a_server_that_took_nothing_over_is_not_recovering() {
     checkout(&mut server, 10, facts("ben", "ws8"), &[("cad", 1)]).expect("nobody came back");
 }
 
-/// L13: one CLIENT_HOSTID block is enough; of its entries HOSTID_MATCH_RATE percent match, the rate reached being
-/// rounded down to whole percent.
+/// L13: one CLIENT_HOSTID block is enough; of its entries HOSTID_MATCH_RATE percent, rounded down, must match, as those of
+/// a server (L12).
 #[test]
 fn client_host_ids_match_by_block_and_by_rate() {
     use HostIdKind::{Custom, Ethernet, Hostname, IpAddress, Username};
@@ -221,9 +221,13 @@ fn client_host_ids_match_by_block_and_by_rate() {
         (100, vec![three.clone()], "ann", "ws7", "10.1.2.3", true),
         (100, vec![three.clone()], "ann", "ws7", "10.1.2.4", false),
         (66, vec![three.clone()], "ann", "ws7", "10.1.2.4", true),
-        (67, vec![three.clone()], "ann", "ws7", "10.1.2.4", false),
+        (99, vec![three.clone()], "ann", "ws7", "10.1.2.4", true),
+        (99, vec![three.clone()], "eve", "ws7", "10.1.2.4", false),
         (33, vec![three.clone()], "eve", "ws8", "10.1.2.3", true),
-        (34, vec![three.clone()], "eve", "ws8", "10.1.2.3", false),
+        (67, vec![three.clone()], "eve", "ws8", "10.1.2.3", false),
+        (99, vec![block(&[(Hostname, "ws7")])], "eve", "ws8", "10.1.2.3", false),
+        (100, vec![block(&[(IpAddress, "::ffff:10.1.2.3")])], "eve", "ws8", "10.1.2.3", true),
+        (100, vec![block(&[(Ethernet, "0011.2233.44aa")])], "ann", "ws7", "10.1.2.3", true),
         (1, vec![three.clone()], "eve", "ws8", "10.9.9.9", false),
         (0, vec![three.clone()], "eve", "ws8", "10.9.9.9", true),
         (100, vec![three.clone(), block(&[(Hostname, "ws8")])], "eve", "ws8", "10.9.9.9", true),

@@ -1,14 +1,14 @@
 //! A license's own terms: client host ids, platform, zone, release facts (S3, L13), and whom its seats are shared with (L60).
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::{Ledger, Session};
 use super::release::{check_release, check_stated};
 use crate::denial::Code;
-use crate::license::{HostIdKind, License, LicenseVersion};
+use crate::license::{HostIdKind, License, LicenseVersion, host_ids_needed};
 use crate::request::{Facts, NameRules};
 
 /// The key of the share group that a program is in under a license; `None`: it shares with nobody (L60). All flags of
@@ -84,7 +84,7 @@ impl Ledger {
         }
     }
 
-    /// L13: one CLIENT_HOSTID block matches what the client states, by HOSTID_MATCH_RATE percent rounded down.
+    /// L13: one CLIENT_HOSTID block matches what the client states, by HOSTID_MATCH_RATE (L12).
     fn client_matches(&self, license: &License, facts: &Facts) -> bool {
         let names = self.names;
         let states = |equals: &dyn Fn(&str) -> bool, kind: HostIdKind| {
@@ -94,15 +94,16 @@ impl Ledger {
             let hits = block.iter().filter(|entry| match entry.kind {
                 HostIdKind::Hostname => names.fold_host(&entry.value) == names.fold_host(&facts.host),
                 HostIdKind::Username => names.fold_user(&entry.value) == names.fold_user(&facts.user),
-                HostIdKind::IpAddress => {
-                    facts.address.is_some_and(|a| entry.value.parse() == Ok(a.to_canonical()))
-                }
+                kind @ HostIdKind::IpAddress => facts
+                    .address
+                    .is_some_and(|a| kind.comparable(&entry.value) == a.to_canonical().to_string()),
                 // What the server cannot see, the client states; a string of the customer's own is compared as it is.
-                HostIdKind::Custom => states(&|value| value == entry.value, entry.kind),
-                kind => states(&|value| value.eq_ignore_ascii_case(&entry.value), kind),
+                kind => {
+                    let wanted = kind.comparable(&entry.value);
+                    states(&|value| kind.comparable(value) == wanted, kind)
+                }
             });
-            let hits = hits.count();
-            !block.is_empty() && hits * 100 / block.len() >= usize::from(license.match_rate)
+            !block.is_empty() && hits.count() >= host_ids_needed(block.len(), license.match_rate)
         })
     }
 }
