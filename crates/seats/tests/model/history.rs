@@ -345,8 +345,12 @@ impl History {
 
     pub fn sweep(&mut self) {
         let budget = 1 + self.random.below(4) as usize;
-        let changes =
+        let mut changes =
             if self.random.percent(70) { self.server.sweep(budget) } else { self.server.sweep_slice(budget) };
+        if !self.moved().is_empty() {
+            // A slice may end between two sessions that move; the model moves them all.
+            changes.extend(self.server.sweep(budget));
+        }
         self.announce(&changes);
         self.follow_moves();
     }
@@ -381,8 +385,8 @@ impl History {
         }
     }
 
-    /// L39: where the ledger has moved sessions of a feature, the model does so too, and comes to the same.
-    fn follow_moves(&mut self) {
+    /// The features of which the ledger has moved sessions that the model has not.
+    fn moved(&self) -> Vec<(String, String)> {
         let state = self.server.ledger.state();
         let mut moved: Vec<(String, String)> = Vec::new();
         for held in &self.naive.held {
@@ -394,6 +398,12 @@ impl History {
         }
         moved.sort();
         moved.dedup();
+        moved
+    }
+
+    /// L39: where the ledger has moved sessions of a feature, the model does so too, and comes to the same.
+    fn follow_moves(&mut self) {
+        let moved = self.moved();
         for (vendor, feature) in moved {
             self.naive.move_the_homeless(&vendor, &feature);
             self.seen.push("moved to another pool");
