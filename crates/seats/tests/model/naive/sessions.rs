@@ -182,7 +182,9 @@ impl Naive {
         if part.pool.which == Which::Token {
             return 0;
         }
-        let has_more = self.held.iter().any(|h| {
+        // What a request itself would take comes after what ends for it.
+        let next = self.asked.as_ref().map_or(self.next_session, |before| before.next_session);
+        let has_more = self.held.iter().filter(|h| h.session < next).any(|h| {
             h.pool.is_of(&part.pool.vendor, &part.pool.feature) && h.program.is_client(&part.program)
         });
         let hold = match license.hold {
@@ -244,11 +246,15 @@ impl Naive {
         let target = self.tick + ms;
         self.tick = target;
         self.connections.iter_mut().filter(|c| !c.is_silent).for_each(|c| c.heard = target);
-        // What a token took ends with it.
-        let own = self.held.iter().filter(|h| h.needed_by.is_none());
-        let mut ended: Vec<(u64, u64)> =
-            own.map(|h| (self.lease_ends(h), h.session)).filter(|(at, _)| *at <= target).collect();
+        // What a token took ends with it. At one moment first those whose socket is open, then those whose closed, then
+        // those not heard of since a restart: of a client's last sessions the one that ends last is held (L62).
+        let mut ended: Vec<(u64, u32, u64, u64)> = Vec::new();
+        for held in self.held.iter().filter(|h| h.needed_by.is_none() && self.lease_ends(h) <= target) {
+            let kind = if held.on.is_some() { 0 } else { 2 - u32::from(held.closed.is_some()) };
+            ended.push((self.lease_ends(held), kind, held.on.unwrap_or(0), held.session));
+        }
         ended.sort_unstable();
+        let ended: Vec<(u64, u64)> = ended.into_iter().map(|(at, _, _, session)| (at, session)).collect();
         // What ends early may stay held for a while, and that may be over as well by now.
         for (at, session) in &ended {
             self.tick = *at;
