@@ -123,9 +123,18 @@ fn verdict(why: &Why, ask: &args::Why) -> String {
     }
     let message = why.message.as_deref().unwrap_or("a checkout would be denied");
     let code = why.code.as_deref().unwrap_or("no code");
-    let no = match depends(code, why, ask) {
-        Some(option) => format!("it depends: {message} ({code}); {option}"),
-        None => format!("no: {message} ({code})"),
+    let other = || {
+        // What the policy denies is denied before any pool is looked at.
+        let mut pools = why.pools.iter().filter(|_| why.access != "deny");
+        pools.find_map(|pool| Some((pool, depends(pool.code.as_deref()?, why, ask)?)))
+    };
+    let no = match (depends(code, why, ask), other()) {
+        (Some(option), _) => format!("it depends: {message} ({code}); {option}"),
+        // Nothing from one pool, but perhaps from another.
+        (None, Some((pool, option))) => {
+            format!("it depends: {message} ({code}); for the pool of {} {option}", license(pool))
+        }
+        (None, None) => format!("no: {message} ({code})"),
     };
     let mut text = wrap(&no, 0, 2);
     let Some(details) = &why.details else { return text };
@@ -142,12 +151,12 @@ fn verdict(why: &Why, ask: &args::Why) -> String {
 fn depends(code: &str, why: &Why, ask: &args::Why) -> Option<&'static str> {
     let is_open = |fact: &str| why.not_stated.iter().any(|open| open == fact);
     match code {
-        "platform" if is_open("platform") => Some("say on which with --platform"),
-        "time_zone" if ask.gmt_offset.is_none() => Some("say where with --gmt-offset"),
-        "release_version_required" if is_open("version") => Some("say which with --version"),
-        "release_date_required" if is_open("release_date") => Some("say which with --released"),
+        "platform" if is_open("platform") => Some("say which platform with --platform"),
+        "time_zone" if ask.gmt_offset.is_none() => Some("say which local time with --gmt-offset"),
+        "release_version_required" if is_open("version") => Some("say which version with --version"),
+        "release_date_required" if is_open("release_date") => Some("say which day with --released"),
         "client_host_mismatch" => {
-            Some("his program states more of its machine than --host and --address can say here")
+            Some("the program states more of its machine than --host and --address can say here")
         }
         _ => None,
     }
@@ -239,7 +248,8 @@ fn pools(why: &Why) -> String {
             _ if why.pools.len() == 1 => continue,
             (Some(code), message) => format!("no: {} ({code})", message.as_deref().unwrap_or("denied")),
             (None, _) if Some(&pool.id) == why.pool.as_ref() => "yes".to_owned(),
-            (None, _) => "would give a seat too".to_owned(),
+            (None, _) if why.granted => "would give a seat too".to_owned(),
+            (None, _) => "would give a seat, but the policy denies".to_owned(),
         };
         text += &wrap(&format!("{}: {line}", license(pool)), 2, 4);
     }

@@ -168,16 +168,24 @@ the next seat is due in 35 seconds
 #[test]
 fn a_term_that_asks_for_what_nobody_said_is_no_plain_no() {
     let of = |code: &str, open: &str, words: &str| {
-        let why = Why { code: Some(code.into()), not_stated: vec![open.into()], ..denied() };
+        let pools = denied().pools.into_iter().take(1).collect();
+        let why = Why { code: Some(code.into()), not_stated: vec![open.into()], pools, ..denied() };
         text(&why, &ask(words)).lines().next().unwrap().to_owned()
     };
     let line = of("platform", "platform", "ann cad");
-    assert!(line.starts_with("it depends: ") && line.contains("(platform); say on which"), "{line}");
+    assert!(line.starts_with("it depends: ") && line.contains("(platform); say which platform"), "{line}");
     assert!(of("platform", "host", "ann cad").starts_with("no: "), "it was said");
     assert!(of("time_zone", "host", "ann cad").starts_with("it depends: "));
     assert!(of("time_zone", "host", "ann cad --gmt-offset 0").starts_with("no: "));
     assert!(of("release_version_required", "version", "ann cad").starts_with("it depends: "));
     assert!(of("no_seats", "platform", "ann cad").starts_with("no: "));
+    // Another pool may have what the nearest one has not.
+    let why = Why { not_stated: vec!["platform".into()], ..denied() };
+    let text = text(&why, &ask("ann cad"));
+    let expected = "it depends: ann has 2 of 2 seats of cad (limit_user); for the pool of cad.xml:9\n  say which platform";
+    assert!(text.starts_with(expected), "{text}");
+    let why = Why { access: "deny".into(), ..why };
+    assert!(super::text(&why, &ask("ann cad")).starts_with("no: "), "the policy does not depend on it");
 }
 
 #[test]

@@ -213,11 +213,16 @@ impl Terms {
         known.iter().map(move |p| (p.pool, &self.catalog.features()[at].licenses[p.license as usize]))
     }
 
-    /// The license whose terms hold for a pool today.
+    /// The license whose terms hold for a pool today, also where the sweep has not come to its feature yet.
     pub(super) fn license_of(&self, id: PoolId, state: &State) -> Option<&Arc<License>> {
         let pool = state.pool(id)?;
         let at = self.catalog.index_of(&pool.vendor, &pool.feature)?;
-        self.pools(at).find(|(pool, _)| *pool == id).map(|(_, license)| license)
+        if self.evaluated_to < self.known.get(at)?.good_until {
+            return self.pools(at).find(|(pool, _)| *pool == id).map(|(_, license)| license);
+        }
+        let feature = &self.catalog.features()[at];
+        let grants = evaluate(feature, self.evaluated_to).pools;
+        grants.iter().find(|g| g.kind == pool.kind).and_then(|g| feature.licenses.get(g.license))
     }
 
     /// Features found to have a license with HOLD since this was asked last.

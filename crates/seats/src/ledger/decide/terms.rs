@@ -62,9 +62,10 @@ impl Ledger {
         if !license.platforms.is_empty() && !license.platforms.iter().any(|p| **p == *platform || **p == *os)
         {
             let allowed = license.platforms.join(", ");
+            let stated = if platform.is_empty() { "a platform that is not stated" } else { &platform };
             return deny(
                 Code::Platform,
-                format!("the license of {feature} is for {allowed}, not for {platform}"),
+                format!("the license of {feature} is for {allowed}, not for {stated}"),
             );
         }
         if let Some(zones) = license.time_zones
