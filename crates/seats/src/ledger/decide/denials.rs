@@ -140,9 +140,13 @@ impl Ledger {
                 let refused = evaluation.standings.iter().position(|s| {
                     matches!(s.reason, Some(Reason::Replaced | Reason::TokenLoop | Reason::TokenSharing))
                 });
-                let why = refused.and_then(|at| crate::evaluate::explain(feature, &evaluation, at));
-                let text = match why {
-                    Some(why) => format!("no license of {} is in force: {why}", want.name),
+                // The sentence that says who replaces it names files, which not everybody may read (S84).
+                let reason = refused.and_then(|at| evaluation.standings[at].reason);
+                let text = match reason {
+                    Some(reason) => format!(
+                        "no license of {} is in force ({reason}): `seatkeeper explain {}` tells its administrator why",
+                        want.name, want.name
+                    ),
                     None => format!(
                         "{} has no floating license here: only upgrades, or a node-locked license",
                         want.name
