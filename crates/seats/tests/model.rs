@@ -37,7 +37,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use history::History;
 
-const HISTORIES: u64 = 1_000;
+const HISTORIES: u64 = 500;
 const STEPS: u64 = 80;
 
 #[test]
@@ -71,7 +71,7 @@ fn random_histories_go_as_the_rules_say() {
     }
 }
 
-/// What a thousand histories must have met, each at least once.
+/// What that many histories must have met, each at least once.
 const REACHED: [&str; 59] = [
     "granted",
     "granted while stale",

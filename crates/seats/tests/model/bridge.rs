@@ -48,7 +48,11 @@ pub fn catalog_reusing(before: &Catalog, sold: &[Sold], random: &mut Random) -> 
     let mut all: Vec<Arc<License>> = Vec::new();
     for sold in sold {
         let fresh = license(sold, random);
-        let is_same = |l: &Arc<License>| License { place: l.place.clone(), ..fresh.clone() } == **l;
+        // Names are equal in whatever case, and a file holds one of them.
+        let is_same = |l: &Arc<License>| {
+            License { place: l.place.clone(), ..fresh.clone() } == **l
+                && l.feature.as_str() == fresh.feature.as_str()
+        };
         match old.iter().position(is_same) {
             Some(at) => all.push(old.swap_remove(at)),
             None => all.push(Arc::new(fresh)),
