@@ -1,5 +1,7 @@
 //! The details of a denial as JSON: everything needed to act on it, as far as the reader may see it (S4, S84).
 
+use std::borrow::Cow;
+
 use seats::change::PoolKind;
 use seats::denial::{Denial, Due, Numbers, RuleFact, Subject};
 use seats::license::Name;
@@ -18,6 +20,18 @@ pub fn denial_details(denial: &Denial, sees_all: bool) -> String {
             ..Default::default()
         }),
         (None, None) => String::new(),
+    }
+}
+
+/// The sentence of a denial. The rule in it names a file and maybe users: without `sees_all` it is left out (S84).
+pub(super) fn sentence(denial: &Denial, sees_all: bool) -> Cow<'_, str> {
+    let rule = denial.subject.as_ref().and_then(|subject| subject.rule.as_ref());
+    match rule.filter(|_| !sees_all) {
+        Some(rule) => {
+            let said = format!(" ({}:{}: {})", rule.file, rule.line, rule.text);
+            Cow::Owned(denial.message.replace(&said, ""))
+        }
+        None => Cow::Borrowed(&denial.message),
     }
 }
 
@@ -129,4 +143,21 @@ pub(super) fn would_grant(pools: &[(Name, Name, Numbers)]) -> String {
 
 pub(super) fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seats::denial::Code;
+
+    #[test]
+    fn a_rule_is_named_to_those_who_may_read_it() {
+        let mut denial =
+            Denial::new(Code::DeniedByRule, "the policy does not allow it (p.toml:4: deny cad for user eve)");
+        let rule = RuleFact { file: "p.toml".into(), line: 4, text: "deny cad for user eve".into() };
+        denial.subject = Some(Subject { rule: Some(rule), ..Subject::default() });
+        assert_eq!(sentence(&denial, true), denial.message);
+        assert_eq!(sentence(&denial, false), "the policy does not allow it");
+        assert!(!denial_details(&denial, false).contains("eve"));
+    }
 }

@@ -300,7 +300,7 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
 
 fn append_denial(buffer: &mut Vec<u8>, call: u32, denial: &Denial, peer: &Peer) {
     let details = denial_details(denial, peer.sees_all);
-    append_refusal(buffer, call, denial.code, &denial.message, details);
+    append_refusal(buffer, call, denial.code, &details::sentence(denial, peer.sees_all), details);
 }
 
 /// Appends a refusal.

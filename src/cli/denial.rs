@@ -3,7 +3,7 @@
 use seatkeeper_client::Refusal;
 
 use super::table::{clean, plural, seats, wrap};
-use crate::report::{Denial, Due, Numbers};
+use crate::report::{Denial, Due, Numbers, Place};
 
 /// The most holders named.
 const HOLDERS_SHOWN: usize = 10;
@@ -13,16 +13,16 @@ pub fn text(refusal: &Refusal) -> String {
     let mut text = format!("denied: {} ({})", refusal.message, refusal.code);
     // Details of a form that this program does not know are no reason to hide the sentence.
     let Ok(details) = serde_json::from_str::<Denial>(&refusal.details) else { return text };
-    for line in facts(&details) {
+    for line in facts(&details, &refusal.message) {
         text.push('\n');
         text.push_str(wrap(&line, 2, 4).trim_end());
     }
     text
 }
 
-/// Everything that the details say, one fact a line.
-pub(super) fn facts(details: &Denial) -> Vec<String> {
-    let mut lines = decided_by(details);
+/// Everything that the details say beside the sentence, one fact a line.
+pub(super) fn facts(details: &Denial, sentence: &str) -> Vec<String> {
+    let mut lines = decided_by(details, sentence);
     if let Some(numbers) = &details.numbers {
         lines.insert(0, sum(numbers, details.wanted));
     }
@@ -51,7 +51,7 @@ pub(super) fn facts(details: &Denial) -> Vec<String> {
 }
 
 /// Whatever decided: the rule, the limit, the license, the token that needs the feature.
-pub(super) fn decided_by(details: &Denial) -> Vec<String> {
+pub(super) fn decided_by(details: &Denial, sentence: &str) -> Vec<String> {
     let mut lines = Vec::new();
     if details.recovering {
         lines.push("the server was restarted a moment ago: seats of clients that have not come back yet count as used".into());
@@ -60,17 +60,15 @@ pub(super) fn decided_by(details: &Denial) -> Vec<String> {
         let feature = details.feature.as_deref().unwrap_or("it");
         lines.push(format!("{feature} is needed by the token {token}"));
     }
-    if let Some(rule) = &details.rule {
+    let is_said = |place: &Place| sentence.contains(&format!("{}:{}", place.file, place.line));
+    if let Some(rule) = details.rule.as_ref().filter(|rule| !is_said(rule)) {
         let says = rule.text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
         lines.push(format!("rule {}:{}{says}", rule.file, rule.line));
     }
     if let Some(limit) = &details.limit {
-        lines.push(format!(
-            "{} has {} of at most {}",
-            limit.whose,
-            limit.used,
-            plural(limit.seats.into(), "seat")
-        ));
+        let wanted = details.wanted.map_or_else(String::new, |wanted| format!("; {wanted} wanted"));
+        let most = plural(limit.seats.into(), "seat");
+        lines.push(format!("{} has {} of at most {most}{wanted}", limit.whose, limit.used));
     }
     if let Some(place) = &details.place {
         lines.push(format!("license {}:{}", place.file, place.line));
@@ -132,7 +130,7 @@ mod tests {
         assert_eq!(
             text(&refusal),
             "denied: no (limit_user)\n  mesh is needed by the token suite\n  \
-             rule policy.toml:7: limit 2 per user\n  user ann has 2 of at most 2 seats\n  \
+             rule policy.toml:7: limit 2 per user\n  user ann has 2 of at most 2 seats; 1 wanted\n  \
              not from the additive pool 4 either: all are taken (no_seats)\n  \
              not from the token pool 5 either: (platform)"
         );

@@ -52,6 +52,7 @@ pub fn checkout(ask: &args::Checkout, out: &mut impl Write) -> Result<u8, Failur
         },
         error => no_seats(error),
     })?;
+    tell_grace(&seats);
     // Before the grant is shown: who sees it may send a signal at once.
     let wakes = wakes(&[SIGINT, SIGTERM, SIGHUP], events)?;
     print_grant(&seats, ask.json, out)?;
@@ -81,6 +82,7 @@ pub fn run(ask: &args::Run) -> Result<u8, Failure> {
     let client = client(&ask.want)?;
     let events = client.subscribe();
     let seats = client.checkout(want(&ask.want)).map_err(no_seats)?;
+    tell_grace(&seats);
     let wakes = wakes(&[SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2], events)?;
     let (program, arguments) = ask.command.split_first().unwrap_or_else(|| unreachable!("clap requires it"));
     let started = Command::new(program).args(arguments).spawn();
@@ -245,6 +247,22 @@ fn give_back(seats: Seats) -> Result<(), Failure> {
     })
 }
 
+fn grace(features: &[String], ends_at: i64) -> String {
+    format!(
+        "no license server answers; the license of {} allows to go on until {}",
+        features.join(", "),
+        instant(ends_at)
+    )
+}
+
+/// A checkout without a server says so before anything else: a short command would be over before the event is read.
+fn tell_grace(seats: &Seats) {
+    if let Some(ends_at) = seats.grace_ends() {
+        let features: Vec<String> = seats.sessions().into_iter().map(|grant| grant.feature).collect();
+        eprintln!("seatkeeper: {}", clean(&grace(&features, ends_at)));
+    }
+}
+
 /// What happens to the seats, for a person; stderr, so that it does not mix with a command's output.
 fn report_event(event: &Event) {
     let text = match event {
@@ -267,11 +285,9 @@ fn report_event(event: &Event) {
             SessionId(*session),
             plural((*seconds).into(), "second")
         ),
-        Event::GraceBegan { features, ends_at, .. } => format!(
-            "no license server answers; the license of {} allows to go on until {}",
-            features.join(", "),
-            instant(*ends_at)
-        ),
+        // Of a checkout in grace it has been said at once.
+        Event::GraceBegan { bundle: 0, .. } => return,
+        Event::GraceBegan { features, ends_at, .. } => grace(features, *ends_at),
         Event::GraceEnded { features, reason, .. } => {
             let features = features.join(", ");
             match reason {

@@ -68,6 +68,10 @@ fn question(ask: &args::Why) -> Result<request::Why, Failure> {
 /// The answer first, then everything it rests on.
 fn text(why: &Why, ask: &args::Why) -> String {
     let mut text = verdict(why, ask);
+    if why.vendor.is_none() {
+        // There is no such feature, so nothing was looked at.
+        return text;
+    }
     text += &unknown(why, ask);
     text.push('\n');
     text += &policy(why);
@@ -139,8 +143,11 @@ fn verdict(why: &Why, ask: &args::Why) -> String {
     let mut text = wrap(&no, 0, 2);
     let Some(details) = &why.details else { return text };
     // Of the feature itself everything stands below; of one that a token needs it does not.
-    let lines =
-        if details.needed_by.is_some() { denial::facts(details) } else { denial::decided_by(details) };
+    let lines = if details.needed_by.is_some() {
+        denial::facts(details, message)
+    } else {
+        denial::decided_by(details, message)
+    };
     for line in lines {
         text += &wrap(&line, 2, 4);
     }

@@ -133,7 +133,7 @@ fn a_reload_answers_with_what_changed() {
 
     site.drop_signed("up.xml", &[upgrade("cad", 2, "")]);
     daemon.signal(Signal::HUP);
-    daemon.await_log("reading licenses again by=\"SIGHUP");
+    daemon.await_log("reading licenses and policy again by=\"SIGHUP");
     daemon.await_feature("cad", "12", |f| f["total"] == 12 && f["over"] == 4);
 }
 

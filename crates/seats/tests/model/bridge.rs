@@ -48,10 +48,10 @@ pub fn catalog_reusing(before: &Catalog, sold: &[Sold], random: &mut Random) -> 
     let mut all: Vec<Arc<License>> = Vec::new();
     for sold in sold {
         let fresh = license(sold, random);
-        // Names are equal in whatever case, and a file holds one of them.
+        // Names are equal whatever their case; how they are spelled is shown.
         let is_same = |l: &Arc<License>| {
-            License { place: l.place.clone(), ..fresh.clone() } == **l
-                && l.feature.as_str() == fresh.feature.as_str()
+            l.feature.as_str() == fresh.feature.as_str()
+                && License { place: l.place.clone(), ..fresh.clone() } == **l
         };
         match old.iter().position(is_same) {
             Some(at) => all.push(old.swap_remove(at)),

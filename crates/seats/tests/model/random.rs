@@ -319,7 +319,7 @@ pub fn request(random: &mut Random, key: u64, bookings: &[u64]) -> Request {
                 0 => 0,
                 1 => SEATS_MAX,
                 2 => SEATS_MAX + 1,
-                3..60 => 1,
+                3..60 if feature != "suite" => 1,
                 _ => 1 + random.below(6),
             },
         }
