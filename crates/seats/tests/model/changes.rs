@@ -9,7 +9,7 @@ use seats::request::Item;
 use crate::bridge::{booking, catalog, catalog_reusing, policy};
 use crate::driver;
 use crate::history::History;
-use crate::naive::{Booking, Request};
+use crate::naive::{Booking, Request, Rule, Says, Wanted, Who};
 use crate::random;
 
 impl History {
@@ -39,6 +39,36 @@ impl History {
         let request = Request { key: self.next_key, program, ..asked };
         self.next_key += 1;
         self.checkout(&request);
+    }
+
+    /// Everybody is at lunch; somebody who wants a seat asks, and asks again when the clients have been warned.
+    pub fn lunch(&mut self) {
+        let Some(held) = self.naive.held.iter().find(|h| h.on.is_some() && h.needed_by.is_none()).cloned()
+        else {
+            return;
+        };
+        let mut rules = (*self.naive.policy).clone();
+        rules.rules.push(Rule { says: Says::Idle(60_000), features: Vec::new(), who: Who::default() });
+        self.naive.policy = rules.into();
+        self.server.rules(Arc::new(policy(&self.naive.policy)));
+        let open: Vec<u64> = self.naive.connections.iter().map(|c| c.id).collect();
+        let mut request = random::request(&mut self.random, 0, &[]);
+        let (vendor, feature) = (Some(held.pool.vendor), held.pool.feature);
+        request.wanted = vec![Wanted { vendor, feature, count: 1 + self.random.below(4) }];
+        for ms in [0, 30_000] {
+            let all: Vec<String> = self.naive.held.iter().map(|h| h.pool.feature.clone()).collect();
+            self.refresh(&all);
+            self.server.pass(ms, &|_| true);
+            self.naive.connections.iter_mut().for_each(|c| c.is_silent = false);
+            self.naive.pass(ms);
+            for connection in &open {
+                self.server.beat(ConnectionId(*connection), Some(400_000 + ms));
+                self.naive.beat(*connection, Some(400_000 + ms));
+            }
+            (request.key, request.secret) = (self.next_key, self.next_key);
+            self.next_key += 1;
+            self.checkout(&request);
+        }
     }
 
     /// New files: now and then the same licenses otherwise divided, else some more, some fewer, or all others.

@@ -87,6 +87,7 @@ impl History {
                 }
             }
             Step::Crash => self.crash(),
+            Step::Lunch => self.lunch(),
             Step::Resume => self.resume(),
             Step::Pass => self.pass(),
             Step::Midnight => self.midnight(),

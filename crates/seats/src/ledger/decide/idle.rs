@@ -43,8 +43,14 @@ impl Ledger {
                 }
             }
         }
+        // A request may name a feature twice, and its pools are looked at twice then.
         ready.sort_unstable();
+        ready.dedup();
         found.ready = ready.into_iter().map(|(_, session)| session).collect();
+        for sessions in [&mut found.to_warn, &mut found.woken] {
+            sessions.sort_unstable();
+            sessions.dedup();
+        }
         found
     }
 

@@ -144,7 +144,7 @@ impl Naive {
         let through: u64 = of.iter().map(|r| self.used_through(&pool.key, &r.whom).min(r.seats)).sum();
         let room: u64 = of.iter().filter(|r| r.is_own).map(|r| r.left).sum();
         let open = i128::from(self.used(&pool.key)) + i128::from(self.kept_in(&pool.key) - own)
-            - i128::from(through.min(named))
+            - i128::from(through.min(named).min(self.used(&pool.key)))
             + i128::from(adds.saturating_sub(room));
         if open <= i128::from(pool.total - named) {
             None
