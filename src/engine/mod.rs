@@ -531,6 +531,7 @@ impl<D: Disk> Engine<D> {
         let mut heard = |id: ConnectionId| connections.get(&id).map(|outbox| outbox.heard());
         let silent = self.ledger.leases_ended(now.tick, SESSIONS_A_STEP, &mut heard);
         for one in silent {
+            self.refresh_of(one.session, now)?;
             let changes = self.ledger.ending(one.session, Cause::LeaseEnded, now.tick, one.heard);
             self.end(&changes, now, reading)?;
             if !changes.is_empty() {

@@ -142,7 +142,7 @@ pub struct ReplacedBy {
 /// The sum of one feature's pools, license by license, and what comes next (L30, L50).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explain {
-    /// [`SCHEMA`].
+    /// [`SCHEMA`](super::SCHEMA).
     pub schema: u32,
     /// Which feature.
     pub feature: String,
