@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::format;
 
 use super::super::{Ledger, Now};
-use super::kept::Kept;
 use crate::catalog::FeatureLicenses;
 use crate::change::{Booked, BookingEnded, BookingId, Change};
 use crate::denial::{Code, Denial};
@@ -96,12 +95,5 @@ impl Ledger {
                 Err(Box::new(Denial::new(Code::BadRequest, text)))
             }
         }
-    }
-
-    /// Seats that bookings of a feature keep and that nobody uses.
-    pub fn booked_unused(&self, at: usize) -> u64 {
-        let feature = &self.terms.catalog().features()[at];
-        let kept = self.kept(at, feature, None);
-        kept.iter().filter(|k| matches!(k.by, super::kept::For::Booking(_))).map(Kept::left).sum()
     }
 }

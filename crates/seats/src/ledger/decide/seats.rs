@@ -51,22 +51,20 @@ impl Ledger {
             return self.fit_idle(want, asked, pool, license, share, draft);
         }
         let own_seats = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
-        let is_plenty = || self.is_plenty(want, asked, draft, pool, [adds, own_seats]);
-        if license.user_based().is_none() && license.host_based().is_none() && is_plenty() {
-            draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
-            return Ok(license.carried.soft_limit.is_some_and(|n| used > u64::from(n)));
-        }
-        let asker = Asker { class: asked.class, booking: want.booking, draft };
-        let kept = self.kept(want.at, want.feature, Some(&asker));
-        let wanted = wanted(want, pool, draft);
-        self.check_named(&asker, &kept, pool, license, [total, before, held, adds]).map_err(|is_named| {
-            if is_named { Failure::Reserved(wanted) } else { Failure::NotNamed(wanted) }
-        })?;
-        // Where a pool is unlimited there is enough for everybody.
-        if total != u64::MAX && !kept.is_empty() {
-            let for_others: u64 = kept.iter().filter(|k| !asker.is_meant(self, k)).map(Kept::left).sum();
-            if self.free_for(want, asked, draft, pool, own_seats) < adds + for_others {
-                return Err(Failure::Reserved(wanted));
+        let is_named = license.user_based().is_some() || license.host_based().is_some();
+        if is_named || !self.is_plenty(want, asked, draft, pool, [adds, own_seats]) {
+            let asker = Asker { class: asked.class, booking: want.booking, draft };
+            let kept = self.kept(want.at, want.feature, Some(&asker));
+            let wanted = wanted(want, pool, draft);
+            self.check_named(&asker, &kept, pool, license, [total, before, held, adds]).map_err(
+                |is_named| if is_named { Failure::Reserved(wanted) } else { Failure::NotNamed(wanted) },
+            )?;
+            // Where a pool is unlimited there is enough for everybody.
+            if total != u64::MAX && !kept.is_empty() {
+                let for_others: u64 = kept.iter().filter(|k| !asker.is_meant(self, k)).map(Kept::left).sum();
+                if self.free_for(want, asked, draft, pool, own_seats) < adds + for_others {
+                    return Err(Failure::Reserved(wanted));
+                }
             }
         }
         draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
