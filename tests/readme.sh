@@ -68,6 +68,15 @@ serve() {
     return 1
 }
 
+# faketime names a semaphore and a piece of shared memory by its process id, leaves them behind when it is killed, and
+# refuses to start when a process id comes round again. What belongs to no process any more goes.
+forget_dead_clocks() {
+    local left
+    for left in /dev/shm/sem.faketime_sem_* /dev/shm/faketime_shm_*; do
+        if [ -O "$left" ] && ! [ -e "/proc/${left##*_}" ]; then rm -f "$left"; fi
+    done
+}
+
 holds() {
     local output=$1 how=$2 wanted
     while IFS= read -r wanted; do
@@ -121,6 +130,7 @@ for commands in "$work"/[0-9]*.sh; do
         echo "skipped: $block: ${BASH_REMATCH[1]} is not installed" >&2
         continue
     fi
+    if [[ $how == *faketime* ]]; then forget_dead_clocks; fi
     case $how in
     skip) bash -n "$commands" ;;
     daemon) serve "$commands" ;;

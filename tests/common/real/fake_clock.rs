@@ -51,13 +51,29 @@ impl FakeClock {
     }
 
     /// A daemon that lives by this clock.
+    ///
+    /// libfaketime names shared memory by the process id and leaves it behind when the daemon is killed, as most tests
+    /// do; a later program of that id may then refuse to start. What belongs to no process any more goes first.
     pub fn lead(&self, start: Start) -> Start {
+        forget_dead_clocks();
         start
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("FAKETIME_NO_CACHE", "1")
             .env("FAKETIME_DISABLE_SHM", "1")
+    }
+}
+
+fn forget_dead_clocks() {
+    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let process = name.strip_prefix("sem.faketime_sem_").or_else(|| name.strip_prefix("faketime_shm_"));
+        if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            // Another test may have done it; another user's stays.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
