@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::Ledger;
 use super::super::tally;
-use super::super::usage::client;
+use super::super::usage::{NamedKinds, client};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Want};
 use super::kept::{Asker, Kept};
@@ -170,9 +170,16 @@ impl Ledger {
             Named::Neither => false,
         };
         let of_kind = || kept.iter().filter(is_of_kind);
-        let used_of = |k: &Kept| self.used_of(k, pool, Some(asker)).min(k.honored);
-        let through = named.min(of_kind().map(used_of).sum());
+        let kinds = match (users, hosts) {
+            (Some(_), Some(_)) => NamedKinds::Either,
+            (Some(_), None) => NamedKinds::Users,
+            _ => NamedKinds::Hosts,
+        };
         let meant = || of_kind().filter(|k| asker.is_meant(self, k));
+        // A seat counts against every reservation it matches, but it is one named seat that is taken.
+        let by_named = self.used_by_named(pool, kinds, asker, meant().next().is_some());
+        let used_of = |k: &Kept| self.used_of(k, pool, Some(asker)).min(k.honored);
+        let through = named.min(by_named).min(of_kind().map(used_of).sum());
         let room: u64 = meant().map(Kept::left).sum();
         let open = used + held - through.min(used) + adds.saturating_sub(room);
         if open <= total - named { Ok(()) } else { Err(meant().next().is_some()) }
