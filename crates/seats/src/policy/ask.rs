@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use super::atoms::Asker;
 use super::compile::{Bucket, Index, Question, named};
 use super::{
-    Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Named, Reservation, Rule, RuleId, RuleSet, Scope,
-    Subject,
+    Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Named, Reservation, Rule, RuleId, RuleSet,
+    Scope, Subject,
 };
 use crate::license::Name;
 use crate::request::{Facts, NameRules};
