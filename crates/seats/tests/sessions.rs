@@ -2,7 +2,10 @@
 
 mod driver;
 
-use driver::{LEASE_MS, Server, date, exclusive, facts, name, request};
+use std::sync::Arc;
+
+use driver::{LEASE_MS, Server, date, exclusive, facts, name, request, sealed};
+use seats::catalog::Catalog;
 use seats::change::{PoolKind, SessionId};
 use seats::license::{KeyType, License};
 
@@ -35,14 +38,22 @@ fn a_page_goes_on_in_the_middle_of_a_bundle_whose_beginning_is_gone() {
 #[test]
 fn sessions_that_move_are_not_forgotten_by_the_next_reload() {
     let mut server = Server::new(date("2030-01-01"), LEASE_MS);
-    let additive =
-        |sn: &str| License { key_type: KeyType::Additive, sn: Some(sn.into()), ..exclusive("cad", 5) };
-    server.load(vec![additive("old"), exclusive("zoom", 1)]);
+    let additive = |sn: &str| {
+        let sn = Some(sn.into());
+        Arc::new(sealed(License { key_type: KeyType::Additive, sn, ..exclusive("cad", 5) }))
+    };
+    let load = |server: &mut Server, cad: &Arc<License>, zoom: u32| {
+        let zoom = Arc::new(sealed(exclusive("zoom", zoom)));
+        server.load_catalog(Catalog::new(vec![cad.clone(), zoom]));
+    };
+    // As the reader of the files does: the license of a file that has not changed is the same one.
+    let (old, new) = (additive("old"), additive("new"));
+    load(&mut server, &old, 1);
     server.sweep(1);
     let on = server.connect();
     server.checkout(&request(1, facts("ann", "ws7"), &[("cad", 1)]), on).1.expect("free");
 
-    server.load(vec![additive("new"), exclusive("zoom", 1)]);
+    load(&mut server, &new, 1);
     // Every pool of cad is brought to the day; nobody has moved yet.
     while server.ledger.state().pools_of(&name("ACME"), &name("cad")).len() < 2 {
         assert!(!server.sweep_slice(1).is_empty(), "the new pool comes first");
@@ -55,7 +66,7 @@ fn sessions_that_move_are_not_forgotten_by_the_next_reload() {
     assert_eq!(pool_of_ann(&server), PoolKind::Additive("old".into()));
     assert!(!server.ledger.is_complete());
 
-    server.load(vec![additive("new"), exclusive("zoom", 2)]);
+    load(&mut server, &new, 2);
     server.sweep(1);
     assert_eq!(pool_of_ann(&server), PoolKind::Additive("new".into()));
     assert_eq!(
