@@ -14,7 +14,7 @@ use seatkeeper::engine::record::StateFold;
 use seatkeeper::journal::{Journal, JournalError, MemoryDisk, Options};
 use seats::catalog::Catalog;
 use seats::change::SessionId;
-use seats::ledger::{ConnectionId, Ledger};
+use seats::ledger::{ConnectionId, Ledger, Patience};
 use seats::license::{Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Share};
 use seats::request::{Checkout, Facts, Item, NameRules};
 
@@ -146,7 +146,8 @@ impl World {
         let opened =
             Journal::open(disk.clone(), Path::new("journal"), options, &mut fold).expect("a whole journal");
         let (clock, time) = Clock::simulated(Zone::utc(), Ticks(opened.tick), NOON);
-        let ledger = Ledger::new(fold.state, opened.tick, LEASE_MS, NameRules::default());
+        let ledger =
+            Ledger::new(fold.state, opened.tick, Patience::with_lease(LEASE_MS), NameRules::default());
         let engine = Engine::new(ledger, opened.journal, 10_000);
         let mut world = World { engine, clock, time, call: 0 };
         let catalog = Arc::new(Catalog::new(vec![license(seats)]));

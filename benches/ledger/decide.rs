@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use seats::catalog::Catalog;
 use seats::change::Change;
-use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger, Now, State};
+use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger, Now, Patience, State};
 use seats::request::NameRules;
 use serde_json::json;
 
@@ -62,7 +62,8 @@ struct Bench {
 impl Bench {
     fn new(catalog: Arc<Catalog>, features: usize) -> Bench {
         let now = Now { tick: 1, day: DAY };
-        let mut ledger = Ledger::new(State::default(), 1, 3_600_000, NameRules::default());
+        let mut ledger =
+            Ledger::new(State::default(), 1, Patience::with_lease(3_600_000), NameRules::default());
         ledger.replace_catalog(catalog, DAY);
         while !ledger.is_complete() {
             if let (Some(change), _) = ledger.sweep(1_000, DAY) {

@@ -13,7 +13,7 @@ use seatkeeper::journal::{Options, RealDisk};
 use seatkeeper::licenses::{Loader, LoaderConfig, TrustedKey};
 use seatkeeper::state::StateDir;
 use seats::catalog::Catalog;
-use seats::ledger::{ConnectionId, Ledger};
+use seats::ledger::{ConnectionId, Ledger, Patience};
 use seats::request::{Checkout, Facts, Item, NameRules};
 
 use crate::common::licenses::{Licenses, feature};
@@ -99,7 +99,7 @@ pub(crate) fn engine(state: &Path, catalog: Arc<Catalog>) -> Result<(StateDir, E
     let mut directory = StateDir::open(state, false)?;
     let mut fold = StateFold::default();
     let opened = directory.open_journal(Options::default(), &mut fold)?;
-    let ledger = Ledger::new(fold.state, opened.tick, 3_600_000, NameRules::default());
+    let ledger = Ledger::new(fold.state, opened.tick, Patience::with_lease(3_600_000), NameRules::default());
     let mut engine = Engine::new(ledger, opened.journal, u32::MAX);
     let mut asks = vec![Ask::Catalog(catalog, Box::new(|()| ()))];
     loop {

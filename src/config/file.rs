@@ -41,6 +41,8 @@ pub(super) struct File {
     pub(super) log_format: Option<LogFormat>,
     pub(super) heartbeat: Option<Spanned<DurationText>>,
     pub(super) lease: Option<Spanned<DurationText>>,
+    pub(super) resume_window: Option<Spanned<DurationText>>,
+    pub(super) reap_after: Option<Spanned<DurationText>>,
     pub(super) host_ids: Vec<Spanned<String>>,
     pub(super) fqdn: bool,
     pub(super) limits: LimitsTable,

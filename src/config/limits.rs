@@ -91,6 +91,22 @@ pub const LEASE: Bounds<Duration> = Bounds {
     most: Duration::from_secs(7 * 86_400),
 };
 
+/// How long a client whose socket closed keeps its seats for sure (S21): time to reconnect after a cut.
+pub const RESUME_WINDOW: Bounds<Duration> = Bounds {
+    key: "resume_window",
+    default: Duration::from_secs(5),
+    least: Duration::ZERO,
+    most: Duration::from_secs(7 * 86_400),
+};
+
+/// How long a client that is gone keeps seats that nobody needs (S22): a laptop that slept finds them.
+pub const REAP_AFTER: Bounds<Duration> = Bounds {
+    key: "reap_after",
+    default: Duration::from_secs(900),
+    least: Duration::from_millis(200),
+    most: Duration::from_secs(7 * 86_400),
+};
+
 /// The limits in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -74,8 +74,14 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `heartbeat`: how often clients are told to beat (S12). Default 30 s, 100 ms to 1 h.
     pub heartbeat: Duration,
-    /// `lease`: how long a session may be silent (S12, S20). Default 120 s, 200 ms to 7 days, at least two heartbeats.
+    /// `lease`: after how much silence a session is suspect (S12, S20). Default 120 s, 200 ms to 7 days, at least two
+    /// heartbeats.
     pub lease: Duration,
+    /// `resume_window`: how long a client whose socket closed keeps its seats for sure (S21). Default 5 s, 0 s to 7 days.
+    pub resume_window: Duration,
+    /// `reap_after`: how long a suspect stays whose seats nobody needs (S22). Default 15 min, 200 ms to 7 days, at least
+    /// `resume_window`.
+    pub reap_after: Duration,
     /// `host_ids`: what a CUSTOM host id of a license may name (L12). Default none.
     pub host_ids: Vec<String>,
     /// `fqdn`: whether hosts are compared with their domain (S1). Default false: up to the first dot.
@@ -271,6 +277,17 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
                 .help("make lease at least twice heartbeat"),
         );
     }
+    let resume_window = limits::RESUME_WINDOW.check(file.resume_window.as_ref(), &source, &mut faults);
+    let reap_after = limits::REAP_AFTER.check(file.reap_after.as_ref(), &source, &mut faults);
+    if reap_after < resume_window {
+        let span = file.reap_after.as_ref().or(file.resume_window.as_ref()).map(toml::Spanned::span);
+        let text = format!(
+            "reap_after is {} and resume_window {}: a client that may still come back would have lost its seats",
+            duration::format(reap_after),
+            duration::format(resume_window)
+        );
+        faults.push(source.fault(span, text).help("make reap_after at least resume_window"));
+    }
     let limits = Limits::check(&file.limits, heartbeat, &source, &mut faults);
     for id in &file.host_ids {
         let text = id.get_ref();
@@ -299,6 +316,8 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         heartbeat,
         lease,
+        resume_window,
+        reap_after,
         host_ids: file.host_ids.into_iter().map(toml::Spanned::into_inner).collect(),
         fqdn: file.fqdn,
         limits,

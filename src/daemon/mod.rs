@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use seats::ledger::Ledger;
+use seats::ledger::{Ledger, Patience};
 use seats::request::NameRules;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -131,8 +131,13 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         demo_key_trusted: demo_key_trusted(config)?,
     };
     let (keeper, catalog) = Keeper::load(loaded, &clock, day, &server_key)?;
-    let lease_ms = u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX);
-    let ledger = Ledger::new(fold.state, opened.tick, lease_ms, names);
+    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let patience = Patience {
+        lease_ms: millis(config.lease),
+        resume_window_ms: millis(config.resume_window),
+        reap_after_ms: millis(config.reap_after),
+    };
+    let ledger = Ledger::new(fold.state, opened.tick, patience, names);
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection);
     bring_up_to_date(&mut engine, catalog, policy, &clock)?;
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::{Change, SessionId};
-use seats::ledger::{ConnectionId, Ledger, State};
+use seats::ledger::{ConnectionId, Ledger, Patience, State};
 use seats::license::{
     Based, Carried, Count, Fingerprint, KeyType, License, LicenseType, LicenseVersion, Name, Place, Replaces,
     Share, Special, TokenDependency,
@@ -126,7 +126,7 @@ impl World {
         let options = Options { segment_bytes: 1 << 20, threads: false, ..Options::default() };
         let opened = Journal::open(disk.clone(), Path::new("journal"), options, &mut fold);
         let opened = opened.expect("an empty disk");
-        let ledger = Ledger::new(fold.state, 0, LEASE_MS, NameRules::default());
+        let ledger = Ledger::new(fold.state, 0, Patience::with_lease(LEASE_MS), NameRules::default());
         let engine = Engine::new(ledger, opened.journal, 10_000);
         let mut world = World { engine, ears: Vec::new(), tick: 0, next: 1 };
         let asks = vec![reload(bytes), rules(bytes)];

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::change::{Cause, Change, ClockRead, DayServed, Granted, PoolId, SessionId};
 use seats::denial::{Code, Denial, Due};
-use seats::ledger::{CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, Ledger, Now, Owed, PoolChange};
+use seats::ledger::{
+    CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, Ledger, Now, Owed, Patience, PoolChange,
+};
 use seats::request::{Checkout, Facts};
 use tracing::{debug, error, info};
 
@@ -135,6 +137,9 @@ impl<D: Disk> Engine<D> {
     pub fn step(&mut self, asks: &mut Vec<Ask>, reading: Reading) -> Result<(), JournalError> {
         let tick = reading.tick.0;
         self.keep_time(reading)?;
+        let connections = &self.connections;
+        let heard = |id: ConnectionId| connections.get(&id).map(|outbox| outbox.heard());
+        self.ledger.listen(tick, SESSIONS_A_STEP, &heard);
         // Before anybody asks: a hold that is over is a free seat.
         for change in self.ledger.due(tick, DUE_A_STEP) {
             self.accept(tick, &change)?;
@@ -146,7 +151,7 @@ impl<D: Disk> Engine<D> {
                 self.release()?;
             }
         }
-        self.end_leases(now, reading)?;
+        self.reap(now, reading)?;
         self.sweep(now)?;
         self.tell_expired();
         self.release()?;
@@ -522,15 +527,10 @@ impl<D: Disk> Engine<D> {
         }
     }
 
-    /// Sessions silent for a lease end; a client that is still connected is told why.
-    fn end_leases(&mut self, now: Now, reading: Reading) -> Result<(), JournalError> {
-        if self.ledger.next_deadline().is_none_or(|deadline| deadline > now.tick) {
-            return Ok(());
-        }
-        let connections = &self.connections;
-        let mut heard = |id: ConnectionId| connections.get(&id).map(|outbox| outbox.heard());
-        let silent = self.ledger.leases_ended(now.tick, SESSIONS_A_STEP, &mut heard);
-        for one in silent {
+    /// Sessions of clients that were gone for long enough end, though nobody needs their seats; a client whose socket is
+    /// still open is told why (S22).
+    fn reap(&mut self, now: Now, reading: Reading) -> Result<(), JournalError> {
+        for one in self.ledger.reaped(now.tick, SESSIONS_A_STEP) {
             self.refresh_of(one.session, now)?;
             let changes = self.ledger.ending(one.session, Cause::LeaseEnded, now.tick, one.heard);
             self.end(&changes, now, reading)?;
@@ -550,8 +550,8 @@ impl<D: Disk> Engine<D> {
             };
             self.accept(now.tick, change)?;
             if let (Some(outbox), Change::Ended(ended)) = (holder, change) {
-                let lease_ms = self.ledger.presence().lease_ms();
-                let event = ended_event(ended.session, &ended.cause, lease_ms, reading.unix_ms);
+                let patience = self.ledger.presence().patience();
+                let event = ended_event(ended.session, &ended.cause, patience, reading.unix_ms);
                 self.outputs.push(Output::Event(outbox, event));
             }
         }
@@ -667,9 +667,12 @@ fn tell_granted(granted: &Granted) {
 }
 
 /// What a client is told when its session ended without its doing (S23).
-fn ended_event(session: SessionId, cause: &Cause, lease_ms: u64, unix_ms: i64) -> Event {
+fn ended_event(session: SessionId, cause: &Cause, patience: Patience, unix_ms: i64) -> Event {
     let text = match cause {
-        Cause::LeaseEnded => format!("nothing was heard from this client for {} s", lease_ms / 1000),
+        Cause::LeaseEnded => {
+            let silence_ms = patience.lease_ms.saturating_add(patience.reap_after_ms);
+            format!("nothing was heard from this client for {} s", silence_ms / 1000)
+        }
         Cause::Released(release) if release.reason.is_empty() => format!("removed by {}", release.by),
         Cause::Released(release) => format!("removed by {}: {}", release.by, release.reason),
         Cause::CheckedIn => "given back".into(),

@@ -442,11 +442,12 @@ impl World {
         let line = |s: &seats::ledger::SessionView| {
             let presence = match s.presence {
                 seats::ledger::Presentation::Active => "active".to_string(),
-                seats::ledger::Presentation::Suspect(tick) => {
-                    format!(
-                        "suspect, its lease ends in {} s",
-                        tick.saturating_sub(self.server.now.tick) / 1000
-                    )
+                seats::ledger::Presentation::Suspect(suspect) => {
+                    let seconds = |tick: u64| tick.saturating_sub(self.server.now.tick) / 1000;
+                    match (seconds(suspect.free_at), seconds(suspect.reaped_at)) {
+                        (0, reaped) => format!("suspect, reaped in {reaped} s"),
+                        (safe, reaped) => format!("suspect, safe for {safe} s, reaped in {reaped} s"),
+                    }
                 }
             };
             let token = s.token.map_or_else(String::new, |token| format!(", for session {token}"));

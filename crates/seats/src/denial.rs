@@ -123,8 +123,8 @@ impl Numbers {
 pub enum Due {
     /// The licenses grant more from the first instant of that day.
     Day(NaiveDate),
-    /// The lease of a client that is gone ends in so many milliseconds.
-    LeaseEnds(u64),
+    /// The seats of a client that is gone may be given away in so many milliseconds (S21).
+    SuspectFree(u64),
     /// Held seats are free in so many milliseconds (L62).
     HoldEnds(u64),
     /// An idle seat may be given away in so many milliseconds, if nobody uses it (S50).
@@ -136,7 +136,7 @@ impl Due {
     pub fn in_ms(self) -> Option<u64> {
         match self {
             Due::Day(_) => None,
-            Due::LeaseEnds(ms) | Due::HoldEnds(ms) | Due::IdleEnds(ms) => Some(ms),
+            Due::SuspectFree(ms) | Due::HoldEnds(ms) | Due::IdleEnds(ms) => Some(ms),
         }
     }
 }

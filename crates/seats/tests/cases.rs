@@ -14,12 +14,13 @@ mod subject_naive;
 #[path = "model/subject_server.rs"]
 mod subject_server;
 
+use seats::ledger::Patience;
 use subject_naive::Alone;
 use subject_server::Served;
 
 #[test]
 fn the_naive_model_agrees_with_what_was_worked_out_by_hand() {
-    let count = cases::run_all(|| Alone::new(120_000));
+    let count = cases::run_all(|| Alone::new(Patience::with_lease(120_000)));
     println!("{count} cases");
     assert!(count >= 60, "{count} cases are too few");
 }

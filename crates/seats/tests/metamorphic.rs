@@ -16,7 +16,7 @@ use naive::{Kind, Members, Per, Policy, SEATS_MAX, Says, Sold, UNLIMITED};
 use random::{FEATURES, Random};
 use seats::change::SessionId;
 use seats::denial::Denial;
-use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger};
+use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger, Patience};
 use seats::request::NameRules;
 
 const SEEDS: std::ops::Range<u64> = 7_000..7_100;
@@ -174,7 +174,8 @@ fn a_seat_more_never_denies_what_was_granted() {
             let state = server.read_from_disk().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
             let mut richer = Server::new(server.now.day, LEASE_MS);
             richer.now = server.now;
-            richer.ledger = Ledger::new(state, server.now.tick, LEASE_MS, NameRules::default());
+            richer.ledger =
+                Ledger::new(state, server.now.tick, Patience::with_lease(LEASE_MS), NameRules::default());
             richer.rules(rules.clone());
             richer.load_catalog(catalog(&more, &mut random));
             richer.refresh(FEATURES);

@@ -23,7 +23,7 @@ pub use decide::{
     BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleSessions, LimitUse, PoolVerdict,
     ReservationUse, Verdict,
 };
-pub use presence::{ConnectionId, IDLE_WARNING_MS, Presence, RESUME_WINDOW_MS};
+pub use presence::{ConnectionId, IDLE_WARNING_MS, Patience, Presence, Suspect};
 pub use state::{Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};
 pub use tally::Tally;
 pub use terms::{Owed, PoolChange};
@@ -69,7 +69,7 @@ pub struct Ledger {
 /// For how many milliseconds a connection's user has done nothing, as far as its client reports it (`idle D when wanted`).
 pub type IdleMs<'a> = &'a dyn Fn(ConnectionId) -> Option<u64>;
 
-/// A session whose lease has ended.
+/// A session whose client was suspect for so long that it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silent {
     /// Which.
@@ -83,10 +83,10 @@ pub struct Silent {
 impl Ledger {
     /// A ledger over a state read from disk. Every session in it counts as just heard, with a full lease (S21).
     /// It grants nothing until [`Ledger::replace_catalog`].
-    pub fn new(state: State, started: Tick, lease_ms: u64, names: NameRules) -> Ledger {
+    pub fn new(state: State, started: Tick, patience: Patience, names: NameRules) -> Ledger {
         let first_new = state.next_session();
         let first_old = state.bundles_between(SessionId(0), first_new).next().map(|(id, _)| id);
-        let presence = Presence::new(started, lease_ms, first_old, first_new);
+        let presence = Presence::new(started, patience, first_old, first_new);
         let mut usage = Usage::new(Arc::new(Policy::open()), names, BTreeSet::new());
         while !usage.count_more(&state, COUNTED_AT_ONCE) {}
         Ledger {
@@ -346,72 +346,99 @@ impl Ledger {
 
     /// Puts a bundle on a connection (checkout, resume); returns the connection that loses it.
     pub fn attach(&mut self, id: BundleId, to: ConnectionId, tick: Tick) -> Option<ConnectionId> {
+        // Whoever asks for it on a connection was heard there.
+        self.hear(to, tick);
         let bundle = self.state.bundle(id)?;
         self.presence.attach(id, bundle, to, tick)
     }
 
-    /// A connection is gone, last heard at `heard`. Its sessions stay for the rest of the lease (S12, S20).
+    /// A connection is gone, last heard at `heard`. Its sessions are suspect from now on, unless they were before (S20,
+    /// S21).
     pub fn disconnect(&mut self, connection: ConnectionId, heard: Tick, now: Tick) {
-        for id in self.presence.disconnect(connection, heard, now) {
+        let free_at = now.saturating_add(self.presence.patience().resume_window_ms);
+        for id in self.presence.disconnect(connection) {
             let Some(bundle) = self.state.bundle(id) else { continue };
-            bundle.sessions().iter().for_each(|s| self.presence.no_longer_active(s));
+            if self.presence.is_active(id) {
+                self.presence.distrust(id, bundle, [now, free_at, heard]);
+            }
+            self.presence.off(id);
         }
     }
 
-    /// The sessions whose lease has ended by `tick`, at most about `limit` of them: each to be ended by
-    /// [`Ledger::ending`], one after the other. `heard` tells when a connection was last heard; presence learns it from
-    /// here, since heartbeats do not pass through the ledger (S12). Leases run on ticks alone: no step of the wall clock
-    /// ends one (S70).
-    pub fn leases_ended(
-        &mut self,
-        tick: Tick,
-        limit: usize,
-        heard: &mut dyn FnMut(ConnectionId) -> Option<Tick>,
-    ) -> Vec<Silent> {
-        let mut ended: Vec<Silent> = Vec::new();
-        let mut taken: BTreeSet<BundleId> = BTreeSet::new();
-        while let Some(id) = self.presence.due_connection(tick).filter(|_| ended.len() < limit) {
-            let last = heard(id);
-            match last.filter(|at| at.saturating_add(self.presence.lease_ms()) > tick) {
-                Some(at) => self.presence.heard(id, at),
-                None => {
-                    // Silent for a lease with the socket still open: its sessions end and the connection is told.
-                    let bundles: Vec<BundleId> = self.presence.bundles_on(id).collect();
-                    self.presence.heard(id, tick);
-                    let heard = last.unwrap_or(tick.saturating_sub(self.presence.lease_ms()));
-                    for bundle in bundles {
-                        taken.insert(bundle);
-                        self.silent(bundle, Some(id), heard, &mut ended);
-                    }
+    /// Looks at who has been silent, and is heard again or not yet: at the beginning of each step, before anything is
+    /// decided. At most about `limit` connections and bundles fall silent in one call. `heard` tells when a connection was
+    /// last heard; presence learns it from here, since heartbeats do not pass through the ledger (S12). Leases run on
+    /// ticks alone: no step of the wall clock makes a session suspect (S70).
+    pub fn listen(&mut self, tick: Tick, limit: usize, heard: &dyn Fn(ConnectionId) -> Option<Tick>) {
+        let lease_ms = self.presence.patience().lease_ms;
+        let fresh = |id: ConnectionId| heard(id).filter(|at| at.saturating_add(lease_ms) > tick);
+        let again: Vec<(ConnectionId, Tick)> =
+            self.presence.silent().filter_map(|id| Some((id, fresh(id)?))).collect();
+        for (id, at) in again {
+            self.hear(id, at);
+        }
+        for _ in 0..limit {
+            let Some(id) = self.presence.due_connection(tick) else { break };
+            if let Some(at) = fresh(id) {
+                self.hear(id, at);
+                continue;
+            }
+            let last = heard(id).unwrap_or(tick.saturating_sub(lease_ms));
+            let since = last.saturating_add(lease_ms).min(tick);
+            let bundles: Vec<BundleId> = self.presence.bundles_on(id).collect();
+            for bundle in bundles {
+                if let Some(found) = self.state.bundle(bundle) {
+                    self.presence.distrust(bundle, found, [since, since, last]);
+                }
+            }
+            self.presence.fell_silent(id);
+        }
+        self.sweep_unheard(tick, limit);
+    }
+
+    fn hear(&mut self, id: ConnectionId, at: Tick) {
+        if self.presence.heard(id, at) {
+            let bundles: Vec<BundleId> = self.presence.bundles_on(id).collect();
+            for bundle in bundles {
+                if let Some(found) = self.state.bundle(bundle) {
+                    self.presence.revive(bundle, found);
                 }
             }
         }
-        for (deadline, bundle) in self.presence.lost_in_order() {
-            if deadline > tick || ended.len() >= limit {
-                break;
-            }
-            if taken.insert(bundle) {
-                self.silent(bundle, None, self.presence.last_life(bundle), &mut ended);
-            }
-        }
-        self.sweep_unheard(tick, limit, &mut ended);
-        ended
     }
 
-    /// Sessions from before the start that nobody asked about for a full lease.
-    fn sweep_unheard(&mut self, tick: Tick, limit: usize, ended: &mut Vec<Silent>) {
+    /// Sessions from before the start that nobody asked about for a full lease are suspect (S21).
+    fn sweep_unheard(&mut self, tick: Tick, limit: usize) {
         let Some(from) = self.presence.unheard_from(tick) else { return };
         let mut next = None;
-        for (id, _) in self.state.bundles_between(from, self.presence.first_new()) {
-            if ended.len() >= limit {
+        let mut looked_at = 0;
+        for (id, bundle) in self.state.bundles_between(from, self.presence.first_new()) {
+            if looked_at >= limit {
                 next = Some(id);
                 break;
             }
-            if self.presence.is_unheard(id) {
-                self.silent(id, None, self.presence.last_life(id), ended);
+            looked_at += 1;
+            if self.presence.is_unheard(id)
+                && let Some(suspect) = self.presence.suspect(id)
+            {
+                self.presence.distrust(id, bundle, [suspect.free_at, suspect.free_at, suspect.heard]);
             }
         }
         self.presence.swept_to(next);
+    }
+
+    /// The sessions that nobody needed and whose clients were suspect for long enough, at most about `limit` of them: each
+    /// to be ended by [`Ledger::ending`], one after the other (S22).
+    pub fn reaped(&self, tick: Tick, limit: usize) -> Vec<Silent> {
+        let mut ended: Vec<Silent> = Vec::new();
+        for (at, bundle) in self.presence.reaping() {
+            if at > tick || ended.len() >= limit {
+                break;
+            }
+            let heard = self.presence.suspect(bundle).map_or(tick, |suspect| suspect.heard);
+            self.silent(bundle, self.presence.connection_of(bundle), heard, &mut ended);
+        }
+        ended
     }
 
     /// The sessions of a bundle that end by themselves: what a token took ends with it.
@@ -429,7 +456,7 @@ impl Ledger {
         freed.chain(bookings.map(|b| Change::BookingEnded(BookingEnded { booking: b.booking }))).collect()
     }
 
-    /// The next tick at which a lease, a hold or a booking may end; `None`: nothing is due by itself.
+    /// The next tick at which somebody may fall silent or be reaped, or a hold or a booking end; `None`: nothing is due by itself.
     pub fn next_deadline(&self) -> Option<Tick> {
         let hold = self.state.holds_by_end().next().map(|held| held.until);
         let booking = self.state.bookings_by_end().next().map(|b| b.until);

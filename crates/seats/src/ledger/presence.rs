@@ -1,7 +1,8 @@
-//! Who is connected, and who was last heard when (S12, S20). Never journaled: rebuilt at start as "just heard".
+//! Who is connected, who is suspect, and since when (S12, S20 to S22). Never journaled: rebuilt at start as "just heard".
 //!
-//! A bundle is in one of three places: on a connection; *lost*, its connection gone, with a deadline; or
-//! *unheard*, in none of the tables, not seen since the server started, with one deadline for all.
+//! A bundle is in one of three places. *Active*: on a connection that was heard within the lease. *Suspect*: its socket
+//! closed, or nothing was heard for a lease; its seats are still its client's, but whoever needs them may have them from
+//! a moment on, and at last they are reaped. *Unheard*: not seen since the server started, with one lease for all.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,26 @@ use super::state::{Bundle, Session};
 use super::tally::Tally;
 use crate::change::{BundleId, PoolId, SessionId, Tick};
 
-/// How long a bundle whose socket closed keeps its seats for sure (S21).
-pub const RESUME_WINDOW_MS: u64 = 5_000;
 /// How long before an idle seat is given away its client is warned.
 pub const IDLE_WARNING_MS: u64 = 30_000;
+
+/// How long the server is patient with a client that is not heard, in milliseconds served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Silence after which a session is suspect (S20).
+    pub lease_ms: u64,
+    /// How long a suspect whose socket closed keeps its seats for sure (S21); one that fell silent had its lease.
+    pub resume_window_ms: u64,
+    /// How long a suspect stays whose seats nobody needs, from the moment it became one (S22).
+    pub reap_after_ms: u64,
+}
+
+impl Patience {
+    /// 5 s, and 15 min.
+    pub const fn with_lease(lease_ms: u64) -> Patience {
+        Patience { lease_ms, resume_window_ms: 5_000, reap_after_ms: 900_000 }
+    }
+}
 
 /// A connection's number: assigned by the server, never reused while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,30 +37,43 @@ pub struct ConnectionId(pub u64);
 
 #[derive(Debug)]
 struct Connection {
+    /// When it is silent, as far as is known.
     deadline: Tick,
+    is_silent: bool,
     bundles: BTreeSet<BundleId>,
     /// Sessions of these bundles.
     sessions: u32,
 }
 
-/// A bundle whose connection is gone.
-#[derive(Clone, Copy, Debug)]
-struct Lost {
-    deadline: Tick,
-    closed: Tick,
+/// A client that is not heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// Since when it is suspect: its socket closed, or its lease was over.
+    pub since: Tick,
+    /// From when on its seats may be given to whoever needs them (S21, S22).
+    pub free_at: Tick,
+    /// When its sessions end though nobody needs them.
+    pub reaped_at: Tick,
+    /// Its last sign of life.
+    pub heard: Tick,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Presence {
     started: Tick,
-    lease_ms: u64,
+    patience: Patience,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Of the connections that are not silent.
     deadlines: BTreeSet<(Tick, ConnectionId)>,
+    silent: BTreeSet<ConnectionId>,
     on: BTreeMap<BundleId, ConnectionId>,
-    lost: BTreeMap<BundleId, Lost>,
-    lost_order: BTreeSet<(Tick, BundleId)>,
-    /// Seats whose client is connected; the rest of a pool's used seats are suspect.
+    suspects: BTreeMap<BundleId, Suspect>,
+    /// By the moment they are reaped.
+    reaping: BTreeSet<(Tick, BundleId)>,
+    /// The sessions of suspects by pool, those in front that have been suspect for longest.
+    suspect_in: BTreeMap<PoolId, BTreeSet<(Tick, SessionId)>>,
+    /// Seats whose client is there; the rest of a pool's used seats are suspect.
     active: BTreeMap<PoolId, Tally>,
     /// Sessions whose client was warned that its idle seat is wanted, and when.
     warned: BTreeMap<SessionId, Tick>,
@@ -57,18 +87,20 @@ impl Presence {
     /// `first_old`: the first bundle from before the start, `None` where there is none and nothing to recover.
     pub(super) fn new(
         started: Tick,
-        lease_ms: u64,
+        patience: Patience,
         first_old: Option<BundleId>,
         first_new: BundleId,
     ) -> Presence {
         Presence {
             started,
-            lease_ms,
+            patience,
             connections: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            silent: BTreeSet::new(),
             on: BTreeMap::new(),
-            lost: BTreeMap::new(),
-            lost_order: BTreeSet::new(),
+            suspects: BTreeMap::new(),
+            reaping: BTreeSet::new(),
+            suspect_in: BTreeMap::new(),
             active: BTreeMap::new(),
             warned: BTreeMap::new(),
             first_new,
@@ -76,12 +108,12 @@ impl Presence {
         }
     }
 
-    /// How long a session may be silent, in milliseconds.
-    pub fn lease_ms(&self) -> u64 {
-        self.lease_ms
+    /// How long the server waits for whom.
+    pub fn patience(&self) -> Patience {
+        self.patience
     }
 
-    /// The connection a bundle is on.
+    /// The connection a bundle is on; it may be silent.
     pub fn connection_of(&self, id: BundleId) -> Option<ConnectionId> {
         self.on.get(&id).copied()
     }
@@ -96,33 +128,40 @@ impl Presence {
         self.connections.get(&id).map_or(0, |c| c.sessions)
     }
 
-    /// Seats of a pool whose client is connected.
+    /// Seats of a pool whose client is there.
     pub fn active(&self, pool: PoolId) -> u64 {
         self.active.get(&pool).map_or(0, Tally::seats)
     }
 
-    /// When the lease of a bundle ends if nothing is heard; `None` while it is on a connection.
-    pub fn lease_ends(&self, id: BundleId) -> Option<Tick> {
-        if self.on.contains_key(&id) {
+    /// Whether a bundle's client is there.
+    pub fn is_active(&self, id: BundleId) -> bool {
+        self.on.contains_key(&id) && !self.suspects.contains_key(&id)
+    }
+
+    /// What is known of a client that is not heard; `None`: it is there.
+    pub fn suspect(&self, id: BundleId) -> Option<Suspect> {
+        if self.is_active(id) {
             return None;
         }
-        Some(self.lost.get(&id).map_or(self.started.saturating_add(self.lease_ms), |lost| lost.deadline))
+        Some(self.suspects.get(&id).copied().unwrap_or_else(|| self.unheard()))
     }
 
-    /// The last sign of life of a bundle that is on no connection.
-    pub fn last_life(&self, id: BundleId) -> Tick {
-        self.lost_heard(id).unwrap_or(self.started)
+    /// What holds for all that were not heard of since the start: they have a full lease (S21).
+    fn unheard(&self) -> Suspect {
+        let free_at = self.started.saturating_add(self.patience.lease_ms);
+        let reaped_at = free_at.saturating_add(self.patience.reap_after_ms);
+        Suspect { since: self.started, free_at, reaped_at, heard: self.started }
     }
 
-    /// Whether a bundle's seats may be given to somebody who needs them: its socket closed a resume window ago or
-    /// longer (S21, S22).
+    /// Whether a bundle's seats may be given to somebody who needs them (S21, S22).
     pub fn is_reclaimable(&self, id: BundleId, tick: Tick) -> bool {
-        self.lost.get(&id).is_some_and(|lost| lost.closed.saturating_add(RESUME_WINDOW_MS) <= tick)
+        self.suspects.get(&id).is_some_and(|suspect| suspect.free_at <= tick)
     }
 
-    /// When the socket of a lost bundle closed.
-    pub fn closed_at(&self, id: BundleId) -> Option<Tick> {
-        self.lost.get(&id).map(|lost| lost.closed)
+    /// The sessions of a pool whose clients are suspect, those first that have been for longest, each with when that
+    /// began.
+    pub fn suspects_in(&self, pool: PoolId) -> impl Iterator<Item = (Tick, SessionId)> + '_ {
+        self.suspect_in.get(&pool).into_iter().flatten().copied()
     }
 
     /// When a session's client was warned that its idle seat is wanted.
@@ -142,17 +181,12 @@ impl Presence {
         }
     }
 
-    /// When the client of a lost bundle was last heard.
-    pub fn lost_heard(&self, id: BundleId) -> Option<Tick> {
-        self.lost.get(&id).map(|lost| lost.deadline.saturating_sub(self.lease_ms))
-    }
-
     /// Whether sessions from before the start may still come back unheard (S21).
     pub fn is_recovering(&self, tick: Tick) -> bool {
-        self.swept < self.first_new && tick < self.started.saturating_add(self.lease_ms)
+        self.swept < self.first_new && tick < self.started.saturating_add(self.patience.lease_ms)
     }
 
-    /// Puts a bundle on a connection; returns the one that had it before.
+    /// Puts a bundle on a connection, which is not silent; returns the one that had it before.
     pub(super) fn attach(
         &mut self,
         id: BundleId,
@@ -160,64 +194,98 @@ impl Presence {
         to: ConnectionId,
         tick: Tick,
     ) -> Option<ConnectionId> {
+        let was_active = self.is_active(id);
+        self.trust(id, bundle);
+        if !was_active {
+            bundle.sessions().iter().for_each(|session| self.is_there(session));
+        }
         let before = self.on.insert(id, to);
         let sessions = u32::try_from(bundle.sessions().len()).unwrap_or(u32::MAX);
-        match before {
-            Some(old) => {
-                if let Some(c) = self.connections.get_mut(&old) {
-                    c.bundles.remove(&id);
-                    c.sessions = c.sessions.saturating_sub(sessions);
-                }
-            }
-            None => {
-                if let Some(lost) = self.lost.remove(&id) {
-                    self.lost_order.remove(&(lost.deadline, id));
-                }
-                let active = &mut self.active;
-                bundle
-                    .sessions()
-                    .iter()
-                    .for_each(|s| active.entry(s.pool).or_default().add(s.share(), s.count));
-            }
+        if let Some(c) = before.and_then(|old| self.connections.get_mut(&old)) {
+            c.bundles.remove(&id);
+            c.sessions = c.sessions.saturating_sub(sessions);
         }
-        let deadline = tick.saturating_add(self.lease_ms);
+        let deadline = tick.saturating_add(self.patience.lease_ms);
         let (deadlines, connections) = (&mut self.deadlines, &mut self.connections);
         let connection = connections.entry(to).or_insert_with(|| {
             deadlines.insert((deadline, to));
-            Connection { deadline, bundles: BTreeSet::new(), sessions: 0 }
+            Connection { deadline, is_silent: false, bundles: BTreeSet::new(), sessions: 0 }
         });
         connection.bundles.insert(id);
         connection.sessions = connection.sessions.saturating_add(sessions);
         before.filter(|old| *old != to)
     }
 
+    /// A bundle's client is suspect from now on; it was active, or unheard.
+    pub(super) fn distrust(&mut self, id: BundleId, bundle: &Bundle, [since, free_at, heard]: [Tick; 3]) {
+        let reaped_at = since.saturating_add(self.patience.reap_after_ms);
+        if self.is_active(id) {
+            bundle.sessions().iter().for_each(|session| self.is_there_no_more(session));
+        }
+        self.suspects.insert(id, Suspect { since, free_at, reaped_at, heard });
+        self.reaping.insert((reaped_at, id));
+        for session in bundle.sessions() {
+            let number = SessionId(id.0 + u64::from(session.nth));
+            self.suspect_in.entry(session.pool).or_default().insert((since, number));
+        }
+    }
+
+    /// A bundle's client is suspect no more, or the bundle is gone.
+    fn trust(&mut self, id: BundleId, bundle: &Bundle) {
+        let Some(suspect) = self.suspects.remove(&id) else { return };
+        self.reaping.remove(&(suspect.reaped_at, id));
+        for session in bundle.sessions() {
+            self.not_suspect(suspect.since, SessionId(id.0 + u64::from(session.nth)), session.pool);
+        }
+    }
+
+    fn not_suspect(&mut self, since: Tick, session: SessionId, pool: PoolId) {
+        if let Some(of_pool) = self.suspect_in.get_mut(&pool) {
+            of_pool.remove(&(since, session));
+            if of_pool.is_empty() {
+                self.suspect_in.remove(&pool);
+            }
+        }
+    }
+
     /// A session has `after` seats from now on; `session` is how it was.
     pub(super) fn less(&mut self, id: BundleId, session: &Session, after: u32) {
-        if after == 0 {
-            self.warned.remove(&SessionId(id.0 + u64::from(session.nth)));
+        let number = SessionId(id.0 + u64::from(session.nth));
+        if self.is_active(id) {
+            if after > 0 {
+                self.active.entry(session.pool).or_default().add(session.share(), after);
+            }
+            self.is_there_no_more(session);
         }
-        let Some(connection) = self.on.get(&id).copied() else { return };
-        if after > 0
-            && let Some(active) = self.active.get_mut(&session.pool)
-        {
-            active.add(session.share(), after);
+        if after > 0 {
+            return;
         }
-        self.no_longer_active(session);
-        if let Some(c) = self.connections.get_mut(&connection).filter(|_| after == 0) {
+        self.warned.remove(&number);
+        if let Some(suspect) = self.suspects.get(&id) {
+            self.not_suspect(suspect.since, number, session.pool);
+        }
+        if let Some(c) = self.on.get(&id).and_then(|on| self.connections.get_mut(on)) {
             c.sessions = c.sessions.saturating_sub(1);
         }
     }
 
     /// A session was moved to another pool; `old` and `new` are how it was and how it is.
     pub(super) fn moved(&mut self, id: BundleId, old: &Session, new: &Session) {
-        if self.on.contains_key(&id) {
-            self.active.entry(new.pool).or_default().add(new.share(), new.count);
-            self.no_longer_active(old);
+        if self.is_active(id) {
+            self.is_there(new);
+            self.is_there_no_more(old);
+        } else if let Some(since) = self.suspects.get(&id).map(|suspect| suspect.since) {
+            let number = SessionId(id.0 + u64::from(old.nth));
+            self.not_suspect(since, number, old.pool);
+            self.suspect_in.entry(new.pool).or_default().insert((since, number));
         }
     }
 
-    /// The seats of a session are not active any more: given back, or their client is gone.
-    pub(super) fn no_longer_active(&mut self, session: &Session) {
+    fn is_there(&mut self, session: &Session) {
+        self.active.entry(session.pool).or_default().add(session.share(), session.count);
+    }
+
+    fn is_there_no_more(&mut self, session: &Session) {
         if let Some(active) = self.active.get_mut(&session.pool) {
             active.remove(session.share(), session.count);
             if active.is_empty() {
@@ -226,54 +294,76 @@ impl Presence {
         }
     }
 
-    /// A bundle is gone.
+    /// A bundle is gone; all its sessions ended before.
     pub(super) fn forget(&mut self, id: BundleId) {
         if let Some(connection) = self.on.remove(&id)
             && let Some(c) = self.connections.get_mut(&connection)
         {
             c.bundles.remove(&id);
         }
-        if let Some(lost) = self.lost.remove(&id) {
-            self.lost_order.remove(&(lost.deadline, id));
+        if let Some(suspect) = self.suspects.remove(&id) {
+            self.reaping.remove(&(suspect.reaped_at, id));
         }
     }
 
-    /// A connection is gone, closed now and last heard at `heard`. Its bundles are lost from now on, with what is left
-    /// of the lease.
-    pub(super) fn disconnect(&mut self, gone: ConnectionId, heard: Tick, closed: Tick) -> BTreeSet<BundleId> {
+    /// A connection is gone: the bundles that were on it are on none now. The caller distrusts those that were active.
+    pub(super) fn disconnect(&mut self, gone: ConnectionId) -> BTreeSet<BundleId> {
         let Some(connection) = self.connections.remove(&gone) else { return BTreeSet::new() };
         self.deadlines.remove(&(connection.deadline, gone));
-        let deadline = heard.saturating_add(self.lease_ms);
-        for id in &connection.bundles {
-            self.on.remove(id);
-            self.lost.insert(*id, Lost { deadline, closed });
-            self.lost_order.insert((deadline, *id));
-        }
+        self.silent.remove(&gone);
         connection.bundles
     }
 
-    /// The connection whose deadline has come, by what was known when it was set.
+    /// The bundle's connection is gone.
+    pub(super) fn off(&mut self, id: BundleId) {
+        self.on.remove(&id);
+    }
+
+    /// The connection whose lease is over, by what was known when its deadline was set.
     pub(super) fn due_connection(&self, tick: Tick) -> Option<ConnectionId> {
         self.deadlines.first().filter(|(deadline, _)| *deadline <= tick).map(|(_, id)| *id)
     }
 
-    /// A connection was heard at `heard`: its deadline moves.
-    pub(super) fn heard(&mut self, id: ConnectionId, heard: Tick) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            self.deadlines.remove(&(connection.deadline, id));
-            connection.deadline = heard.saturating_add(self.lease_ms);
-            self.deadlines.insert((connection.deadline, id));
+    /// The connections that were silent for a lease when they were last looked at.
+    pub(super) fn silent(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.silent.iter().copied()
+    }
+
+    /// A connection was heard at `heard`: its deadline moves. Whether it had been silent: then its bundles are to be
+    /// [`Presence::revive`]d.
+    pub(super) fn heard(&mut self, id: ConnectionId, heard: Tick) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        self.deadlines.remove(&(connection.deadline, id));
+        connection.deadline = heard.saturating_add(self.patience.lease_ms);
+        self.deadlines.insert((connection.deadline, id));
+        self.silent.remove(&id);
+        core::mem::take(&mut connection.is_silent)
+    }
+
+    /// A connection was silent for a lease; its bundles are to be distrusted.
+    pub(super) fn fell_silent(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        self.deadlines.remove(&(connection.deadline, id));
+        connection.is_silent = true;
+        self.silent.insert(id);
+    }
+
+    /// The client of a suspect bundle, on a connection that was silent, is heard again.
+    pub(super) fn revive(&mut self, id: BundleId, bundle: &Bundle) {
+        if self.suspects.contains_key(&id) {
+            self.trust(id, bundle);
+            bundle.sessions().iter().for_each(|session| self.is_there(session));
         }
     }
 
-    /// The lost bundles, those whose lease ends first in front.
-    pub(super) fn lost_in_order(&self) -> impl Iterator<Item = (Tick, BundleId)> + '_ {
-        self.lost_order.iter().copied()
+    /// The suspects in the order in which they are reaped.
+    pub(super) fn reaping(&self) -> impl Iterator<Item = (Tick, BundleId)> + '_ {
+        self.reaping.iter().copied()
     }
 
-    /// From which bundle on the unheard ones are to be looked at, once the deadline of all has come.
+    /// From which bundle on the unheard ones are to be looked at, once their lease is over.
     pub(super) fn unheard_from(&self, tick: Tick) -> Option<BundleId> {
-        let is_due = self.swept < self.first_new && tick >= self.started.saturating_add(self.lease_ms);
+        let is_due = self.swept < self.first_new && tick >= self.unheard().free_at;
         is_due.then_some(self.swept)
     }
 
@@ -284,7 +374,7 @@ impl Presence {
 
     /// Whether a bundle was not heard of since the start.
     pub(super) fn is_unheard(&self, id: BundleId) -> bool {
-        !self.on.contains_key(&id) && !self.lost.contains_key(&id)
+        !self.on.contains_key(&id) && !self.suspects.contains_key(&id)
     }
 
     /// The unheard bundles below `next` have been dealt with; `None`: all.
@@ -294,9 +384,9 @@ impl Presence {
 
     /// The next tick at which something here falls due.
     pub(super) fn next_deadline(&self) -> Option<Tick> {
-        let sweep = (self.swept < self.first_new).then(|| self.started.saturating_add(self.lease_ms));
+        let sweep = (self.swept < self.first_new).then(|| self.unheard().free_at);
         let connection = self.deadlines.first().map(|(t, _)| *t);
-        let lost = self.lost_order.first().map(|(t, _)| *t);
-        [sweep, connection, lost].into_iter().flatten().min()
+        let reaped = self.reaping.first().map(|(t, _)| *t);
+        [sweep, connection, reaped].into_iter().flatten().min()
     }
 }

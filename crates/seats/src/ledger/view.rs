@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{ConnectionId, Ledger};
+use super::{ConnectionId, Ledger, Suspect};
 use crate::change::{BundleId, PoolId, PoolKind, SessionId, Tick};
 use crate::evaluate::Total;
 use crate::license::{License, Name};
@@ -38,10 +38,10 @@ pub struct GrantView {
 /// Whether a session's client is there (S20).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presentation {
-    /// Connected.
+    /// Connected, and heard within the lease.
     Active,
-    /// Its connection is gone; the lease ends at that tick.
-    Suspect(Tick),
+    /// It is not heard.
+    Suspect(Suspect),
 }
 
 /// One session for a list.
@@ -157,12 +157,9 @@ impl Ledger {
                     facts: bundle.facts.clone(),
                     pid: bundle.pid,
                     since_unix_ms: self.state.unix_ms_of(bundle.since),
-                    presence: self
-                        .presence
-                        .lease_ends(id)
-                        .map_or(Presentation::Active, Presentation::Suspect),
+                    presence: self.presence.suspect(id).map_or(Presentation::Active, Presentation::Suspect),
                     connection: self.presence.connection_of(id),
-                    heard: self.presence.lost_heard(id),
+                    heard: self.presence.suspect(id).map(|suspect| suspect.heard),
                 });
             }
         }

@@ -3,7 +3,7 @@
 //! The cases are written in the words of `model/cases/README.md`, and put to the ledger and to the naive model.
 
 use seats::denial::Code;
-use seats::ledger::BookRequest;
+use seats::ledger::{BookRequest, Patience};
 use seats::policy::{Access, Action, Features, Policy, Rule, RulePlace, RuleSet, Who};
 use seats::request::{Item, NameRules};
 
@@ -17,7 +17,7 @@ fn ask(title: &str, text: &str) -> String {
     let given = run_one(Served::new(), title, text);
     assert_eq!(
         given,
-        run_one(Alone::new(LEASE_MS), title, text),
+        run_one(Alone::new(Patience::with_lease(LEASE_MS)), title, text),
         "{title}: the ledger, the model; of\n{text}"
     );
     given

@@ -16,7 +16,8 @@ use seats::change::{
 };
 use seats::denial::{Code, Denial, Due, Numbers};
 use seats::ledger::{
-    BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State,
+    BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, Patience, PoolChange,
+    State,
 };
 use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
@@ -45,13 +46,18 @@ pub struct Server {
     /// Sessions whose client was warned that its idle seat is wanted, and nobody has looked at yet.
     pub warned: Vec<SessionId>,
     next_connection: u64,
-    lease_ms: u64,
+    patience: Patience,
 }
 
 impl Server {
     pub fn new(day: NaiveDate, lease_ms: u64) -> Server {
+        Server::patient(day, Patience::with_lease(lease_ms))
+    }
+
+    /// The same, where everything about silent clients is said.
+    pub fn patient(day: NaiveDate, patience: Patience) -> Server {
         let mut server = Server {
-            ledger: Ledger::new(State::default(), 0, lease_ms, NameRules::default()),
+            ledger: Ledger::new(State::default(), 0, patience, NameRules::default()),
             now: Now { tick: 0, day },
             journal: Vec::new(),
             heard: BTreeMap::new(),
@@ -59,7 +65,7 @@ impl Server {
             moved: Vec::new(),
             warned: Vec::new(),
             next_connection: 1,
-            lease_ms,
+            patience,
         };
         server.commit(&Change::DayServed(DayServed { day }));
         server
@@ -132,6 +138,7 @@ impl Server {
     /// A new policy, in force when this returns.
     /// Applies what falls due by itself but for leases: holds and bookings that end.
     pub fn free_due(&mut self) {
+        self.listen(usize::MAX);
         for change in self.ledger.due(self.now.tick, usize::MAX) {
             self.commit(&change);
         }
@@ -173,6 +180,13 @@ impl Server {
         if let Some(at) = self.heard.get_mut(&id) {
             *at = self.now.tick;
         }
+        self.listen(usize::MAX);
+    }
+
+    /// Who is silent, and who is heard again.
+    fn listen(&mut self, limit: usize) {
+        let heard = &self.heard;
+        self.ledger.listen(self.now.tick, limit, &|id| heard.get(&id).copied());
     }
 
     /// A heartbeat: for so long, in milliseconds, nobody did anything there.
@@ -301,7 +315,7 @@ impl Server {
     }
 
     /// Lets time pass, waking at each deadline as the engine does. Connections for which `is_beating` says so
-    /// are heard all the time. Returns the sessions whose lease ended, and when.
+    /// are heard all the time. Returns the sessions that were reaped, and when.
     pub fn pass(&mut self, ms: u64, is_beating: &dyn Fn(ConnectionId) -> bool) -> Vec<(Tick, SessionId)> {
         self.pass_in_slices(ms, usize::MAX, is_beating)
     }
@@ -327,8 +341,9 @@ impl Server {
                     *at = tick;
                 }
             }
+            self.listen(limit);
             self.free_due();
-            ended.extend(self.end_leases(limit));
+            ended.extend(self.reap(limit));
             if tick == target && self.ledger.next_deadline().is_none_or(|d| d > target) {
                 return ended;
             }
@@ -336,11 +351,10 @@ impl Server {
     }
 
     /// What falls due now, at most about `limit` sessions.
-    pub fn end_leases(&mut self, limit: usize) -> Vec<(Tick, SessionId)> {
-        let (tick, heard) = (self.now.tick, &self.heard);
-        let silent = self.ledger.leases_ended(tick, limit, &mut |id| heard.get(&id).copied());
+    fn reap(&mut self, limit: usize) -> Vec<(Tick, SessionId)> {
+        let tick = self.now.tick;
         let mut ended = Vec::new();
-        for one in silent {
+        for one in self.ledger.reaped(tick, limit) {
             self.refresh_of(one.session);
             for change in self.ledger.ending(one.session, Cause::LeaseEnded, tick, one.heard) {
                 if let Change::Ended(e) = &change {
@@ -356,7 +370,7 @@ impl Server {
     pub fn restart(&mut self) -> Result<(), String> {
         let state = self.read_from_disk()?;
         let (catalog, policy) = (self.ledger.catalog().clone(), self.ledger.policy().clone());
-        self.ledger = Ledger::new(state, self.now.tick, self.lease_ms, NameRules::default());
+        self.ledger = Ledger::new(state, self.now.tick, self.patience, NameRules::default());
         self.rules(policy);
         self.ledger.replace_catalog(catalog, self.now.day);
         self.heard.clear();

@@ -3,12 +3,12 @@
 
 use seats::catalog::Catalog;
 use seats::evaluate::{State, evaluate};
-use seats::ledger::Presentation;
+use seats::ledger::{Presentation, Suspect};
 use seats::license::Reason;
 
 use crate::bridge::{day, pool_key, total};
 use crate::history::History;
-use crate::naive::{PoolKey, folded_host, folded_user};
+use crate::naive::{Gone, PoolKey, folded_host, folded_user};
 
 impl History {
     /// L6: the order, the names and the division of the files change nothing; and what is granted is what the model says.
@@ -141,9 +141,11 @@ impl History {
                 "the token of session {}, and whether it shares",
                 held.session
             );
-            let expected = match held.on {
-                Some(_) => Presentation::Active,
-                None => Presentation::Suspect(self.naive.lease_ends(held)),
+            let expected = match self.naive.gone(held) {
+                None => Presentation::Active,
+                Some(Gone { since, free_at, ends, heard }) => {
+                    Presentation::Suspect(Suspect { since, free_at, reaped_at: ends, heard })
+                }
             };
             assert_eq!(shown.presence, expected, "session {}", held.session);
         }

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use seats::change::{PoolKind, SessionId};
 use seats::denial::Denial;
-use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange};
+use seats::ledger::{CheckoutOutcome, ConnectionId, Patience, PoolChange};
 
 use crate::bridge::{checkout, day, facts, pool_key, total};
 use crate::driver::{LEASE_MS, Server, half_hash};
 use crate::naive::{Connection, Denied, Naive, PoolKey, Request, UNLIMITED, Verdict, Which};
 use crate::random::{self, Random, Step};
+
+/// How patient both are; short enough that histories see the end of it.
+const PATIENCE: Patience = Patience { reap_after_ms: 300_000, ..Patience::with_lease(LEASE_MS) };
 
 /// A ledger and the model beside it.
 pub struct History {
@@ -31,8 +34,8 @@ impl History {
     pub fn new(seed: u64) -> History {
         History {
             random: Random::new(seed),
-            server: Server::new(day(0), LEASE_MS),
-            naive: Naive::new(LEASE_MS),
+            server: Server::patient(day(0), PATIENCE),
+            naive: Naive::new(LEASE_MS, PATIENCE.reap_after_ms),
             requests: Vec::new(),
             announced: BTreeMap::new(),
             bookings: Vec::new(),
@@ -314,7 +317,8 @@ impl History {
         let ms = match self.random.below(10) {
             0 => 3_600_000,
             1 => LEASE_MS,
-            2..5 => self.random.below(20) * 1_000,
+            3..6 => self.random.below(20) * 1_000,
+            2 => PATIENCE.reap_after_ms,
             _ => self.random.below(LEASE_MS + 30_000),
         };
         let slice = if self.random.percent(30) { 1 } else { usize::MAX };
@@ -328,9 +332,9 @@ impl History {
         let kept = self.naive.kept.len();
         let mut expected = self.naive.pass(ms);
         expected.sort_unstable();
-        assert_eq!(given, expected, "(when, which) lease ended");
-        self.seen.extend((!given.is_empty()).then_some("lease ended"));
-        self.seen.extend((self.naive.kept.len() > kept).then_some("held after a lease"));
+        assert_eq!(given, expected, "(when, which) was reaped");
+        self.seen.extend((!given.is_empty()).then_some("reaped"));
+        self.seen.extend((self.naive.kept.len() > kept).then_some("held after its client was reaped"));
     }
 
     fn midnight(&mut self) {

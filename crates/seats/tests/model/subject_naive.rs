@@ -1,6 +1,8 @@
 //! The naive model as the subject of the hand-worked cases.
 #![allow(dead_code, unreachable_pub, reason = "a module of several test programs")]
 
+use seats::ledger::Patience;
+
 use crate::cases::Subject;
 use crate::naive::{
     Booking, Connection, Denied, Naive, Numbers, Policy, PoolKey, Program, Request, Sold, Verdict, Which,
@@ -12,8 +14,8 @@ const VENDOR: &str = "acme";
 pub struct Alone(pub Naive);
 
 impl Alone {
-    pub fn new(lease: u64) -> Alone {
-        Alone(Naive::new(lease))
+    pub fn new(patience: Patience) -> Alone {
+        Alone(Naive::new(patience.lease_ms, patience.reap_after_ms))
     }
 
     fn answer(&self, answer: Result<Verdict, Denied>) -> String {

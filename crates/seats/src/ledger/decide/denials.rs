@@ -49,7 +49,7 @@ pub(super) fn nearness(code: Code) -> u8 {
 
 /// Something that gives seats of a pool back by itself.
 enum Coming<'a> {
-    /// The lease of a client that is gone ends, and no HOLD keeps its seats.
+    /// A client is gone for so long that its seats may be given away, and no HOLD keeps them.
     Lost(Part<'a>),
     /// So many held seats are free.
     Held(u32),
@@ -380,19 +380,22 @@ impl Ledger {
         denial
     }
 
-    /// When one more seat than now may be free: a lease runs out, held seats are free, else an upgrade begins.
+    /// When one more seat than now may be had: a client is gone for long enough, held seats are free, else an upgrade
+    /// begins.
     pub(super) fn next_due(&self, at: usize, pool: PoolId, now: Now) -> Option<Due> {
         let numbers = self.numbers(pool);
         // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
         let missing = numbers.over() + 1;
         let mut coming: Vec<(Tick, Coming<'_>)> = Vec::new();
-        for (deadline, id) in self.presence.lost_in_order().take(LOST_LOOKED_AT) {
-            let Some(bundle) = self.state.bundle(id) else { continue };
-            for session in bundle.sessions().iter().filter(|s| s.pool == pool) {
-                // Its license may hold the seats for longer than the lease (L62).
-                let held = self.held_after(id, bundle, session);
-                let part = (session.share().map(|key| &**key), session.count);
-                coming.push((held.map_or(deadline, |until| until.max(deadline)), Coming::Lost(part)));
+        for (_, number) in self.presence.suspects_in(pool).take(LOST_LOOKED_AT) {
+            let Some(((id, bundle), session)) = self.state.session(number) else { continue };
+            let Some(suspect) = self.presence.suspect(id) else { continue };
+            // Its license may hold the seats for longer (L62).
+            let held = self.held_after(id, bundle, session);
+            let at = held.map_or(suspect.free_at, |until| until.max(suspect.free_at));
+            // What could be had already was not enough.
+            if at > now.tick {
+                coming.push((at, Coming::Lost((session.share().map(|key| &**key), session.count))));
             }
         }
         let held = || self.state.holds_in(pool).map(|held| (held.until, Coming::Held(held.seats)));
@@ -409,7 +412,7 @@ impl Ledger {
             let due = match what {
                 Coming::Lost(part) => {
                     less.push(part);
-                    Due::LeaseEnds(in_ms)
+                    Due::SuspectFree(in_ms)
                 }
                 Coming::Held(seats) => {
                     unheld += u64::from(seats);

@@ -117,8 +117,8 @@ impl Ledger {
         self.state.pools_of(vendor, feature).iter().map(|(_, pool)| *pool)
     }
 
-    /// The sessions of a subject in a feature that may be given away, oldest first: the socket closed a resume window
-    /// ago (S21).
+    /// The sessions of a subject in a feature that may be given away: those first that have been suspect for longest
+    /// (S21).
     fn reclaimable(&self, subject: &Counted, want: &Want<'_>, now: Now, draft: &Draft) -> Vec<SessionId> {
         let mut found: Vec<(u64, SessionId)> = Vec::new();
         for pool in self.pools_there(want) {
@@ -128,7 +128,7 @@ impl Ledger {
                 let Some(((bundle, _), _)) = self.state.session(root) else { continue };
                 let is_gone = self.presence.is_reclaimable(bundle, now.tick);
                 if is_gone && !draft.ends(root) {
-                    found.push((self.presence.closed_at(bundle).unwrap_or(0), root));
+                    found.push((self.presence.suspect(bundle).map_or(0, |suspect| suspect.since), root));
                 }
             }
         }

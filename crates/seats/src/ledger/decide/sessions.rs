@@ -123,15 +123,21 @@ impl Ledger {
             Some(nth) => bundle.sessions().iter().find(|s| s.nth == nth)?,
             None => session,
         };
-        self.held_until(id, bundle, root, 0, session, license, self.presence.last_life(id), &Draft::default())
+        self.held_until(
+            id,
+            bundle,
+            root,
+            0,
+            session,
+            license,
+            self.presence.suspect(id)?.heard,
+            &Draft::default(),
+        )
     }
 
-    /// The last sign of life of a bundle's client: now, while it is connected (L62).
+    /// The last sign of life of a bundle's client: now, while it is there (L62).
     fn life_of(&self, id: BundleId, now: Now) -> Tick {
-        match self.presence.connection_of(id) {
-            Some(_) => now.tick,
-            None => self.presence.last_life(id),
-        }
+        self.presence.suspect(id).map_or(now.tick, |suspect| suspect.heard)
     }
 
     /// L62: the seats that become free when a session has `left` of its seats from now on, and stay held. Those that a
@@ -225,8 +231,8 @@ impl Ledger {
             Some(Cause::CheckedIn) => format!("session {id} was given back"),
             Some(Cause::LeaseEnded) => {
                 format!(
-                    "session {id} ended: its client was not heard for {} s",
-                    self.presence.lease_ms() / 1000
+                    "session {id} ended: its client was gone for {} s",
+                    self.presence.patience().reap_after_ms / 1000
                 )
             }
             Some(Cause::Released(release)) if release.reason.is_empty() => {

@@ -75,7 +75,7 @@ impl Naive {
 
     pub fn active(&self, pool: &PoolKey) -> u64 {
         let mut set = self.of_pool(pool);
-        set.retain(|h| h.on.is_some());
+        set.retain(|h| self.gone(h).is_none());
         seats(&set)
     }
 

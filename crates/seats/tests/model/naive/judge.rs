@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::policy::Whose;
 use super::{
-    Held, IDLE_WARNING, Kind, Naive, Per, Pool, PoolKey, Program, RESUME_WINDOW, Request, SEATS_MAX,
-    ShareKey, Sold, UNLIMITED, Which, same,
+    Held, IDLE_WARNING, Kind, Naive, Per, Pool, PoolKey, Program, Request, SEATS_MAX, ShareKey, Sold,
+    UNLIMITED, Which, same,
 };
 
 /// What a checkout comes to.
@@ -299,15 +299,15 @@ impl Naive {
         })
     }
 
-    /// Sessions that may be ended for somebody else of the same subject, the oldest first: the socket is closed for
-    /// longer than the resume window. Of what a token took, the token.
+    /// Sessions that may be ended for somebody else of the same subject, those first that are gone
+    /// for longest. Of what a token took, the token.
     fn reclaimable(&self, whose: &Whose, ask: &Ask<'_>) -> Vec<u64> {
         let mut found: Vec<(u64, u64)> = Vec::new();
         for held in &self.held {
             let counts =
                 held.pool.is_of(&ask.vendor, &ask.feature) && self.policy.counts_for(whose, &held.program);
-            if counts && held.closed.is_some_and(|closed| self.tick >= closed + RESUME_WINDOW) {
-                found.push((held.closed.expect("it is closed"), held.needed_by.unwrap_or(held.session)));
+            if let Some(gone) = self.gone(held).filter(|gone| counts && gone.free_at <= self.tick) {
+                found.push((gone.since, held.needed_by.unwrap_or(held.session)));
             }
         }
         found.sort_unstable();

@@ -25,7 +25,7 @@ pub use counting::Numbers;
 pub use judge::{Denied, Verdict};
 pub use licenses::{Based, Dependency, Kind, Needed, Pool, PoolKey, Replaces, Share, Sold, Which};
 pub use policy::{Group, Members, Per, Policy, Rule, Says, Who};
-pub use sessions::{Booking, Connection, Held, Kept, Program, Request, ShareKey, Wanted};
+pub use sessions::{Booking, Connection, Gone, Held, Kept, Program, Request, ShareKey, Wanted};
 
 /// COUNT above every number.
 pub const UNLIMITED: u64 = u64::MAX;
@@ -44,6 +44,8 @@ pub struct Naive {
     pub day: i32,
     pub tick: u64,
     pub lease: u64,
+    /// S22: so long a client that is gone keeps what nobody needs.
+    pub patience: u64,
     /// Taken by [`Naive::load`].
     pub licenses: Rc<Vec<Sold>>,
     /// What they grant on a day, as far as it was asked for.
@@ -81,7 +83,7 @@ pub fn folded_host(host: &str) -> String {
 
 impl Naive {
     /// Nothing is there yet.
-    pub fn new(lease: u64) -> Naive {
-        Naive { lease, next_session: 1, ..Naive::default() }
+    pub fn new(lease: u64, patience: u64) -> Naive {
+        Naive { lease, patience, next_session: 1, ..Naive::default() }
     }
 }

@@ -1,6 +1,6 @@
 //! Who asks, who has what, and how it comes to an end: S2, S10, S12, S20, S24, L39, L62.
 
-use super::{HOUR, Naive, Pool, PoolKey, Which, folded_host, folded_user};
+use super::{HOUR, Naive, Pool, PoolKey, RESUME_WINDOW, Which, folded_host, folded_user};
 
 /// One feature of a request.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +82,17 @@ pub struct Held {
     pub closed: Option<u64>,
 }
 
+/// A client that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    pub since: u64,
+    /// From when on others may have its seats.
+    pub free_at: u64,
+    /// When its sessions end, though nobody needs their seats.
+    pub ends: u64,
+    pub heard: u64,
+}
+
 /// Seats given back and not yet free (L62).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
@@ -146,7 +157,7 @@ impl Naive {
 
     /// When the client of a session was last heard (L62): of one that is connected, now.
     pub fn last_sign(&self, held: &Held) -> u64 {
-        if held.on.is_some() { self.tick } else { held.heard }
+        self.gone(held).map_or(self.tick, |gone| gone.heard)
     }
 
     /// Takes seats of a session back, all of them where no count is given, and of a token's all that it took with them.
@@ -235,10 +246,24 @@ impl Naive {
         }
     }
 
-    /// The lease of a session is over at this moment, if nothing is heard.
-    pub fn lease_ends(&self, held: &Held) -> u64 {
-        let connection = held.on.and_then(|on| self.connections.iter().find(|c| c.id == on));
-        connection.map_or(held.heard, |c| c.heard) + self.lease
+    /// S20 to S22: since when a session's client is gone, from when on others may have its seats, and when it ends anyway.
+    /// `None`: it is there.
+    pub fn gone(&self, held: &Held) -> Option<Gone> {
+        let heard = match held.on {
+            Some(on) => self.connections.iter().find(|c| c.id == on).expect("it is open").heard,
+            None => held.heard,
+        };
+        let silent = heard + self.lease;
+        let (since, free_at, ends) = match (held.on, held.closed) {
+            (Some(_), _) if self.tick < silent => return None,
+            (None, Some(closed)) if closed < silent => {
+                (closed, closed + RESUME_WINDOW, closed + self.patience)
+            }
+            // Nobody came back since the restart; it is a whole lease until that means anything.
+            (None, None) if self.tick < silent => (heard, silent, silent + self.patience),
+            _ => (silent, silent, silent + self.patience),
+        };
+        Some(Gone { since, free_at, ends, heard })
     }
 
     /// Time passes; every connection that is not silent beats all the while. The sessions that end, and when.
@@ -246,24 +271,24 @@ impl Naive {
         let target = self.tick + ms;
         self.tick = target;
         self.connections.iter_mut().filter(|c| !c.is_silent).for_each(|c| c.heard = target);
-        // What a token took ends with it. At one moment first those whose socket is open, then those whose closed, then
-        // those not heard of since a restart: of a client's last sessions the one that ends last is held (L62).
-        let mut ended: Vec<(u64, u32, u64, u64)> = Vec::new();
-        for held in self.held.iter().filter(|h| h.needed_by.is_none() && self.lease_ends(h) <= target) {
-            let kind = if held.on.is_some() { 0 } else { 2 - u32::from(held.closed.is_some()) };
-            ended.push((self.lease_ends(held), kind, held.on.unwrap_or(0), held.session));
+        // What a token took ends with it. At one moment the older bundle first: of a client's last sessions the one that
+        // ends last is held (L62).
+        let mut ended: Vec<(u64, u64, u64, u64)> = Vec::new();
+        for held in self.held.iter().filter(|h| h.needed_by.is_none()) {
+            if let Some(gone) = self.gone(held).filter(|gone| gone.ends <= target) {
+                ended.push((gone.ends, held.bundle, held.session, gone.heard));
+            }
         }
         ended.sort_unstable();
-        let ended: Vec<(u64, u64)> = ended.into_iter().map(|(at, _, _, session)| (at, session)).collect();
         // What ends early may stay held for a while, and that may be over as well by now.
-        for (at, session) in &ended {
+        for (at, _, session, heard) in &ended {
             self.tick = *at;
-            self.give_back(*session, None, *at, *at - self.lease);
+            self.give_back(*session, None, *at, *heard);
         }
         self.tick = target;
         self.kept.retain(|k| k.until > target);
         self.bookings.retain(|b| b.until > target);
-        ended
+        ended.into_iter().map(|(at, _, session, _)| (at, session)).collect()
     }
 
     /// S21, S61.
