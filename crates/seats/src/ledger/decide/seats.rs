@@ -9,7 +9,7 @@ use super::super::usage::client;
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Want};
 use super::kept::{Asker, Kept};
-use crate::change::{Cause, HoldId, PoolId};
+use crate::change::{Cause, HoldId, PoolId, SessionId};
 use crate::denial::Numbers;
 use crate::evaluate::Total;
 use crate::license::License;
@@ -178,8 +178,8 @@ impl Ledger {
         if open <= total - named { Ok(()) } else { Err(meant().next().is_some()) }
     }
 
-    /// A pool is full: idle sessions that were warned make room, the longest idle first and no more than it takes, where
-    /// that is enough.
+    /// A pool is full: idle sessions make room, in the order in which they may go and none that need not, where that is
+    /// enough.
     fn fit_idle(
         &self,
         want: &Want<'_>,
@@ -191,30 +191,43 @@ impl Ledger {
     ) -> Result<bool, Failure> {
         let mark = draft.mark();
         let idle = core::mem::take(&mut draft.idle);
-        let fits = |draft: &Draft| {
+        let missing = |draft: &Draft| {
             let room = self.room(want, asked, pool, share, draft);
-            room.used + room.held <= room.total
+            (room.used + room.held).saturating_sub(room.total)
         };
-        for session in &idle {
-            let is_here = self.state.session(*session).is_some_and(|(_, s)| s.pool == pool);
-            if is_here && self.would_be_free(*session, asked.now, draft) {
-                self.remove(*session, &Cause::Idle, draft);
-                if fits(draft) {
+        let seats =
+            |id: &SessionId| self.state.session(*id).filter(|(_, s)| s.pool == pool).map(|(_, s)| s.count);
+        let here: Vec<(SessionId, u64)> = (idle.iter().filter(|id| !draft.ends(**id)))
+            .filter_map(|id| Some((*id, u64::from(seats(id)?))))
+            .collect();
+        let lacks = missing(draft);
+        // None makes more room than the seats it has: only when there may be enough it pays to add up.
+        let (mut freed, mut least) = (0, u64::MAX);
+        if here.iter().map(|(_, seats)| seats).sum::<u64>() >= lacks {
+            for (session, seats) in here {
+                if !self.would_be_free(session, asked.now, draft) {
+                    continue;
+                }
+                self.remove(session, &Cause::Idle, draft);
+                (freed, least) = (freed + seats, least.min(seats));
+                if freed >= lacks && missing(draft) == 0 {
                     break;
                 }
             }
         }
         // With the sessions gone, the same questions again; nobody is left to make more room.
-        if draft.mark() != mark && fits(draft) {
-            draft.spare(mark, &fits);
-            if let Ok(above_soft_limit) = self.fit(want, asked, pool, license, share, draft) {
-                draft.idle = idle.into_iter().filter(|session| !draft.ends(*session)).collect();
-                return Ok(above_soft_limit);
+        let mut fits = None;
+        if draft.mark() != mark && missing(draft) == 0 {
+            if freed - least >= lacks {
+                draft.spare(mark, &|draft| missing(draft) == 0);
             }
+            fits = self.fit(want, asked, pool, license, share, draft).ok();
         }
-        draft.back_to(mark);
         draft.idle = idle;
-        Err(Failure::Full(wanted(want, pool, draft)))
+        fits.ok_or_else(|| {
+            draft.back_to(mark);
+            Failure::Full(wanted(want, pool, draft))
+        })
     }
 }
 
