@@ -14,7 +14,7 @@ use seats::catalog::Catalog;
 use seats::change::{
     BookingId, BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick,
 };
-use seats::denial::{Code, Denial, Due, Numbers};
+use seats::denial::{Denial, Numbers};
 use seats::ledger::{
     BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State,
 };
