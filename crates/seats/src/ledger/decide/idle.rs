@@ -8,7 +8,7 @@
 //! given for, until that client is granted something or has not asked for twice [`IDLE_WARNING_MS`]; then for whoever
 //! asks next. A refused request is met by what was warned for its own client and for nobody, then by sessions that are
 //! not warned, and at last, where these are too few, by what is warned for others. So one who asks again and again warns
-//! once, two who each need a seat warn two, and never are more seats warned of than are wanted. Two programs of one
+//! once, two who each need a seat warn two, and nobody is warned whom nobody needs. Two programs of one
 //! client are one wish here: the second warns when the first has its seat. A seat whose warning has run out goes to
 //! whoever asks first, whomever the warning counted for.
 
