@@ -19,6 +19,8 @@ pub(super) struct Draft {
     pub(super) removed: Vec<Removed>,
     /// Idle sessions that may be given away where seats are short, longest idle first.
     pub(super) idle: Vec<SessionId>,
+    /// Suspects keep their seats: first it is tried without taking anybody's (S22).
+    pub(super) keeps_suspects: bool,
 }
 
 /// A session to be.

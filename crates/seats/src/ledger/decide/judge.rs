@@ -108,27 +108,32 @@ impl Ledger {
             return Err(self.not_in_force(want, asked.now));
         }
         let mut tried: Vec<Tried> = Vec::new();
-        // An idle session ends only where no pool has a seat without that.
+        // Nobody's session ends where a pool has a seat without that, and nobody's who only idles where that of a suspect
+        // is enough.
         let idle = core::mem::take(&mut draft.idle);
+        let keeps_suspects = core::mem::replace(&mut draft.keeps_suspects, true);
+        let mut taken = false;
         for (pool, license) in pools() {
             match self.try_pool(want, asked, pool, license, draft) {
                 Ok(()) => {
-                    draft.idle = idle;
-                    return Ok(());
+                    taken = true;
+                    break;
                 }
                 Err(failure) => tried.push(Tried { pool, license: license.clone(), failure }),
             }
         }
-        draft.idle = idle;
+        draft.keeps_suspects = keeps_suspects;
         let is_full = |t: &Tried| matches!(t.failure.code(), Code::NoSeats | Code::NoCoveredSeat);
-        for (pool, license) in pools().filter(|(pool, _)| tried.iter().any(|t| t.pool == *pool && is_full(t)))
-        {
-            if draft.idle.is_empty() {
-                break;
-            }
-            if self.try_pool(want, asked, pool, license, draft).is_ok() {
-                return Ok(());
-            }
+        let full = || pools().filter(|(pool, _)| tried.iter().any(|t| t.pool == *pool && is_full(t)));
+        if !taken && !keeps_suspects {
+            taken = full().any(|(pool, license)| self.try_pool(want, asked, pool, license, draft).is_ok());
+        }
+        draft.idle = idle;
+        if !taken && !draft.idle.is_empty() {
+            taken = full().any(|(pool, license)| self.try_pool(want, asked, pool, license, draft).is_ok());
+        }
+        if taken {
+            return Ok(());
         }
         Err(self.nearest(want, asked, tried, draft))
     }

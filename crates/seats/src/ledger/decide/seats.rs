@@ -3,13 +3,13 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::super::Ledger;
 use super::super::tally;
 use super::super::usage::{NamedKinds, client};
+use super::super::{Ledger, Pool};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Want};
 use super::kept::{Asker, Kept};
-use crate::change::{Cause, HoldId, PoolId};
+use crate::change::{HoldId, PoolId};
 use crate::denial::Numbers;
 use crate::evaluate::Total;
 use crate::license::License;
@@ -21,14 +21,14 @@ impl Ledger {
         let Some(pool) = self.state.pool(id) else {
             return Numbers { total: Total::ZERO, used: 0, suspect: 0, held: 0, reserved: 0 };
         };
-        let used = pool.used();
-        Numbers {
-            total: pool.total,
-            used,
-            suspect: used.saturating_sub(self.presence.active(id)),
-            held: pool.held,
-            reserved: self.reserved_in(id, pool),
-        }
+        let (used, suspect) = self.numbers_of_use(id);
+        Numbers { total: pool.total, used, suspect, held: pool.held, reserved: self.reserved_in(id, pool) }
+    }
+
+    /// Seats of a pool in use, and how many of them are suspect.
+    pub(super) fn numbers_of_use(&self, id: PoolId) -> (u64, u64) {
+        let used = self.state.pool(id).map_or(0, Pool::used);
+        (used, used.saturating_sub(self.presence.active(id)))
     }
 
     /// Whether a session more fits into a pool; held seats it uses up are added to the draft. Says whether its seats lie
@@ -49,7 +49,7 @@ impl Ledger {
             return Ok(false);
         }
         if used + held > total {
-            return self.fit_idle(want, asked, pool, license, share, draft);
+            return self.fit_by_ending(want, asked, pool, license, share, draft);
         }
         let own_seats: u64 = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
         // L62: one's own held seats serve at once; taking them leaves no less to anybody than there was.
@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// How the seats of a pool would add up with a session more, after what a draft takes and ends.
-    fn room(
+    pub(super) fn room(
         &self,
         want: &Want<'_>,
         asked: &Asked<'_>,
@@ -190,62 +190,23 @@ impl Ledger {
         let open = used + held - through.min(used) + adds.saturating_sub(room);
         if open <= total - named { Ok(()) } else { Err(meant().next().is_some()) }
     }
-
-    /// A pool is full: idle sessions that were warned make room, the longest idle first and no more than it takes, where
-    /// that is enough.
-    fn fit_idle(
-        &self,
-        want: &Want<'_>,
-        asked: &Asked<'_>,
-        pool: PoolId,
-        license: &License,
-        share: Option<&Arc<str>>,
-        draft: &mut Draft,
-    ) -> Result<bool, Failure> {
-        let mark = draft.mark();
-        let idle = core::mem::take(&mut draft.idle);
-        let fits = |draft: &Draft| {
-            let room = self.room(want, asked, pool, share, draft);
-            room.used + room.held <= room.total
-        };
-        for session in &idle {
-            let is_here = self.state.session(*session).is_some_and(|(_, s)| s.pool == pool);
-            if is_here && self.would_be_free(*session, asked.now, draft) {
-                self.remove(*session, &Cause::Idle, draft);
-                if fits(draft) {
-                    break;
-                }
-            }
-        }
-        // With the sessions gone, the same questions again; nobody is left to make more room.
-        if draft.mark() != mark && fits(draft) {
-            draft.spare(mark, &fits);
-            if let Ok(above_soft_limit) = self.fit(want, asked, pool, license, share, draft) {
-                draft.idle = idle.into_iter().filter(|session| !draft.ends(*session)).collect();
-                return Ok(above_soft_limit);
-            }
-        }
-        draft.back_to(mark);
-        draft.idle = idle;
-        Err(Failure::Full(wanted(want, pool, draft)))
-    }
 }
 
 /// How the seats of a pool would add up with a session more.
-struct Room {
+pub(super) struct Room {
     /// `u64::MAX`: unlimited.
-    total: u64,
+    pub(super) total: u64,
     /// In use without it.
     before: u64,
     /// In use with it.
-    used: u64,
+    pub(super) used: u64,
     /// Held, without those that it uses up.
-    held: u64,
+    pub(super) held: u64,
     /// Held seats of its own client that it uses up.
     own: Vec<(HoldId, u32)>,
 }
 
 /// Seats of a pool that the request wants: those of earlier items included.
-fn wanted(want: &Want<'_>, pool: PoolId, draft: &Draft) -> u64 {
+pub(super) fn wanted(want: &Want<'_>, pool: PoolId, draft: &Draft) -> u64 {
     u64::from(want.count) + draft.more(pool).iter().map(|(_, n)| u64::from(*n)).sum::<u64>()
 }

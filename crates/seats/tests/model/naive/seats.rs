@@ -74,14 +74,32 @@ impl Naive {
         }
     }
 
-    /// The same, after idle sessions of the pool are ended where it is full: as few as needed, the longest idle first.
-    pub(super) fn find_idle_seats(&self, pool: &Pool, new: Held, ask: &Ask<'_>) -> Result<Naive, Denied> {
-        let here: Vec<u64> = self
-            .giving
-            .iter()
-            .copied()
-            .filter(|session| self.find(*session).is_some_and(|h| h.pool == pool.key))
-            .collect();
+    /// The same, after sessions of the pool are ended where it is full: as few as needed, those first whose clients are
+    /// gone for longest, then those that idle for longest.
+    pub(super) fn find_seats_of_others(
+        &self,
+        pool: &Pool,
+        new: Held,
+        ask: &Ask<'_>,
+    ) -> Result<Naive, Denied> {
+        let mut gone: Vec<(u64, u64, u64)> = Vec::new();
+        // What this very request takes is no suspect.
+        for held in
+            self.held.iter().filter(|h| self.takes_from_gone && h.pool == pool.key && h.key != new.key)
+        {
+            if let Some(since) = self.gone(held).filter(|g| g.free_at <= self.tick).map(|g| g.since) {
+                gone.push((since, held.session, held.needed_by.unwrap_or(held.session)));
+            }
+        }
+        gone.sort_unstable();
+        let idle = self.giving.iter().copied();
+        let idle = idle.filter(|session| self.find(*session).is_some_and(|h| h.pool == pool.key));
+        let mut here: Vec<u64> = Vec::new();
+        for session in gone.into_iter().map(|(_, _, root)| root).chain(idle) {
+            if !here.contains(&session) {
+                here.push(session);
+            }
+        }
         let has_room = |after: &Naive| {
             let before = after.used(&pool.key);
             let mut with = after.with(&new);
