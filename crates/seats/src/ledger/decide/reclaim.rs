@@ -63,7 +63,8 @@ impl Ledger {
                 ending.freed >= lacks && missing(draft) == 0
             };
             let mut is_enough = false;
-            if suspect > 0 {
+            // Those who share a seat with one who idles free nothing without it, and it nothing without them (L60).
+            if !keeps_suspects {
                 let mut passed_by = 0;
                 for (_, number) in self.presence.suspects_in(pool) {
                     let before = draft.mark();
