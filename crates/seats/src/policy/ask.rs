@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::atoms::Asker;
 use super::compile::{Bucket, Index, Question};
 use super::{
     Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Reservation, Rule, RuleId, RuleSet, Scope,
@@ -75,11 +74,9 @@ impl Policy {
             host: self.names.fold_host(&facts.host),
             address: facts.address,
             project: facts.project.clone(),
-            groups: Vec::new(),
+            ..Class::default()
         };
-        if !self.rules.groups.is_empty() {
-            class.groups = self.index.atoms.groups(&self.index.atoms.asker(&class));
-        }
+        self.index.resolve(&mut class);
         class
     }
 
@@ -88,7 +85,7 @@ impl Policy {
     /// # Panics
     /// If the number is of another policy.
     pub fn is_for(&self, rule: RuleId, class: &Class) -> bool {
-        self.index.is_for(rule, class, &self.index.atoms.asker(class))
+        self.index.is_for(rule, class)
     }
 
     /// The rules about one feature, ready to be asked. Cheap: done for each feature of each request.
@@ -117,16 +114,9 @@ impl<'a> FeatureRules<'a> {
         self.buckets.iter().flatten().any(|bucket| bucket.has(question))
     }
 
-    fn asker(&self, class: &Class) -> Asker {
-        self.policy.index.atoms.asker(class)
-    }
-
     /// The first rule that answers a question for a request.
     fn first(&self, question: Question, class: &Class) -> Option<(RuleId, Action)> {
-        if !self.has(question) {
-            return None;
-        }
-        let rule = self.policy.index.first(&self.buckets, question, class, &self.asker(class))?;
+        let rule = self.policy.index.first(&self.buckets, question, class)?;
         Some((rule, self.policy.rule(rule).action))
     }
 
@@ -143,15 +133,9 @@ impl<'a> FeatureRules<'a> {
     /// names; they are counted under the first of these that they are in.
     pub fn limits(&self, class: &Class) -> Vec<Limit> {
         let mut limits = Vec::new();
-        let mut asker = None;
         for scope in [Scope::User, Scope::Host, Scope::Group, Scope::Project] {
-            let question = Question::limit(scope);
-            if !self.has(question) {
-                continue;
-            }
-            let asker = asker.get_or_insert_with(|| self.asker(class));
             let index = &self.policy.index;
-            let Some(rule) = index.first(&self.buckets, question, class, asker) else { continue };
+            let Some(rule) = index.first(&self.buckets, Question::limit(scope), class) else { continue };
             let subject = match scope {
                 Scope::User => Some(Subject::User(class.user.as_str().into())),
                 Scope::Host => Some(Subject::Host(class.host.as_str().into())),
@@ -203,20 +187,16 @@ impl<'a> FeatureRules<'a> {
         if self.has(Question::LimitProject) {
             subjects.extend(class.project.clone().map(Subject::Project));
         }
-        if !self.has(Question::GroupsCounted) && !self.has(Question::Reserved) {
-            return subjects;
-        }
-        let (index, asker) = (&self.policy.index, self.asker(class));
+        let index = &self.policy.index;
         for bucket in self.buckets.into_iter().flatten() {
-            for (rule, group, _) in index.found(bucket, Question::GroupsCounted, class, &asker) {
-                match group {
-                    Some(group) => subjects.push(Subject::Group(group)),
-                    None => subjects.extend(index.groups_of(rule, class).map(Subject::Group)),
-                }
-            }
-            for (rule, _, is_enough) in index.found(bucket, Question::Reserved, class, &asker) {
-                if is_enough || index.is_for(rule, class, &asker) {
-                    subjects.push(Subject::Reservation(rule));
+            for place in index.found(bucket, class) {
+                match place.counts() {
+                    Some(Some(group)) => subjects.push(Subject::Group(group)),
+                    Some(None) => subjects.extend(index.groups_of(place.rule, class).map(Subject::Group)),
+                    None if place.is_enough || index.is_for(place.rule, class) => {
+                        subjects.push(Subject::Reservation(place.rule));
+                    }
+                    None => {}
                 }
             }
         }
