@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::atoms::{folded_host, folded_user};
 use super::compile::{Bucket, Index, Question};
 use super::{
     Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Reservation, Rule, RuleId, RuleSet, Scope,
@@ -70,8 +71,8 @@ impl Policy {
     /// Whom a request is from.
     pub fn class(&self, facts: &Facts) -> Class {
         let mut class = Class {
-            user: self.names.fold_user(&facts.user),
-            host: self.names.fold_host(&facts.host),
+            user: folded_user(self.names, &facts.user).into_owned(),
+            host: folded_host(self.names, &facts.host).into_owned(),
             address: facts.address,
             project: facts.project.clone(),
             ..Class::default()
@@ -131,22 +132,20 @@ impl<'a> FeatureRules<'a> {
     /// The limits that hold for a request: at most one for each scope, in the order user, host, group, project. A limit
     /// per project does not hold for a request without one. A limit per group holds for members of the groups that it
     /// names; they are counted under the first of these that they are in.
-    pub fn limits(&self, class: &Class) -> Vec<Limit> {
-        let mut limits = Vec::new();
-        for scope in [Scope::User, Scope::Host, Scope::Group, Scope::Project] {
+    pub fn limits<'c>(self, class: &'c Class) -> impl Iterator<Item = Limit> + use<'a, 'c> {
+        let scopes = [Scope::User, Scope::Host, Scope::Group, Scope::Project].into_iter();
+        scopes.filter_map(move |scope| {
             let index = &self.policy.index;
-            let Some(rule) = index.first(&self.buckets, Question::limit(scope), class) else { continue };
+            let rule = index.first(&self.buckets, Question::limit(scope), class)?;
+            let Action::Limit(seats, _) = self.policy.rule(rule).action else { return None };
             let subject = match scope {
                 Scope::User => Some(Subject::User(class.user.as_str().into())),
                 Scope::Host => Some(Subject::Host(class.host.as_str().into())),
                 Scope::Group => index.group_of(rule, class).map(Subject::Group),
                 Scope::Project => class.project.clone().map(Subject::Project),
             };
-            if let (Action::Limit(seats, _), Some(subject)) = (self.policy.rule(rule).action, subject) {
-                limits.push(Limit { rule, seats, subject });
-            }
-        }
-        limits
+            Some(Limit { rule, seats, subject: subject? })
+        })
     }
 
     /// Every reservation of it, in file order.
@@ -177,7 +176,8 @@ impl<'a> FeatureRules<'a> {
     /// Everything that a session of this request counts towards: each limit's scope that any rule about the feature has,
     /// whether it is for this request or not, and each reservation that is. Ascending, each once.
     pub fn counted(&self, class: &Class) -> Vec<Subject> {
-        let mut subjects = Vec::new();
+        // Room for what nearly all count towards: growing costs more than the questions.
+        let mut subjects = Vec::with_capacity(12);
         if self.has(Question::LimitUser) {
             subjects.push(Subject::User(Box::from(class.user.as_str())));
         }

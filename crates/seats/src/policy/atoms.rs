@@ -183,7 +183,27 @@ pub(super) struct Asker {
     pub(super) names: [Option<Atom>; 3],
     pub(super) address: Option<Bits>,
     /// Those of all his atoms that rules stand under, and where these are.
-    pub(super) stands: Vec<Stand>,
+    pub(super) stands: Stands,
+}
+
+/// A list that needs no memory of its own while it is short, as nearly all are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stands {
+    few: [Option<Stand>; 3],
+    more: Vec<Stand>,
+}
+
+impl Stands {
+    pub(super) fn push(&mut self, stand: Stand) {
+        match self.few.iter_mut().find(|free| free.is_none()) {
+            Some(free) => *free = Some(stand),
+            None => self.more.push(stand),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stand> {
+        self.few.iter().map_while(Option::as_ref).chain(&self.more)
+    }
 }
 
 /// An atom that rules stand under.
@@ -290,12 +310,12 @@ impl Atoms {
 }
 
 /// A user as S1 compares them. Most are written as they are compared, and are not copied.
-fn folded_user(names: NameRules, name: &str) -> Cow<'_, str> {
+pub(super) fn folded_user(names: NameRules, name: &str) -> Cow<'_, str> {
     if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_user(name)) }
 }
 
 /// A host, likewise.
-fn folded_host(names: NameRules, name: &str) -> Cow<'_, str> {
+pub(super) fn folded_host(names: NameRules, name: &str) -> Cow<'_, str> {
     if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_host(name)) }
 }
 
