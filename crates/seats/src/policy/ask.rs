@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::atoms::{folded_host, folded_user};
-use super::compile::{Bucket, Index, Question};
+use super::compile::{Bucket, Index, Question, named};
 use super::{
-    Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Reservation, Rule, RuleId, RuleSet, Scope,
-    Subject,
+    Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Named, Reservation, Rule, RuleId, RuleSet,
+    Scope, Subject,
 };
 use crate::license::Name;
 use crate::request::{Facts, NameRules};
@@ -58,6 +58,14 @@ impl Policy {
     /// If the number is of another policy.
     pub fn rule(&self, id: RuleId) -> &Rule {
         &self.rules.rules[id.0 as usize]
+    }
+
+    /// Whether a rule names users or hosts, as a reservation for named seats does (L63).
+    ///
+    /// # Panics
+    /// If the number is of another policy.
+    pub fn named(&self, id: RuleId) -> Named {
+        named(self.rule(id), &self.rules)
     }
 
     /// A group by its number.

@@ -491,7 +491,7 @@ fn kind_of(members: &Members) -> Kind {
     }
 }
 
-fn named(rule: &Rule, rules: &RuleSet) -> Named {
+pub(super) fn named(rule: &Rule, rules: &RuleSet) -> Named {
     let has = |kind| rule.who.groups.iter().any(|g| kind_of(&rules.groups[g.0 as usize].members) == kind);
     if !rule.who.users.is_empty() || has(Kind::User) {
         Named::Users

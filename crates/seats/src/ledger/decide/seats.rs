@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::Ledger;
 use super::super::tally;
-use super::super::usage::client;
+use super::super::usage::{NamedKinds, client};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Want};
 use super::kept::{Asker, Kept};
@@ -44,13 +44,19 @@ impl Ledger {
     ) -> Result<bool, Failure> {
         let Room { total, before, used, held, own } = self.room(want, asked, pool, share, draft);
         let adds = used - before;
+        let is_above = |used| license.carried.soft_limit.is_some_and(|n| used > u64::from(n));
         if adds == 0 {
             return Ok(false);
         }
         if used + held > total {
             return self.fit_idle(want, asked, pool, license, share, draft);
         }
-        let own_seats = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+        let own_seats: u64 = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+        // L62: one's own held seats serve at once; taking them leaves no less to anybody than there was.
+        if own_seats == adds {
+            draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
+            return Ok(is_above(used));
+        }
         let is_named = license.user_based().is_some() || license.host_based().is_some();
         if is_named || !self.is_plenty(want, asked, draft, pool, [adds, own_seats]) {
             let asker = Asker { class: asked.class, booking: want.booking, draft };
@@ -68,7 +74,7 @@ impl Ledger {
             }
         }
         draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
-        Ok(license.carried.soft_limit.is_some_and(|n| used > u64::from(n)))
+        Ok(is_above(used))
     }
 
     /// Whether there are seats enough though everything were kept for others and nothing of it used: then nobody needs
@@ -170,9 +176,16 @@ impl Ledger {
             Named::Neither => false,
         };
         let of_kind = || kept.iter().filter(is_of_kind);
-        let used_of = |k: &Kept| self.used_of(k, pool, Some(asker)).min(k.honored);
-        let through = named.min(of_kind().map(used_of).sum());
+        let kinds = match (users, hosts) {
+            (Some(_), Some(_)) => NamedKinds::Either,
+            (Some(_), None) => NamedKinds::Users,
+            _ => NamedKinds::Hosts,
+        };
         let meant = || of_kind().filter(|k| asker.is_meant(self, k));
+        // A seat counts against every reservation it matches, but it is one named seat that is taken.
+        let by_named = self.used_by_named(pool, kinds, asker, meant().next().is_some());
+        let used_of = |k: &Kept| self.used_of(k, pool, Some(asker)).min(k.honored);
+        let through = named.min(by_named).min(of_kind().map(used_of).sum());
         let room: u64 = meant().map(Kept::left).sum();
         let open = used + held - through.min(used) + adds.saturating_sub(room);
         if open <= total - named { Ok(()) } else { Err(meant().next().is_some()) }
