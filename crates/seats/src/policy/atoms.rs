@@ -3,9 +3,10 @@
 use alloc::borrow::Cow;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::network::{Bits, Networks, bits};
-use super::{Class, GroupId, Members, RuleSet, Who};
+use super::{GroupId, Members, RuleSet, Who};
 use crate::request::NameRules;
 
 /// What an atom is; the first four are also the kinds of a rule's `for`.
@@ -175,14 +176,44 @@ pub(super) struct Atoms {
     memberships: [Memberships; 4],
 }
 
-/// Whom a request is from, in atoms.
-#[derive(Debug)]
+/// Whom a request is from, in atoms of one policy: looked up once for all that is asked about him.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asker {
     /// Those of the three names that any rule or group mentions.
     pub(super) names: [Option<Atom>; 3],
-    /// The networks that the address is in.
-    pub(super) networks: Vec<Atom>,
     pub(super) address: Option<Bits>,
+    /// Those of all his atoms that rules stand under, and where these are.
+    pub(super) stands: Stands,
+}
+
+/// A list that needs no memory of its own while it is short, as nearly all are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stands {
+    few: [Option<Stand>; 3],
+    more: Vec<Stand>,
+}
+
+impl Stands {
+    pub(super) fn push(&mut self, stand: Stand) {
+        match self.few.iter_mut().find(|free| free.is_none()) {
+            Some(free) => *free = Some(stand),
+            None => self.more.push(stand),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stand> {
+        self.few.iter().map_while(Option::as_ref).chain(&self.more)
+    }
+}
+
+/// An atom that rules stand under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stand {
+    pub(super) atom: Atom,
+    /// The first place.
+    pub(super) first: u32,
+    /// The place after the last.
+    pub(super) end: u32,
 }
 
 impl Atoms {
@@ -242,35 +273,34 @@ impl Atoms {
         atoms
     }
 
-    pub(super) fn asker(&self, class: &Class) -> Asker {
-        let address = class.address.map(bits);
+    /// Looks up names that are folded already, and notes them.
+    pub(super) fn find(
+        &self,
+        user: &str,
+        host: &str,
+        project: Option<&str>,
+        address: Option<IpAddr>,
+        asker: &mut Asker,
+    ) {
         let find =
             |kind, names: &Names, name: &str| names.find(name.bytes()).map(|number| Atom::new(kind, number));
-        let networks = address.into_iter().flat_map(|address| self.networks.holding(address));
-        Asker {
-            names: [
-                find(Kind::User, &self.users, &class.user),
-                find(Kind::Host, &self.hosts, &class.host),
-                class.project.as_ref().and_then(|project| find(Kind::Project, &self.projects, project)),
-            ],
-            networks: networks.map(|number| Atom::new(Kind::Address, number)).collect(),
-            address,
-        }
+        asker.address = address.map(bits);
+        asker.names = [
+            find(Kind::User, &self.users, user),
+            find(Kind::Host, &self.hosts, host),
+            project.and_then(|project| find(Kind::Project, &self.projects, project)),
+        ];
     }
 
-    /// The groups that somebody is in, ascending, each once.
-    pub(super) fn groups(&self, asker: &Asker) -> Vec<GroupId> {
-        let kinds = [Kind::User, Kind::Host, Kind::Project];
-        let named = kinds.into_iter().zip(asker.names).filter_map(|(kind, atom)| Some((kind, atom?)));
-        let networks = asker.networks.iter().map(|atom| (Kind::Address, *atom));
-        let mut groups: Vec<GroupId> = named
-            .chain(networks)
-            .flat_map(|(kind, atom)| self.memberships[kind as usize].of(atom.number()))
-            .copied()
-            .collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
+    /// The networks that an address is in.
+    pub(super) fn at(&self, address: Bits) -> impl Iterator<Item = Atom> + '_ {
+        self.networks.holding(address).map(|number| Atom::new(Kind::Address, number))
+    }
+
+    /// The groups that an atom is in, ascending.
+    pub(super) fn groups(&self, atom: Atom) -> &[GroupId] {
+        let of_kind = self.memberships.get(atom.kind_bit().trailing_zeros() as usize);
+        of_kind.map_or(&[], |of_kind| of_kind.of(atom.number()))
     }
 
     /// How many numbers each kind has, groups left out.
@@ -280,12 +310,12 @@ impl Atoms {
 }
 
 /// A user as S1 compares them. Most are written as they are compared, and are not copied.
-fn folded_user(names: NameRules, name: &str) -> Cow<'_, str> {
+pub(super) fn folded_user(names: NameRules, name: &str) -> Cow<'_, str> {
     if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_user(name)) }
 }
 
 /// A host, likewise.
-fn folded_host(names: NameRules, name: &str) -> Cow<'_, str> {
+pub(super) fn folded_host(names: NameRules, name: &str) -> Cow<'_, str> {
     if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_host(name)) }
 }
 
