@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn judged(text: &str) -> Result<Network, String> {
-        let mut source = Source::new("p", text);
+        let mut source = Source::new("p".into(), text);
         match network(text, &(0..0), &mut source) {
             Some(network) => Ok(network),
             None => Err(source.errors()[0].to_string()),
