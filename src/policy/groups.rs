@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::GROUPS_MAX;
 use super::source::{Source, Text, shown};
-use super::values::{Value, kind, name, network, texts, whole_name};
+use super::values::{Value, each, kind, name, network, texts, whole_name};
 
 /// The kinds of groups, as tables are named.
 pub(super) const KINDS: [&str; 4] = ["users", "hosts", "addresses", "projects"];
@@ -119,17 +119,11 @@ fn example(of: &str) -> &'static str {
 }
 
 fn members(of: &str, value: &Value<'_>, source: &mut Source<'_>) -> Members {
-    let texts = texts("a group", example(of), value, source).into_iter();
+    let texts = texts("a group", example(of), value, source);
     match of {
-        "users" => {
-            Members::Users(texts.filter_map(|(text, at)| whole_name("user", text, &at, source)).collect())
-        }
-        "hosts" => {
-            Members::Hosts(texts.filter_map(|(text, at)| whole_name("host", text, &at, source)).collect())
-        }
-        "addresses" => {
-            Members::Addresses(texts.filter_map(|(text, at)| network(text, &at, source)).collect())
-        }
-        _ => Members::Projects(texts.filter_map(|(text, at)| name("project", text, &at, source)).collect()),
+        "users" => Members::Users(each(texts, |text, at| whole_name("user", text, &at, source))),
+        "hosts" => Members::Hosts(each(texts, |text, at| whole_name("host", text, &at, source))),
+        "addresses" => Members::Addresses(each(texts, |text, at| network(text, &at, source))),
+        _ => Members::Projects(each(texts, |text, at| name("project", text, &at, source))),
     }
 }

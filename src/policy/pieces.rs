@@ -39,7 +39,7 @@ struct Piece<'a> {
     line: usize,
 }
 
-/// Reads a policy whose pieces are at least so many bytes long, where they can be. `None`: this is not the way to read
+/// Reads a policy in pieces that are at least so many bytes long, where they can be. `None`: this is not the way to read
 /// it, or something is wrong with it.
 pub(super) fn read(file: &Arc<str>, text: &str, piece_bytes: usize) -> Option<RuleSet> {
     let pieces = cut(text, piece_bytes)?;
@@ -47,33 +47,36 @@ pub(super) fn read(file: &Arc<str>, text: &str, piece_bytes: usize) -> Option<Ru
     let mut rules = Vec::new();
     let mut names = 0;
     for piece in pieces.iter().filter(|piece| piece.kind != Kind::Rules) {
-        names += match piece.kind {
-            Kind::Groups(of) => read_groups(file, piece, of, &mut groups)?,
-            _ => DeTable::parse(piece.text).ok().filter(|table| table.get_ref().is_empty()).map(|_| 0)?,
-        };
+        let (some, named) = groups_of(file, piece)?;
+        names += named;
+        for group in some {
+            groups.insert(group).ok()?;
+        }
     }
+    // Rules may stand before the groups that they name.
     for piece in pieces.iter().filter(|piece| piece.kind == Kind::Rules) {
-        names += read_rules(file, piece, &groups, &mut rules)?;
+        let (mut some, named) = rules_of(file, piece, &groups)?;
+        names += named;
+        rules.append(&mut some);
     }
     let is_good = names <= NAMES_MAX && rules.len() <= RULES_MAX && groups.all.len() <= GROUPS_MAX;
     is_good.then_some(RuleSet { groups: groups.all, rules })
 }
 
-/// Adds the groups of a piece; how many names it has.
-fn read_groups(file: &Arc<str>, piece: &Piece<'_>, of: &str, groups: &mut Groups) -> Option<usize> {
+/// The groups of a piece, and how many names it has.
+fn groups_of(file: &Arc<str>, piece: &Piece<'_>) -> Option<(Vec<Group>, usize)> {
     let table = DeTable::parse(piece.text).ok()?;
+    let Kind::Groups(of) = piece.kind else { return table.get_ref().is_empty().then(Default::default) };
     let mut source = Source::of_lines(file.clone(), piece.text, piece.line);
     let mut found: Vec<_> = table.get_ref().iter().collect();
     found.sort_unstable_by_key(|(name, _)| name.span().start);
-    for (name, members) in found {
-        let group: Group = groups::group(of, name, members, &mut source)?;
-        groups.insert(group).ok()?;
-    }
-    source.is_good().then_some(source.names())
+    let groups = found.into_iter().map(|(name, members)| groups::group(of, name, members, &mut source));
+    let groups: Vec<Group> = groups.collect::<Option<_>>()?;
+    source.is_good().then_some((groups, source.names()))
 }
 
-/// Adds the rules of a piece; how many names it has.
-fn read_rules(file: &Arc<str>, piece: &Piece<'_>, groups: &Groups, rules: &mut Vec<Rule>) -> Option<usize> {
+/// The rules of a piece, and how many names it has.
+fn rules_of(file: &Arc<str>, piece: &Piece<'_>, groups: &Groups) -> Option<(Vec<Rule>, usize)> {
     let table = DeTable::parse(piece.text).ok()?;
     let mut source = Source::of_lines(file.clone(), piece.text, piece.line);
     let array: &DeArray<'_> = match table.get_ref().iter().next() {
@@ -82,8 +85,8 @@ fn read_rules(file: &Arc<str>, piece: &Piece<'_>, groups: &Groups, rules: &mut V
         }
         _ => return None,
     };
-    rules.extend(rules::read(array, groups, &mut source));
-    source.is_good().then_some(source.names())
+    let rules = rules::read(array, groups, &mut source);
+    source.is_good().then_some((rules, source.names()))
 }
 
 /// Cuts the text. `None` where a line seems to begin something else than rules or a kind of groups.
@@ -142,5 +145,54 @@ fn only<'t, 'a>(table: &'t DeTable<'a>) -> Option<(&'t str, &'t DeTable<'a>)> {
     match (entries.next(), entries.next()) {
         (Some((key, value)), None) => Some((key.get_ref().as_ref(), value.get_ref().as_table()?)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_whole;
+    use super::*;
+
+    fn both(text: &str, piece_bytes: usize) -> (Option<RuleSet>, Option<RuleSet>) {
+        let file: Arc<str> = "p".into();
+        (read(&file, text, piece_bytes), read_whole(file, text).ok())
+    }
+
+    const GOOD: &str = "# ours\r\n\n[groups.users] # by hand\nann = [\"ann\"]\nall = [\n  \"ann\",\n  \"b=b\",\n]\n\"c d\" = []\n\
+        [[rule]]\nfeature = \"cad\"\nlimit = 2\nper = \"user\"\n[rule.for]\ngroups = [\"all\", \"late\"]\n\
+        [[rule]] # two\nfeature = [\n\"cam\",\n]\nallow = { groups = [\"c d\"] }\n\
+        [ groups . hosts ]\nlate = [\"h\"]\n  [[rule]]\nfeature = \"*\"\nallow = \"everyone\"";
+
+    #[test]
+    fn a_good_policy_says_the_same_in_pieces_of_any_length() {
+        // The last rule is indented, so to the cutter it is within the groups of hosts: the whole is read instead.
+        assert!(both(GOOD, 0).0.is_none());
+        let text = GOOD.replace("  [[rule]]", "[[rule]]");
+        for piece_bytes in 0..text.len() + 2 {
+            let (pieces, whole) = both(&text, piece_bytes);
+            assert_eq!(pieces, whole, "pieces of {piece_bytes} bytes");
+            assert!(pieces.is_some(), "pieces of {piece_bytes} bytes");
+        }
+        assert!(cut(&text, 0).unwrap().len() >= 7, "and there are pieces");
+    }
+
+    #[test]
+    fn what_only_looks_like_the_start_of_a_piece_is_none() {
+        for text in [
+            "[groups.users]\na = '''\n[[rule]]\n'''\n",
+            "[groups.users]\na = [\n\"x=y\",\n\"z\",\n]\n",
+            "[[rule]]\nfeature = \"\"\"\n[groups.users]\n\"\"\"\nallow = \"everyone\"\n",
+            "[[rule]]\nfeature = \"f\"\nallow = \"everyone\"\n[groups.users]\nrule.x = []\n[[rule]]\n",
+            "[groups.users]\na = []\n[groups.users]\nb = []\n",
+            "[groups.users]\na = []\na = []\n",
+            "[groups.users]\na = []\n[groups.hosts]\na = []\n",
+            "[groups.users]\na.b = []\n",
+            "[groups.users]\n  [[rule]]\nfeature = \"f\"\nallow = \"everyone\"\n",
+            "rule = []\n[[rule]]\nfeature = \"f\"\nallow = \"everyone\"\n",
+            "[[rule]]\nfeature = \"f\"\nallow = \"everyone\"\n[other]\n",
+            "[groups.users]\na = []\n[groups.hosts]#\u{1}\nb = []\n",
+        ] {
+            assert!(both(text, 0).0.is_none(), "{text}");
+        }
     }
 }
