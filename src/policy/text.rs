@@ -104,20 +104,20 @@ fn whom(text: &mut String, who: &Who, groups: &[Group]) -> bool {
         let groups = who.groups.iter().map(|id| &groups[id.0 as usize]);
         groups.filter(|group| kind(&group.members)).map(|group| &*group.name).collect::<Vec<&str>>()
     };
-    let plain = |text: &mut String, name: &Box<str>| text.push_str(name);
+    let plain = |text: &mut String, name: &str| text.push_str(name);
     let of = [
         is(|m| matches!(m, Members::Users(_))),
         is(|m| matches!(m, Members::Hosts(_))),
         is(|m| matches!(m, Members::Addresses(_))),
         is(|m| matches!(m, Members::Projects(_))),
     ];
-    kind(text, before, "user", who.users.iter(), plain, "group", &of[0]);
-    kind(text, before, "host", who.hosts.iter(), plain, "host group", &of[1]);
+    kind(text, before, "user", who.users.iter().map(|name| &**name), plain, "group", &of[0]);
+    kind(text, before, "host", who.hosts.iter().map(|name| &**name), plain, "host group", &of[1]);
     let network = |text: &mut String, network| {
         let _ = write!(text, "{}", NetworkText(network));
     };
     kind(text, before, "address", who.addresses.iter(), network, "address group", &of[2]);
-    kind(text, before, "project", who.projects.iter(), plain, "project group", &of[3]);
+    kind(text, before, "project", who.projects.iter().map(|name| &**name), plain, "project group", &of[3]);
     text.len() > before
 }
 
