@@ -67,11 +67,26 @@ pub(super) struct Names {
     text: Vec<u8>,
     /// Where each name ends in `text`.
     ends: Vec<usize>,
-    /// Number + 1; 0 is free. A power of two, at most half full.
-    slots: Vec<u32>,
+    /// A power of two, at most half full.
+    slots: Vec<Slot>,
+}
+
+/// One place of the table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// Number + 1; 0 is free.
+    taken: u32,
+    /// The upper half of the hash: another name is passed by without a look at its text, which is far away.
+    mark: u32,
 }
 
 impl Names {
+    /// Names with room for so many.
+    fn with_room(names: usize) -> Names {
+        let size = if names == 0 { 0 } else { (names * 2 + 2).next_power_of_two().max(16) };
+        Names { slots: vec![Slot::default(); size], ends: Vec::with_capacity(names), ..Names::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -82,45 +97,53 @@ impl Names {
     }
 
     /// The slot that holds the name, or the free one where it belongs.
-    fn slot(&self, name: impl Iterator<Item = u8> + Clone) -> usize {
+    fn slot(&self, hash: u64, name: impl Iterator<Item = u8> + Clone) -> usize {
         let mask = self.slots.len() - 1;
-        let mut slot = hash(name.clone()) as usize & mask;
-        while self.slots[slot] != 0
-            && !self.get(self.slots[slot] as usize - 1).iter().copied().eq(name.clone())
-        {
-            slot = (slot + 1) & mask;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            let is_it = slot.taken == 0
+                || slot.mark == mark(hash)
+                    && self.get(slot.taken as usize - 1).iter().copied().eq(name.clone());
+            if is_it {
+                return at;
+            }
+            at = (at + 1) & mask;
         }
-        slot
     }
 
     pub(super) fn find(&self, name: impl Iterator<Item = u8> + Clone) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
-        self.slots[self.slot(name)].checked_sub(1)
+        self.slots[self.slot(hash(name.clone()), name)].taken.checked_sub(1)
     }
 
     pub(super) fn insert(&mut self, name: impl Iterator<Item = u8> + Clone) -> u32 {
         if self.slots.len() <= self.ends.len() * 2 {
             self.grow();
         }
-        let slot = self.slot(name.clone());
-        if let Some(number) = self.slots[slot].checked_sub(1) {
+        let hash = hash(name.clone());
+        let slot = self.slot(hash, name.clone());
+        if let Some(number) = self.slots[slot].taken.checked_sub(1) {
             return number;
         }
         self.text.extend(name);
         self.ends.push(self.text.len());
-        let number = u32::try_from(self.ends.len()).expect("fewer than 2^32 names");
-        self.slots[slot] = number;
-        number - 1
+        let taken = u32::try_from(self.ends.len()).expect("fewer than 2^32 names");
+        self.slots[slot] = Slot { taken, mark: mark(hash) };
+        taken - 1
     }
 
     fn grow(&mut self) {
         let size = (self.slots.len() * 4).max(16);
-        self.slots = vec![0; size];
+        self.slots = vec![Slot::default(); size];
         for number in 0..self.ends.len() {
-            let slot = self.slot(self.get(number).iter().copied());
-            self.slots[slot] = u32::try_from(number + 1).expect("fewer than 2^32 names");
+            let name = || self.get(number).iter().copied();
+            let hash = hash(name());
+            let slot = self.slot(hash, name());
+            let taken = u32::try_from(number + 1).expect("fewer than 2^32 names");
+            self.slots[slot] = Slot { taken, mark: mark(hash) };
         }
     }
 }
@@ -129,6 +152,11 @@ impl Names {
 fn hash(name: impl Iterator<Item = u8>) -> u64 {
     let hash = name.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash ^ (hash >> 32)
+}
+
+/// What a slot keeps of a hash.
+fn mark(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// For each number of a kind the groups it is in.
@@ -225,8 +253,13 @@ impl Atoms {
         });
         let networks =
             Networks::new(of_groups.chain(rules.rules.iter().map(|rule| &rule.who.addresses)).flatten());
-        let mut atoms = Atoms { networks, ..Atoms::default() };
+        let room = room(rules);
+        let [users, hosts, projects] = room.map(Names::with_room);
+        let mut atoms = Atoms { users, hosts, projects, networks, ..Atoms::default() };
         let mut pairs: [Vec<(u32, GroupId)>; 4] = Default::default();
+        for (kind, room) in [Kind::User, Kind::Host, Kind::Project].into_iter().zip(room) {
+            pairs[kind as usize].reserve(room);
+        }
         for (id, group) in (0u32..).map(GroupId).zip(&rules.groups) {
             match &group.members {
                 Members::Users(users) => {
@@ -307,6 +340,25 @@ impl Atoms {
     pub(super) fn counts(&self) -> [usize; 4] {
         [self.users.len(), self.hosts.len(), self.networks.len(), self.projects.len()]
     }
+}
+
+/// How many users, hosts and projects a policy names, those named several times counted as often.
+fn room(rules: &RuleSet) -> [usize; 3] {
+    let mut room = [0; 3];
+    for group in &rules.groups {
+        match &group.members {
+            Members::Users(users) => room[0] += users.len(),
+            Members::Hosts(hosts) => room[1] += hosts.len(),
+            Members::Projects(projects) => room[2] += projects.len(),
+            Members::Addresses(_) => {}
+        }
+    }
+    for who in rules.rules.iter().map(|rule| &rule.who) {
+        for (room, names) in room.iter_mut().zip([&who.users, &who.hosts, &who.projects]) {
+            *room += names.len();
+        }
+    }
+    room
 }
 
 /// A user as S1 compares them. Most are written as they are compared, and are not copied.
