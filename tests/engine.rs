@@ -124,14 +124,17 @@ fn facts() -> Facts {
 
 fn checkout(key: u8, count: u32) -> Request {
     let items = vec![Item { vendor: None, feature: "cad".into(), count }];
-    Request::Checkout(Box::new(Checkout {
-        key: [key; 16],
-        secret: [key; 16],
-        booking: None,
-        items,
-        facts: Arc::new(facts()),
-        pid: 1,
-    }))
+    Request::Checkout(
+        Box::new(Checkout {
+            key: [key; 16],
+            secret: [key; 16],
+            booking: None,
+            items,
+            facts: Arc::new(facts()),
+            pid: 1,
+        }),
+        0,
+    )
 }
 
 /// An engine over a disk, as the daemon puts it together.
@@ -268,7 +271,7 @@ fn a_full_disk_refuses_checkouts_and_takes_checkins() {
     for key in 0..=255 {
         for round in 0..4 {
             let mut asked = checkout(key, 1);
-            if let Request::Checkout(c) = &mut asked {
+            if let Request::Checkout(c, _) = &mut asked {
                 c.key[0] = round;
             }
             let ask = world.ask(&ear, asked);

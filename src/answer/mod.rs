@@ -100,8 +100,8 @@ pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadF
     } = message;
     let key = checkout_key(&peer.install_id, &request_key);
     let checkout = common(key, secret_hash(&secret), items, facts, share, peer)?;
-    not_served_yet(reservation_token.as_deref(), wait_seconds)?;
-    Ok(Request::Checkout(Box::new(checkout)))
+    not_served_yet(reservation_token.as_deref())?;
+    Ok(Request::Checkout(Box::new(checkout), u64::from(wait_seconds.unwrap_or(0)) * 1_000))
 }
 
 /// As [`checkout`], for a request that takes nothing.
@@ -109,8 +109,8 @@ pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadF
 /// # Errors
 /// A field is out of bounds.
 pub fn try_out(message: request::Try, peer: &Peer) -> Result<Request, BadField> {
-    let request::Try { items, facts, share, reservation_token, wait_seconds, .. } = message;
-    not_served_yet(reservation_token.as_deref(), wait_seconds)?;
+    let request::Try { items, facts, share, reservation_token, .. } = message;
+    not_served_yet(reservation_token.as_deref())?;
     Ok(Request::Try(Box::new(common([0; 16], [0; 16], items, facts, share, peer)?)))
 }
 
@@ -164,13 +164,10 @@ pub fn field_details(field: &str) -> String {
 }
 
 /// Fields that later versions act on: refused rather than ignored.
-fn not_served_yet(token: Option<&str>, wait_seconds: Option<u32>) -> Result<(), BadField> {
+fn not_served_yet(token: Option<&str>) -> Result<(), BadField> {
     if let Some(token) = token {
         check_text("reservation_token", token)?;
         return Err(bad("reservation_token", "this server has no bookings yet: leave the token out"));
-    }
-    if wait_seconds.unwrap_or(0) > 0 {
-        return Err(bad("wait_seconds", "this server has no queue yet: do not wait"));
     }
     Ok(())
 }
@@ -282,6 +279,16 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             let details = details::would_grant(pools);
             put(buffer, call, &answer::Try { details, extras: Vec::new() });
         }
+        Answer::Waiting(waiter, before) => {
+            let (waiter, before) = (waiter.0, *before);
+            put(buffer, call, &answer::Waiting { waiter, before, extras: Vec::new() });
+        }
+        Answer::Confirmed(bundle) => {
+            put(buffer, call, &answer::Confirm { bundle: bundle.0, extras: Vec::new() });
+        }
+        Answer::GaveUp(waiter) => {
+            put(buffer, call, &answer::GiveUp { waiter: waiter.0, extras: Vec::new() });
+        }
         Answer::CheckedIn(session, given, remaining) => {
             let (session, count, remaining) = (session.0, *given, *remaining);
             put(buffer, call, &answer::Checkin { session, count, remaining, extras: Vec::new() });
@@ -387,6 +394,23 @@ pub fn append_event(buffer: &mut Vec<u8>, event: &Event, context: &Context) {
                 extras: Vec::new(),
             },
         ),
+        Event::Served(waiter, view) => {
+            let mut message = event::Served {
+                waiter: waiter.0,
+                bundle: view.bundle.0,
+                sessions: grants(view, context),
+                extras: grace(view),
+            };
+            if frame::append(buffer, 0, &message).is_err() {
+                message.sessions.iter_mut().for_each(|s| s.license = None);
+                put(buffer, 0, &message);
+            }
+        }
+        Event::WaitEnded(waiter, code, message, unix_ms) => {
+            let (waiter, at) = (waiter.0, unix_ms.div_euclid(1000));
+            let (code, message) = ((*code).into(), message.clone());
+            put(buffer, 0, &event::WaitEnded { waiter, code, message, at, extras: Vec::new() });
+        }
         Event::Stopping => put(buffer, 0, &event::Stopping::default()),
     }
 }

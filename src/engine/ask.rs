@@ -71,8 +71,8 @@ pub enum Ask {
 /// What a connection can ask for.
 #[derive(Debug)]
 pub enum Request {
-    /// S1.
-    Checkout(Box<Checkout>),
+    /// S1; for how many milliseconds it waits where there is no seat (S30), 0: not at all.
+    Checkout(Box<Checkout>, u64),
     /// S5: as a checkout, and takes nothing.
     Try(Box<Checkout>),
     /// S53: what a checkout of its one item would come to, and why. Who asks, where the policy has to let him.
@@ -85,6 +85,10 @@ pub enum Request {
     Release(SessionId, String, String),
     /// Whether this connection is told of new totals (L22).
     Watch(bool),
+    /// S31: the seats that were granted to this waiter came through.
+    Confirm(BundleId),
+    /// S30: a waiter of this connection does not want to wait any longer.
+    GiveUp(SessionId),
 }
 
 /// The answer to a request.
@@ -94,6 +98,12 @@ pub enum Answer {
     Granted(GrantView, bool),
     /// A checkout would be granted: each feature with its numbers.
     WouldGrant(Vec<(Name, Name, Numbers)>),
+    /// There is no seat now: it waits under this number, behind so many, and will be told (S31).
+    Waiting(SessionId, u64),
+    /// As asked.
+    Confirmed(BundleId),
+    /// It waits no longer.
+    GaveUp(SessionId),
     /// Seats given back, and seats left.
     CheckedIn(SessionId, u32, u32),
     /// The bundle is on this connection.
@@ -117,6 +127,10 @@ pub enum Event {
     Ended(SessionId, &'static str, String, i64),
     /// An idle seat of this connection's is wanted: it is given away in so many seconds if it stays idle (S50).
     SeatWanted(SessionId, Name, u32),
+    /// A waiter has its seats; it confirms them within ten seconds, or they go to the next (S31).
+    Served(SessionId, GrantView),
+    /// A waiter waits no longer: a code, a sentence, and when (Unix milliseconds).
+    WaitEnded(SessionId, &'static str, String, i64),
     /// A bundle was resumed by another connection (S10).
     ResumedElsewhere(BundleId),
     /// A pool has another total (L22): vendor, feature, before, after, why.

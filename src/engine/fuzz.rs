@@ -232,7 +232,7 @@ impl World {
         let request = match bytes.below(8) {
             0 => Request::Try(Box::new(checkout)),
             1 => Request::Why(Box::new(checkout), None),
-            _ => Request::Checkout(Box::new(checkout)),
+            _ => Request::Checkout(Box::new(checkout), 0),
         };
         let ask = Ask::Request { from: ear.clone(), call: 1, request };
         self.ask(vec![Ask::Open(ear.clone()), ask]);

@@ -11,6 +11,7 @@
 pub mod ask;
 pub mod fuzz;
 pub mod picture;
+mod queue;
 pub mod record;
 pub mod thread;
 
@@ -21,7 +22,7 @@ use chrono::NaiveDate;
 use seats::change::{Cause, Change, ClockRead, DayServed, Granted, PoolId, SessionId};
 use seats::denial::{Code, Denial};
 use seats::ledger::{
-    CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, Ledger, Now, Owed, Patience, PoolChange,
+    CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, IdleWish, Ledger, Now, Owed, Patience, PoolChange,
 };
 use seats::request::{Checkout, Facts};
 use tracing::{debug, error, info};
@@ -121,7 +122,7 @@ impl<D: Disk> Engine<D> {
 
     /// Whether there is work that waits for nobody: pools to bring up to date, sessions to tell.
     pub fn has_background_work(&self) -> bool {
-        !self.ledger.is_complete() || !self.expired.is_empty()
+        !self.ledger.is_complete() || !self.expired.is_empty() || self.ledger.is_hungry()
     }
 
     /// The tick at which something falls due by itself.
@@ -153,6 +154,7 @@ impl<D: Disk> Engine<D> {
         }
         self.reap(now, reading)?;
         self.sweep(now)?;
+        self.serve(now, reading)?;
         self.tell_expired();
         self.release()?;
         self.journal.check_path(tick)?;
@@ -242,7 +244,9 @@ impl<D: Disk> Engine<D> {
         reading: Reading,
     ) -> Result<Answer, JournalError> {
         Ok(match request {
-            Request::Checkout(checkout) => self.checkout(from, &checkout, now, reading)?,
+            Request::Checkout(checkout, wait_ms) => self.checkout(from, &checkout, wait_ms, now, reading)?,
+            Request::Confirm(bundle) => self.confirm(from, bundle, now)?,
+            Request::GiveUp(waiter) => self.give_up(from, waiter, now)?,
             Request::Why(checkout, asker) => self.why(&checkout, asker.as_deref(), now, reading)?,
             Request::Try(checkout) => {
                 self.refresh(&checkout, now)?;
@@ -280,6 +284,9 @@ impl<D: Disk> Engine<D> {
                     Err(denial) => Answer::Denied(denial),
                 }
             }
+            Request::Release(session, by, reason) if self.ledger.state().waiter(session).is_some() => {
+                self.release_waiter(session, &by, &reason, now, reading)?
+            }
             Request::Release(session, by, reason) => {
                 self.refresh_of(session, now)?;
                 match self.ledger.decide_release(session, &by, &reason, now) {
@@ -306,6 +313,7 @@ impl<D: Disk> Engine<D> {
         &mut self,
         from: &Arc<dyn Outbox>,
         checkout: &Checkout,
+        wait_ms: u64,
         now: Now,
         reading: Reading,
     ) -> Result<Answer, JournalError> {
@@ -315,7 +323,9 @@ impl<D: Disk> Engine<D> {
             decided = self.decide_with_idle(from, checkout, now, refused);
         }
         let (bundle, is_replay) = match decided {
+            Err(denial) if wait_ms > 0 => return self.wait(from, checkout, wait_ms, now, denial),
             Err(denial) => return Ok(Answer::Denied(denial)),
+            Ok(CheckoutOutcome::Waits(waiter)) => return Ok(self.waits_on(from, waiter, now)),
             Ok(CheckoutOutcome::Replay(bundle)) => (bundle, true),
             Ok(CheckoutOutcome::Grant { before, granted }) => {
                 if let Some(no) = self.cannot_grant(from, &granted) {
@@ -376,7 +386,16 @@ impl<D: Disk> Engine<D> {
         if wish.hoped.as_ref().is_some_and(|hoped| self.cannot_grant(from, hoped).is_some()) {
             wish = wish.in_vain();
         }
-        self.ledger.note_wish(&wish, &checkout.facts, now);
+        self.tell_idle(&wish, &checkout.facts, now);
+        decided.map_err(|mut denial| {
+            wish.tell(&mut denial);
+            denial
+        })
+    }
+
+    /// Those whose idle seats somebody wants are told so.
+    fn tell_idle(&mut self, wish: &IdleWish, of: &Facts, now: Now) {
+        self.ledger.note_wish(wish, of, now);
         for session in &wish.to_warn {
             let feature =
                 self.ledger.state().session(*session).and_then(|(_, s)| self.ledger.state().pool(s.pool));
@@ -386,10 +405,6 @@ impl<D: Disk> Engine<D> {
                 self.outputs.push(Output::Event(outbox, event));
             }
         }
-        decided.map_err(|mut denial| {
-            wish.tell(&mut denial);
-            denial
-        })
     }
 
     /// S53. Who may not see everything may ask where the policy lets him (S50).
@@ -674,6 +689,7 @@ fn ended_event(session: SessionId, cause: &Cause, patience: Patience, unix_ms: i
         Cause::CheckedIn => "given back".into(),
         Cause::Reclaimed => "given to somebody else while this client was gone".into(),
         Cause::Idle => "given to somebody else because nobody had used it for too long".into(),
+        Cause::Unconfirmed => "given to somebody else because it was not confirmed in time".into(),
     };
     Event::Ended(session, Code::AlreadyRemoved.as_str(), text, unix_ms)
 }

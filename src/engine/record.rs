@@ -26,6 +26,8 @@ const UNHELD: u16 = 10;
 const MOVED: u16 = 11;
 const BOOKED: u16 = 12;
 const BOOKING_ENDED: u16 = 13;
+const WAITING: u16 = 15;
+const WAIT_ENDED: u16 = 16;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
 const COUNTERS_1: u16 = 0x4002;
@@ -47,6 +49,8 @@ pub fn kind(change: &Change) -> u16 {
         Change::Moved(_) => MOVED,
         Change::Booked(_) => BOOKED,
         Change::BookingEnded(_) => BOOKING_ENDED,
+        Change::Waiting(_) => WAITING,
+        Change::WaitEnded(_) => WAIT_ENDED,
     }
 }
 
@@ -66,6 +70,8 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) {
         Change::Moved(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Booked(body) => encode_into_std_write(body, out, LAYOUT),
         Change::BookingEnded(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Waiting(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::WaitEnded(body) => encode_into_std_write(body, out, LAYOUT),
     };
     written.expect("a vector takes what is written to it, and every change has a layout");
 }
@@ -93,6 +99,8 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         MOVED => body(kind, bytes).map(Change::Moved),
         BOOKED => body(kind, bytes).map(Change::Booked),
         BOOKING_ENDED => body(kind, bytes).map(Change::BookingEnded),
+        WAITING => body(kind, bytes).map(Change::Waiting),
+        WAIT_ENDED => body(kind, bytes).map(Change::WaitEnded),
         POOL_SET => body(kind, bytes).map(Change::PoolSet),
         GRANTED => body(kind, bytes).map(Change::Granted),
         CHECKED_IN => body(kind, bytes).map(Change::CheckedIn),

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use seats::change::{BundleId, Change, PoolKind, SessionId};
+use seats::change::{BundleId, Change, PoolKind, SessionId, WaitCause};
 use seats::evaluate::{evaluate, explain, forecast, lower_successors};
 use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange};
 use seats::request::{Checkout, Facts, Item};
 
-use crate::driver::{self, LEASE_MS, Server, date, facts, half_hash};
+use crate::driver::{self, Happened, LEASE_MS, Server, date, facts, half_hash};
 use crate::licenses::license;
 use crate::shown::{changed, denied, described, kind_name, numbers, pool_name, standing, sum, title};
 
@@ -22,6 +22,8 @@ const SLICE: usize = 100;
 pub(crate) struct Client {
     pub(crate) connection: Option<ConnectionId>,
     is_silent: bool,
+    /// It does not confirm what it was given.
+    is_mute: bool,
     /// Every bundle it believes to have.
     bundles: Vec<(BundleId, Checkout)>,
     last: Option<Checkout>,
@@ -60,6 +62,7 @@ impl World {
             at += body.len();
             let lines = self.command(&words, body).map_err(|why| format!("{}: {why}", words.join(" ")))?;
             answer.extend(lines);
+            answer.extend(self.queue_happened());
         }
         if answer.is_empty() {
             answer.push("ok".into());
@@ -76,6 +79,13 @@ impl World {
             }
             ["sweep"] => self.sweep_unless(&[]),
             ["checkout", who, ref rest @ ..] => self.checkout(who, rest),
+            ["queue", who, ref rest @ ..] => self.wait_for(who, rest),
+            ["giveup", who] => self.give_up(who),
+            ["mute", who] => {
+                self.client(who)?.is_mute = true;
+                Ok(Vec::new())
+            }
+            ["waiting", feature] => Ok(self.waiting(feature)),
             ["try", who, ref rest @ ..] => self.try_checkout(who, rest),
             ["retry", who, ref rest @ ..] => self.retry(who, rest),
             ["checkin", who, ref rest @ ..] => self.checkin(who, rest),
@@ -155,7 +165,70 @@ impl World {
     fn checkout(&mut self, who: &str, rest: &[&str]) -> Answer {
         let request = self.request(who, rest)?;
         self.clients.entry(who.to_string()).or_default().last = Some(request.clone());
-        self.send(who, &request)
+        self.send(who, &request, 0)
+    }
+
+    /// `queue ann cad 2 for 10m`: as a checkout, and waits where there is no seat.
+    fn wait_for(&mut self, who: &str, rest: &[&str]) -> Answer {
+        let at = rest.iter().position(|word| *word == "for").ok_or("say for how long it waits: for 10m")?;
+        let [_, time, ref options @ ..] = rest[at..] else { return Err("for how long?".into()) };
+        let ms = milliseconds(time)?;
+        let request = self.request(who, &[&rest[..at], options].concat())?;
+        self.clients.entry(who.to_string()).or_default().last = Some(request.clone());
+        self.send(who, &request, ms)
+    }
+
+    fn give_up(&mut self, who: &str) -> Answer {
+        let key = self.client(who)?.last.as_ref().ok_or("nothing was asked for")?.key;
+        let waiting = self.server.ledger.state().waiter_of_key(&key).ok_or("it does not wait")?;
+        let waiter = waiting.waiter;
+        self.server.end_wait(waiter, WaitCause::GivenUp);
+        Ok(Vec::new())
+    }
+
+    /// Who waits for a feature, in the order in which they came.
+    fn waiting(&self, feature: &str) -> Vec<String> {
+        let state = self.server.ledger.state();
+        let line = |id: SessionId| {
+            let waiting = state.waiter(id)?;
+            let wanted: Vec<String> =
+                waiting.items.iter().map(|item| format!("{} {}", item.feature, item.count)).collect();
+            let seconds = waiting.until.saturating_sub(self.server.now.tick) / 1000;
+            Some(format!("{} waits for {}, {seconds} s more", waiting.facts.user, wanted.join(", ")))
+        };
+        let lines: Vec<String> = state.waiters_for(feature).filter_map(line).collect();
+        if lines.is_empty() { vec![format!("nobody waits for {feature}")] } else { lines }
+    }
+
+    /// What became of those who wait. Programs confirm what they are given, unless they are mute.
+    fn queue_happened(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for happened in std::mem::take(&mut self.server.queue) {
+            match happened {
+                Happened::Served(_, bundle) => {
+                    let Some(found) = self.server.ledger.state().bundle(bundle) else { continue };
+                    let (key, user) = (found.key, found.facts.user.clone());
+                    for session in found.sessions() {
+                        let number = SessionId(bundle.0 + u64::from(session.nth));
+                        let pool = self.server.ledger.state().pool(session.pool).expect("its pool");
+                        self.labels.insert(number, format!("{user}, {}", pool.feature));
+                    }
+                    lines.push(format!("{user} is served: {}", self.content(bundle)));
+                    let of = |c: &&mut Client| c.last.as_ref().is_some_and(|last| last.key == key);
+                    if let Some(client) = self.clients.values_mut().find(of) {
+                        client.bundles.extend(client.last.clone().map(|last| (bundle, last)));
+                        if !client.is_mute && !client.is_silent {
+                            self.server.confirm(bundle);
+                        }
+                    }
+                }
+                Happened::TakenBack(bundle) => lines.push(format!("{bundle} was not confirmed: taken back")),
+                Happened::WaitEnded(ended) => {
+                    lines.push(format!("{} waits no longer: {:?}", ended.waiter, ended.cause));
+                }
+            }
+        }
+        lines
     }
 
     fn retry(&mut self, who: &str, rest: &[&str]) -> Answer {
@@ -166,10 +239,10 @@ impl World {
                 _ => return Err(format!("{option}= is not known")),
             }
         }
-        self.send(who, &request)
+        self.send(who, &request, 0)
     }
 
-    fn send(&mut self, who: &str, request: &Checkout) -> Answer {
+    fn send(&mut self, who: &str, request: &Checkout, wait_ms: u64) -> Answer {
         let connection = match self.client(who)?.connection {
             Some(connection) => connection,
             None => self.server.connect(),
@@ -177,7 +250,7 @@ impl World {
         let client = self.client(who)?;
         client.connection = Some(connection);
         client.is_silent = false;
-        let (changes, outcome) = self.server.checkout(request, connection);
+        let (changes, outcome) = self.server.checkout_or_wait(request, wait_ms, connection);
         let mut answer = self.owed(&changes);
         for session in std::mem::take(&mut self.server.warned) {
             answer.push(format!(
@@ -195,6 +268,10 @@ impl World {
                 }
                 self.client(who)?.bundles.push((granted.bundle, request.clone()));
                 answer.push(format!("granted: {}", self.content(granted.bundle)));
+            }
+            Ok(CheckoutOutcome::Waits(waiter)) => {
+                let before = self.server.ledger.place_of(waiter);
+                answer.push(format!("waits as {waiter}, {before} came before"));
             }
             Ok(CheckoutOutcome::Replay(bundle)) => {
                 answer.push(format!("the same grant: {}", self.content(bundle)));

@@ -477,6 +477,8 @@ impl Link {
                 self.set_count(bundle, ended.session, 0);
                 self.tell(Event::SessionEnded { session: ended.session, code, message, at: Some(ended.at) });
             }
+            // Nothing of this library waits yet.
+            wire::Event::Served(_) | wire::Event::WaitEnded(_) => {}
             wire::Event::ResumedElsewhere(event::ResumedElsewhere { bundle, .. }) => {
                 let mut state = lock(&self.state);
                 // Our own resume over a newer connection is told on the older one too.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Total;
 use crate::license::{Fingerprint, KeyType, Name};
-use crate::request::Facts;
+use crate::request::{Facts, Item};
 
 /// Milliseconds served: the ledger's own clock. It stands still while the server is down (S61).
 pub type Tick = u64;
@@ -201,6 +201,8 @@ pub enum Cause {
     Reclaimed,
     /// Its client did nothing for the time the policy allows, and somebody else needed the seat.
     Idle,
+    /// It was granted to a waiter who did not confirm it in time (S31); the waiter keeps its place.
+    Unconfirmed,
 }
 
 /// Who removed a session, and why.
@@ -221,6 +223,7 @@ impl Cause {
             Cause::Released(_) => "released",
             Cause::Reclaimed => "reclaimed",
             Cause::Idle => "idle",
+            Cause::Unconfirmed => "unconfirmed",
         }
     }
 }
@@ -316,6 +319,53 @@ pub struct BookingEnded {
     pub booking: BookingId,
 }
 
+/// A checkout that waits for seats (S30). Its place in the queue is its number's among the waiters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its number, from the same row as those of sessions.
+    pub waiter: SessionId,
+    /// Hash of install id and request key (S2).
+    pub key: [u8; 16],
+    /// Hash of the secret (S2).
+    pub secret: [u8; 16],
+    /// What is wanted, all of it or nothing.
+    pub items: Vec<Item>,
+    /// Who asks.
+    pub facts: Arc<Facts>,
+    /// The process.
+    pub pid: u32,
+    /// Hash of the token of the booking it draws on (S52).
+    pub booking: Option<[u8; 16]>,
+    /// When it asked.
+    pub since: Tick,
+    /// The tick at which it waits no longer.
+    pub until: Tick,
+}
+
+/// Why somebody waits no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitCause {
+    /// It has its seats and has confirmed them.
+    Served,
+    /// It waited as long as it wanted to.
+    TimedOut,
+    /// It does not want to any more.
+    GivenUp,
+    /// Its client was gone for too long.
+    Reaped,
+    /// An administrator took its place away.
+    Released,
+}
+
+/// Somebody waits no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitEnded {
+    /// Who.
+    pub waiter: SessionId,
+    /// Why.
+    pub cause: WaitCause,
+}
+
 /// A new highest day was served; it never goes back (S71).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayServed {
@@ -387,6 +437,10 @@ pub enum Change {
     Booked(Booked),
     /// See [`BookingEnded`].
     BookingEnded(BookingEnded),
+    /// See [`Waiting`].
+    Waiting(Waiting),
+    /// See [`WaitEnded`].
+    WaitEnded(WaitEnded),
 }
 
 #[cfg(test)]

@@ -242,6 +242,8 @@ pub struct Subject {
     pub needed_by: Option<Box<str>>,
     /// The feature's other pools.
     pub others: Vec<OtherPool>,
+    /// How many wait for it who came before (S30); of these some hold the request back.
+    pub queued_before_you: u64,
 }
 
 impl Denial {

@@ -59,7 +59,7 @@ pub struct StatedHostId {
 }
 
 /// One feature of a checkout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Needed only where two vendors sell the same name.
     pub vendor: Option<Box<str>>,

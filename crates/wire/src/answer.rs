@@ -121,6 +121,37 @@ pub struct Why {
     pub extras: Vec<Extra>,
 }
 
+/// 0x800b: the seats are the client's for good (S31).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Confirm {
+    /// Which bundle.
+    pub bundle: u64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x800c: it waits no longer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct GiveUp {
+    /// Which place it was.
+    pub waiter: u64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xbffe, in place of [`Granted`], to a checkout that may wait: there is no seat now, and the checkout stands in the
+/// queue (S30). An event tells how it ends. The same checkout sent again, with the same request key, is answered with the
+/// same place, on whatever connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Waiting {
+    /// The number of its place.
+    pub waiter: u64,
+    /// How many came before.
+    pub before: u64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0x9001: licenses and policy were read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Reload {

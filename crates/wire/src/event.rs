@@ -1,5 +1,6 @@
 //! What a server tells unasked, with call number 0. A client ignores an event it does not know.
 
+use crate::answer::Grant;
 use crate::layout::{Decode, Encode};
 use crate::message::Extra;
 
@@ -75,6 +76,35 @@ pub struct SeatWanted {
     pub feature: String,
     /// Seconds until then.
     pub seconds: u32,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xc007: a checkout that waited has its seats (S31). The client says [`Confirm`](crate::request::Confirm) within ten
+/// seconds, or they go to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Served {
+    /// The number of its place.
+    pub waiter: u64,
+    /// All sessions of this checkout together; what a resume names.
+    pub bundle: u64,
+    /// One for each item of the checkout, in the same order.
+    pub sessions: Vec<Grant>,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0xc008: a checkout waits no longer: its time is over, or its place was taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct WaitEnded {
+    /// The number of its place.
+    pub waiter: u64,
+    /// Why, one of [`codes`](crate::codes).
+    pub code: String,
+    /// One sentence for a person.
+    pub message: String,
+    /// When, Unix seconds.
+    pub at: i64,
     /// See [`Extra`].
     pub extras: Vec<Extra>,
 }

@@ -154,6 +154,8 @@ numbered! {
         0x0008 Watch,
         0x0009 Goodbye,
         0x000a Why,
+        0x000b Confirm,
+        0x000c GiveUp,
         0x1001 Reload,
         0x1002 Release,
         0x1003 Shutdown,
@@ -174,10 +176,13 @@ numbered! {
         0x8008 Watch,
         0x8009 Goodbye,
         0x800a Why,
+        0x800b Confirm,
+        0x800c GiveUp,
         0x9001 Reload,
         0x9002 Release,
         0x9003 Shutdown,
         0x9004 HostIds,
+        0xbffe Waiting,
         0xbfff Refused,
     }
 }
@@ -191,6 +196,8 @@ numbered! {
         0xc004 Stopping,
         0xc005 PoolChanged,
         0xc006 SeatWanted,
+        0xc007 Served,
+        0xc008 WaitEnded,
     }
 }
 
@@ -218,6 +225,8 @@ answered! {
     Watch by Watch,
     Goodbye by Goodbye,
     Why by Why,
+    Confirm by Confirm,
+    GiveUp by GiveUp,
     Reload by Reload,
     Release by Release,
     Shutdown by Shutdown,

@@ -58,7 +58,7 @@ pub struct Checkout {
     pub share: Option<String>,
     /// Names a booking whose seats this draws on (S52).
     pub reservation_token: Option<String>,
-    /// How long to stand in the queue (S30); `None` and 0: not at all. Nothing else is served yet.
+    /// How long to stand in the queue where there is no seat, seconds (S30); `None` and 0: not at all.
     pub wait_seconds: Option<u32>,
     /// See [`Extra`].
     pub extras: Vec<Extra>,
@@ -166,6 +166,24 @@ pub struct Why {
     pub asker_user: String,
     /// Where the one who asks sits.
     pub asker_host: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x000b: the seats that [`Served`](crate::event::Served) told of came through (S31).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Confirm {
+    /// Which bundle.
+    pub bundle: u64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x000c: leaves the queue (S30).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct GiveUp {
+    /// Which place: the number of the answer [`Waiting`](crate::answer::Waiting).
+    pub waiter: u64,
     /// See [`Extra`].
     pub extras: Vec<Extra>,
 }

@@ -7,6 +7,7 @@
 
 mod decide;
 mod presence;
+mod queue;
 mod state;
 mod tally;
 mod terms;
@@ -21,9 +22,10 @@ use chrono::NaiveDate;
 
 pub use decide::{
     BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleWish, LimitUse, PoolVerdict,
-    ReservationUse, Verdict,
+    ReservationUse, Served, Verdict,
 };
 pub use presence::{ConnectionId, IDLE_WARNING_MS, Patience, Presence, Suspect};
+pub use queue::{CONFIRM_MS, Queue, QueueLimits};
 pub use state::{Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};
 pub use tally::Tally;
 pub use terms::{Owed, PoolChange};
@@ -64,6 +66,7 @@ pub struct Ledger {
     coming: Option<Usage>,
     /// What earlier policies counted: freed in slices too.
     retired: Vec<Usage>,
+    queue: Queue,
 }
 
 /// For how many milliseconds a connection's user has done nothing, as far as its client reports it (`idle D when wanted`).
@@ -89,7 +92,7 @@ impl Ledger {
         let presence = Presence::new(started, patience, first_old, first_new);
         let mut usage = Usage::new(Arc::new(Policy::open()), names, BTreeSet::new());
         while !usage.count_more(&state, COUNTED_AT_ONCE) {}
-        Ledger {
+        let mut ledger = Ledger {
             state,
             presence,
             terms: terms::Terms::new(),
@@ -97,7 +100,10 @@ impl Ledger {
             usage,
             coming: None,
             retired: Vec::new(),
-        }
+            queue: Queue::default(),
+        };
+        ledger.expect_waiters(started);
+        ledger
     }
 
     /// The durable part.
@@ -126,6 +132,7 @@ impl Ledger {
     /// If the change was not decided on this ledger as it is: a bug, see [`State::apply`].
     pub fn apply(&mut self, tick: Tick, change: &Change) {
         let touched = self.touched(change);
+        let fed = self.fed_by(change);
         self.state.apply(tick, change);
         match change {
             Change::Granted(granted) => {
@@ -134,9 +141,11 @@ impl Ledger {
             }
             _ => touched.iter().for_each(|t| self.follow(t, change)),
         }
-        if let Some(gone) = touched.first().map(|t| t.bundle).filter(|id| self.state.bundle(*id).is_none()) {
+        let bundle = touched.first().map(|t| t.bundle);
+        if let Some(gone) = bundle.filter(|id| self.state.bundle(*id).is_none()) {
             self.presence.forget(gone);
         }
+        self.follow_queue(change, fed, bundle);
     }
 
     /// The sessions that a change is about, as they were before it.
@@ -210,6 +219,7 @@ impl Ledger {
             && let Some(ready) = self.coming.take()
         {
             self.retired.push(core::mem::replace(&mut self.usage, ready));
+            self.feed_all();
         }
         self.coming.is_none()
     }
@@ -366,6 +376,7 @@ impl Ledger {
             }
             self.presence.off(id);
         }
+        self.lose_waiters(connection, now);
     }
 
     /// Looks at who has been silent, and is heard again or not yet: at the beginning of each step, before anything is
@@ -397,6 +408,7 @@ impl Ledger {
             self.presence.fell_silent(id);
         }
         self.sweep_unheard(tick, limit);
+        self.feed_due(tick);
     }
 
     fn hear(&mut self, id: ConnectionId, at: Tick) {
@@ -407,6 +419,7 @@ impl Ledger {
                     self.presence.revive(bundle, found);
                 }
             }
+            self.feed_connection(id);
         }
     }
 
@@ -463,7 +476,7 @@ impl Ledger {
     pub fn next_deadline(&self) -> Option<Tick> {
         let hold = self.state.holds_by_end().next().map(|held| held.until);
         let booking = self.state.bookings_by_end().next().map(|b| b.until);
-        [self.presence.next_deadline(), hold, booking].into_iter().flatten().min()
+        [self.presence.next_deadline(), hold, booking, self.next_in_queue()].into_iter().flatten().min()
     }
 }
 

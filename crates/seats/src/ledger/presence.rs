@@ -6,6 +6,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::state::{Bundle, Session};
 use super::tally::Tally;
@@ -85,6 +86,8 @@ pub struct Presence {
     suspects: BTreeMap<BundleId, Suspect>,
     /// By the moment they are reaped.
     reaping: BTreeSet<(Tick, BundleId)>,
+    /// By the moment from which on their seats may be had; those it has come for are taken out.
+    freeing: BTreeSet<(Tick, BundleId)>,
     /// The sessions of suspects by pool, those in front that have been suspect for longest.
     suspect_in: BTreeMap<PoolId, BTreeSet<(Tick, SessionId)>>,
     /// Seats whose client is there; the rest of a pool's used seats are suspect.
@@ -114,6 +117,7 @@ impl Presence {
             on: BTreeMap::new(),
             suspects: BTreeMap::new(),
             reaping: BTreeSet::new(),
+            freeing: BTreeSet::new(),
             suspect_in: BTreeMap::new(),
             active: BTreeMap::new(),
             warned: BTreeMap::new(),
@@ -238,14 +242,11 @@ impl Presence {
             c.bundles.remove(&id);
             c.sessions = c.sessions.saturating_sub(sessions);
         }
-        let deadline = tick.saturating_add(self.patience.lease_ms);
-        let (deadlines, connections) = (&mut self.deadlines, &mut self.connections);
-        let connection = connections.entry(to).or_insert_with(|| {
-            deadlines.insert((deadline, to));
-            Connection { deadline, is_silent: false, bundles: BTreeSet::new(), sessions: 0 }
-        });
-        connection.bundles.insert(id);
-        connection.sessions = connection.sessions.saturating_add(sessions);
+        self.listen_to(to, tick);
+        if let Some(connection) = self.connections.get_mut(&to) {
+            connection.bundles.insert(id);
+            connection.sessions = connection.sessions.saturating_add(sessions);
+        }
         before.filter(|old| *old != to)
     }
 
@@ -257,6 +258,7 @@ impl Presence {
         }
         self.suspects.insert(id, Suspect { since, free_at, reaped_at, heard });
         self.reaping.insert((reaped_at, id));
+        self.freeing.insert((free_at, id));
         for session in bundle.sessions() {
             let number = SessionId(id.0 + u64::from(session.nth));
             self.suspect_in.entry(session.pool).or_default().insert((since, number));
@@ -267,6 +269,7 @@ impl Presence {
     fn trust(&mut self, id: BundleId, bundle: &Bundle) {
         let Some(suspect) = self.suspects.remove(&id) else { return };
         self.reaping.remove(&(suspect.reaped_at, id));
+        self.freeing.remove(&(suspect.free_at, id));
         for session in bundle.sessions() {
             self.not_suspect(suspect.since, SessionId(id.0 + u64::from(session.nth)), session.pool);
         }
@@ -336,6 +339,7 @@ impl Presence {
         }
         if let Some(suspect) = self.suspects.remove(&id) {
             self.reaping.remove(&(suspect.reaped_at, id));
+            self.freeing.remove(&(suspect.free_at, id));
         }
     }
 
@@ -387,6 +391,36 @@ impl Presence {
             self.trust(id, bundle);
             bundle.sessions().iter().for_each(|session| self.is_there(session));
         }
+    }
+
+    /// Whether nothing was heard on a connection for a lease.
+    pub(super) fn is_silent(&self, id: ConnectionId) -> bool {
+        self.silent.contains(&id)
+    }
+
+    /// From now on a connection is listened to, though it may carry no bundle.
+    pub(super) fn listen_to(&mut self, id: ConnectionId, tick: Tick) {
+        let deadline = tick.saturating_add(self.patience.lease_ms);
+        let (deadlines, connections) = (&mut self.deadlines, &mut self.connections);
+        connections.entry(id).or_insert_with(|| {
+            deadlines.insert((deadline, id));
+            Connection { deadline, is_silent: false, bundles: BTreeSet::new(), sessions: 0 }
+        });
+    }
+
+    /// Suspects whose seats may be had from now on; each once.
+    pub(super) fn freed(&mut self, tick: Tick) -> Vec<BundleId> {
+        let mut freed = Vec::new();
+        while let Some((_, id)) = self.freeing.first().copied().filter(|(at, _)| *at <= tick) {
+            self.freeing.pop_first();
+            freed.push(id);
+        }
+        freed
+    }
+
+    /// When the seats of a suspect may be had that may not yet.
+    pub(super) fn next_freed(&self) -> Option<Tick> {
+        self.freeing.first().map(|(at, _)| *at)
     }
 
     /// The suspects in the order in which they are reaped.

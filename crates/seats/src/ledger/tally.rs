@@ -50,6 +50,11 @@ impl Tally {
         self.seats
     }
 
+    /// Whether somebody in it shares.
+    pub(super) fn is_shared(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// Whether no session is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.seats == 0 && self.groups.is_empty()

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::{
-    BookingId, BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick,
+    BookingId, BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick, WaitCause,
+    WaitEnded,
 };
 use seats::denial::{Denial, Numbers};
 use seats::ledger::{
     BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, Patience, PoolChange,
-    State,
+    Served, State,
 };
 use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
@@ -30,6 +31,17 @@ pub const LEASE_MS: u64 = 120_000;
 
 /// The most deadlines in one stretch of time; a history has some dozens of sessions.
 const WAKES_MAX: u32 = 100_000;
+
+/// What became of somebody who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// It has its seats.
+    Served(SessionId, BundleId),
+    /// It did not confirm them in time.
+    TakenBack(BundleId),
+    /// It waits no longer.
+    WaitEnded(WaitEnded),
+}
 
 /// One running server.
 pub struct Server {
@@ -45,6 +57,8 @@ pub struct Server {
     pub moved: Vec<Moved>,
     /// Sessions whose client was warned that its idle seat is wanted, and nobody has looked at yet.
     pub warned: Vec<SessionId>,
+    /// What became of those who wait, and nobody has looked at yet.
+    pub queue: Vec<Happened>,
     next_connection: u64,
     patience: Patience,
 }
@@ -64,6 +78,7 @@ impl Server {
             active: BTreeMap::new(),
             moved: Vec::new(),
             warned: Vec::new(),
+            queue: Vec::new(),
             next_connection: 1,
             patience,
         };
@@ -92,6 +107,7 @@ impl Server {
     pub fn rules(&mut self, policy: Arc<Policy>) {
         self.ledger.replace_policy(policy);
         while !self.ledger.sweep_policy() {}
+        self.serve();
     }
 
     /// A new day of the wall clock. Nothing is swept yet.
@@ -121,6 +137,7 @@ impl Server {
             all.extend(self.accept_owed(owed));
             left = rest;
         }
+        self.serve();
         all
     }
 
@@ -205,6 +222,7 @@ impl Server {
         if let Some(heard) = self.heard.remove(&id) {
             self.ledger.disconnect(id, heard, self.now.tick);
         }
+        self.serve();
     }
 
     /// The whole way of a checkout, its connection included.
@@ -213,12 +231,31 @@ impl Server {
         request: &Checkout,
         on: ConnectionId,
     ) -> (Vec<PoolChange>, Result<CheckoutOutcome, Box<Denial>>) {
+        self.checkout_or_wait(request, 0, on)
+    }
+
+    /// The same, waiting for so long where there is no seat now (S30).
+    pub fn checkout_or_wait(
+        &mut self,
+        request: &Checkout,
+        wait_ms: u64,
+        on: ConnectionId,
+    ) -> (Vec<PoolChange>, Result<CheckoutOutcome, Box<Denial>>) {
         self.hear(on);
         self.free_due();
         let changes = self.refresh(request.items.iter().map(|i| &*i.feature));
         let mut outcome = self.ledger.decide_checkout(request, self.now);
         if let Err(refused) = outcome {
             outcome = self.decide_with_idle(request, refused);
+        }
+        if wait_ms > 0
+            && let Err(refused) = outcome
+        {
+            outcome = self.ledger.decide_wait(request, wait_ms, self.now, refused).map(|waiting| {
+                let waiter = waiting.waiter;
+                self.commit(&Change::Waiting(waiting));
+                CheckoutOutcome::Waits(waiter)
+            });
         }
         match &outcome {
             Ok(CheckoutOutcome::Grant { before, granted }) => {
@@ -229,9 +266,56 @@ impl Server {
             Ok(CheckoutOutcome::Replay(bundle)) => {
                 self.ledger.attach(*bundle, on, self.now.tick);
             }
+            Ok(CheckoutOutcome::Waits(waiter)) => self.ledger.attach_waiter(*waiter, on, self.now.tick),
             Err(_) => {}
         }
+        self.serve();
         (changes, outcome)
+    }
+
+    /// What the end of each step does for those who wait (S31, S32).
+    pub fn serve(&mut self) {
+        for bundle in self.ledger.unconfirmed(self.now.tick) {
+            let found = self.ledger.state().bundle(bundle).expect("an offer is there");
+            let own = found.sessions().iter().filter(|s| s.token().is_none());
+            let own: Vec<SessionId> = own.map(|s| SessionId(bundle.0 + u64::from(s.nth))).collect();
+            for session in own {
+                let tick = self.now.tick;
+                let changes = self.ledger.ending(session, Cause::Unconfirmed, tick, tick);
+                changes.iter().for_each(|change| self.commit(change));
+            }
+            self.queue.push(Happened::TakenBack(bundle));
+        }
+        for ended in self.ledger.waits_over(self.now.tick, usize::MAX) {
+            self.commit(&Change::WaitEnded(ended));
+            self.queue.push(Happened::WaitEnded(ended));
+        }
+        loop {
+            let hungry: Vec<String> = self.ledger.hungry().map(str::to_owned).collect();
+            self.refresh(hungry.iter().map(String::as_str));
+            let Some(served) = self.ledger.next_served(self.now, &mut usize::MAX.clone()) else { break };
+            let Served { waiter, before, granted } = *served;
+            before.iter().for_each(|change| self.commit(change));
+            let bundle = granted.bundle;
+            self.commit(&Change::Granted(granted));
+            let on = self.ledger.queue().connection_of(waiter).expect("who is served is there");
+            self.ledger.attach(bundle, on, self.now.tick);
+            self.ledger.offer(waiter, bundle, self.now.tick);
+            self.queue.push(Happened::Served(waiter, bundle));
+        }
+    }
+
+    /// The client says that the seats came through.
+    pub fn confirm(&mut self, bundle: BundleId) {
+        if let Some(change) = self.ledger.confirm(bundle) {
+            self.commit(&change);
+        }
+    }
+
+    /// A waiter leaves the queue, or an administrator takes its place away.
+    pub fn end_wait(&mut self, waiter: SessionId, cause: WaitCause) {
+        self.commit(&Change::WaitEnded(WaitEnded { waiter, cause }));
+        self.serve();
     }
 
     /// Idle sessions make room if they were warned long enough ago, or are warned.
@@ -281,6 +365,7 @@ impl Server {
         self.refresh_of(id);
         let outcome = self.ledger.decide_checkin(id, count, on, self.now)?;
         outcome.changes.iter().for_each(|change| self.commit(change));
+        self.serve();
         Ok(outcome)
     }
 
@@ -290,6 +375,7 @@ impl Server {
         for change in self.ledger.decide_release(id, by, reason, self.now)? {
             self.commit(&change);
         }
+        self.serve();
         Ok(())
     }
 
@@ -336,6 +422,7 @@ impl Server {
             self.listen(limit);
             self.free_due();
             ended.extend(self.reap(limit));
+            self.serve();
             if tick == target && self.ledger.next_deadline().is_none_or(|d| d > target) {
                 return ended;
             }

@@ -106,6 +106,7 @@ impl Subject for Served {
                 if is_soft { "ok soft".into() } else { "ok".into() }
             }
             Ok(CheckoutOutcome::Replay(bundle)) => format!("same {}", bundle.0),
+            Ok(CheckoutOutcome::Waits(waiter)) => format!("waits as {}", waiter.0),
             Err(denial) => in_words(&denial),
         }
     }

@@ -465,7 +465,7 @@ impl Ledger {
     }
 
     /// A denial about a feature that cannot be found.
-    fn about_item(&self, item: &Item, mut denial: Denial) -> Box<Denial> {
+    pub(super) fn about_item(&self, item: &Item, mut denial: Denial) -> Box<Denial> {
         denial.subject = Some(Subject {
             feature: item.feature.clone(),
             wanted: u64::from(item.count),

@@ -90,7 +90,7 @@ impl Ledger {
             return (Err(refused), wish);
         }
         let idlers = self.idlers(request, now, idle, &mut wish);
-        let with = |sessions: &[SessionId]| self.decide_checkout_from(request, now, sessions);
+        let with = |sessions: &[SessionId]| self.decide_anew(request, now, sessions);
         let is_ready = |idler: &Idler| idler.ready.is_some_and(|tick| tick <= now.tick);
         let ready: Vec<SessionId> = idlers.iter().filter(|i| is_ready(i)).map(|i| i.session).collect();
         let mut denial = refused;

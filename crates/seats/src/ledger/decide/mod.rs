@@ -12,6 +12,7 @@ mod idle;
 mod judge;
 mod kept;
 mod limits;
+mod queue;
 mod reclaim;
 mod release;
 mod seats;
@@ -25,6 +26,7 @@ use alloc::vec::Vec;
 pub use book::BookRequest;
 pub use explain::{Explanation, LimitUse, PoolVerdict, ReservationUse, Verdict};
 pub use idle::IdleWish;
+pub use queue::Served;
 pub(super) use terms::share_key;
 
 use self::draft::Draft;
@@ -47,6 +49,8 @@ pub enum CheckoutOutcome {
     },
     /// The same request key has this bundle already; it takes no second seat (S2).
     Replay(BundleId),
+    /// The same request key waits already, in the queue's order (S31).
+    Waits(SessionId),
 }
 
 /// What a checkin comes to.
@@ -78,11 +82,33 @@ impl Ledger {
         if let Some(bundle) = self.state.bundle_of_key(&request.key) {
             return self.replay(bundle, request);
         }
+        if let Some(waiting) = self.state.waiter_of_key(&request.key) {
+            return match waiting.secret == request.secret {
+                true => Ok(CheckoutOutcome::Waits(waiting.waiter)),
+                false => Err(another_secret()),
+            };
+        }
         let is_kept = |gone: &Gone| now.tick < gone.at.saturating_add(KEY_KEPT_MS);
         if let Some((bundle, _)) = self.state.gone_of_key(&request.key).filter(|(_, gone)| is_kept(gone)) {
             return Err(self.already_removed(bundle));
         }
+        self.decide_anew(request, now, idle)
+    }
+
+    /// The same for a request whose key has no bundle: it may wait already, and then only who came before it counts.
+    pub(super) fn decide_anew(
+        &self,
+        request: &Checkout,
+        now: Now,
+        idle: &[SessionId],
+    ) -> Result<CheckoutOutcome, Box<Denial>> {
         let draft = self.find_seats(request, now, idle)?;
+        let me = self.state.waiter_of_key(&request.key).map(|waiting| waiting.waiter);
+        self.check_held_back(request, &draft, me)?;
+        Ok(self.grant(request, &draft, now))
+    }
+
+    fn grant(&self, request: &Checkout, draft: &Draft, now: Now) -> CheckoutOutcome {
         let first = self.state.next_session();
         let number = |nth: usize| SessionId(first.0 + nth as u64);
         let sessions = draft.taken.iter().enumerate().map(|(nth, taken)| GrantedSession {
@@ -104,12 +130,13 @@ impl Ledger {
             since: now.tick,
             sessions: sessions.collect(),
         };
-        Ok(CheckoutOutcome::Grant { before: draft.before(now.tick), granted })
+        CheckoutOutcome::Grant { before: draft.before(now.tick), granted }
     }
 
     /// Answers as a checkout would and takes nothing (S5): the numbers of each pool as they are.
     pub fn decide_try(&self, request: &Checkout, now: Now) -> Result<Vec<(PoolId, Numbers)>, Box<Denial>> {
         let draft = self.find_seats(request, now, &[])?;
+        self.check_held_back(request, &draft, None)?;
         let own = draft.taken.iter().filter(|taken| taken.token.is_none());
         Ok(own.map(|taken| (taken.pool, self.numbers(taken.pool))).collect())
     }
@@ -143,10 +170,12 @@ impl Ledger {
     fn replay(&self, id: BundleId, request: &Checkout) -> Result<CheckoutOutcome, Box<Denial>> {
         match self.state.bundle(id) {
             Some(bundle) if bundle.secret == request.secret => Ok(CheckoutOutcome::Replay(id)),
-            _ => Err(Box::new(Denial::new(
-                Code::BadRequest,
-                "this request key was used with another secret: draw a new key for each checkout",
-            ))),
+            _ => Err(another_secret()),
         }
     }
+}
+
+fn another_secret() -> Box<Denial> {
+    let text = "this request key was used with another secret: draw a new key for each checkout";
+    Box::new(Denial::new(Code::BadRequest, text))
 }

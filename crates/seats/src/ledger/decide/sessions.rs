@@ -247,6 +247,9 @@ impl Ledger {
             Some(Cause::Idle) => {
                 format!("session {id} was given to somebody else because nobody had used it for too long")
             }
+            Some(Cause::Unconfirmed) => {
+                format!("session {id} was given to somebody else: its client did not confirm it in time")
+            }
             None => format!("session {id} is gone"),
         };
         let mut denial = Denial::new(Code::AlreadyRemoved, text);

@@ -43,6 +43,9 @@ impl State {
         for (id, bundle) in &self.bundles {
             out(Change::Granted(bundle.as_grant(*id)));
         }
+        for waiting in self.waiters.all() {
+            out(Change::Waiting(waiting.clone()));
+        }
         for held in self.holds.all() {
             out(Change::Held(held.clone()));
         }

@@ -6,6 +6,7 @@
 
 mod dump;
 mod held;
+mod waiters;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,10 +18,11 @@ use alloc::vec::Vec;
 use chrono::NaiveDate;
 
 use self::held::{Bookings, Holds};
+use self::waiters::Waiters;
 use super::tally::Tally;
 use crate::change::{
     Booked, BookingId, BundleId, Cause, Change, ClockRead, DayServed, Granted, GrantedSession, Held, HoldId,
-    Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick,
+    Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick, Waiting,
 };
 use crate::evaluate::Total;
 use crate::intern::Interned;
@@ -179,6 +181,7 @@ pub struct State {
     pools_of: BTreeMap<(Name, Name), Vec<(PoolKind, PoolId)>>,
     holds: Holds,
     bookings: Bookings,
+    waiters: Waiters,
     facts: Interned<Facts>,
     licenses: Interned<Fingerprint>,
     gone: BTreeMap<BundleId, Gone>,
@@ -229,6 +232,11 @@ impl State {
             Change::Moved(moved) => self.move_sessions(moved),
             Change::Booked(booked) => self.bookings.add(booked),
             Change::BookingEnded(ended) => self.bookings.remove(ended.booking),
+            Change::Waiting(waiting) => {
+                self.next_session = self.next_session.max(waiting.waiter.0 + 1);
+                self.waiters.add(waiting);
+            }
+            Change::WaitEnded(ended) => self.waiters.remove(ended.waiter),
         }
         self.forget_old_keys(tick);
     }
@@ -283,6 +291,12 @@ impl State {
                 Some(missing) => fail(format!("session {} moves and is not there", missing.session)),
                 None => Ok(()),
             },
+            Change::Waiting(w) if self.waiters.get(w.waiter).is_some() || w.items.is_empty() => {
+                fail(format!("waiter {} is there already, or wants nothing", w.waiter))
+            }
+            Change::WaitEnded(ended) if self.waiters.get(ended.waiter).is_none() => {
+                fail(format!("waiter {} waits no longer and is not there", ended.waiter))
+            }
             Change::BookingEnded(ended) if self.bookings.get(ended.booking).is_none() => {
                 fail(format!("booking {} ends and is not there", ended.booking.0))
             }
@@ -411,6 +425,13 @@ impl State {
         if let Some(bundle) = self.bundles.remove(&id) {
             self.by_key.remove(&(half(&bundle.key), id));
             self.facts.release(&bundle.facts);
+            // Whoever did not confirm what he was given goes on waiting, under the same key (S31).
+            if *cause == Cause::Unconfirmed {
+                return;
+            }
+            if let Some(waiter) = self.waiters.of_key(&bundle.key).map(|waiting| waiting.waiter) {
+                self.waiters.remove(waiter);
+            }
             self.remember(&Spent { bundle: id, key: bundle.key, cause: cause.clone(), at });
         }
     }
@@ -598,6 +619,48 @@ impl State {
     /// Every booking, in the order of their ends.
     pub fn bookings_by_end(&self) -> impl Iterator<Item = &Booked> {
         self.bookings.by_end()
+    }
+
+    /// A waiter by its number (S30).
+    pub fn waiter(&self, id: SessionId) -> Option<&Waiting> {
+        self.waiters.get(id)
+    }
+
+    /// Who waits under a request key (S2).
+    pub fn waiter_of_key(&self, key: &[u8; 16]) -> Option<&Waiting> {
+        self.waiters.of_key(key)
+    }
+
+    /// Every waiter, in the order in which they came.
+    pub fn waiters(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiters.all()
+    }
+
+    /// Those who wait for a feature, whose name is in lower case, in the order in which they came; of whatever vendor.
+    pub fn waiters_for(&self, feature: &str) -> impl Iterator<Item = SessionId> + '_ {
+        self.waiters.of_feature(feature).into_iter().flatten().copied()
+    }
+
+    /// How many wait for a feature, and how many of them came before one; its name is in lower case.
+    pub fn queue_length(&self, feature: &str, before: Option<SessionId>) -> (usize, usize) {
+        let of_feature = self.waiters.of_feature(feature);
+        let before = before.map_or(0, |id| of_feature.map_or(0, |all| all.range(..id).count()));
+        (of_feature.map_or(0, BTreeSet::len), before)
+    }
+
+    /// Every feature that somebody waits for, in lower case.
+    pub fn features_waited_for(&self) -> impl Iterator<Item = &str> {
+        self.waiters.features()
+    }
+
+    /// How many places in queues an installation has.
+    pub fn waiters_of_client(&self, install_id: &[u8; 16]) -> u32 {
+        self.waiters.of_client(install_id)
+    }
+
+    /// The waiters in the order in which they give up, each with the tick.
+    pub fn waiters_by_end(&self) -> impl Iterator<Item = (Tick, SessionId)> + '_ {
+        self.waiters.by_end()
     }
 
     /// The number of the next booking.
