@@ -38,6 +38,7 @@ use wire::answer::Grant;
 use wire::codes;
 use wire::request::{Checkout, Facts, Item};
 
+use crate::again::Again;
 use crate::event::{Event, Subscribers, tell};
 use crate::link::Link;
 use crate::lock;
@@ -86,6 +87,8 @@ pub(crate) struct Grace {
     links: Vec<Arc<Link>>,
     subscribers: Arc<Subscribers>,
     pub(crate) signal: Arc<Signal>,
+    /// What is to be asked for anew when it is given away.
+    pub(crate) again: Again,
     /// Held while a grant or a denial is written down.
     order: Mutex<()>,
     state: Mutex<State>,
@@ -119,6 +122,7 @@ impl Grace {
             links,
             subscribers,
             signal,
+            again: Again::default(),
             order: Mutex::default(),
             state: Mutex::default(),
         })
@@ -201,6 +205,7 @@ impl Grace {
     pub(crate) fn take(
         self: &Arc<Grace>,
         ask: &Checkout,
+        again: bool,
         asked: Instant,
     ) -> Result<Arc<Place>, Option<String>> {
         let store = self.store.as_ref().filter(|store| store.exists()).ok_or_else(|| self.not_kept())?;
@@ -241,7 +246,7 @@ impl Grace {
                 grant.session = u64::MAX - state.last_session;
             }
             let place = Place::in_grace(grants, limit);
-            state.seats.push(Waiting::new(&place, ask, spans, now));
+            state.seats.push(Waiting::new(&place, ask, again, spans, now));
             place
         };
         self.watch();
@@ -265,7 +270,7 @@ impl Grace {
         limit.rest(&*self.clock).is_none()
     }
 
-    fn tell(&self, event: &Event) {
+    pub(crate) fn tell(&self, event: &Event) {
         tell(&self.subscribers, event);
     }
 

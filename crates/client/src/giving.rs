@@ -1,0 +1,172 @@
+//! Seats that nobody wants go back: those of what was dropped, and those of checkouts that were never answered (S26).
+//!
+//! A checkout that may have been granted is cancelled by its request key: asked again with it, over whatever connection there
+//! is, and what is granted given back. That uses the key up, so a copy of the request that arrives later takes nothing (S2).
+
+use std::sync::{Arc, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use wire::{codes, request};
+
+use crate::error::CallError;
+use crate::link::{Link, Live, is_elsewhere};
+use crate::lock;
+
+/// How long a program that drops seats, or its client, waits for the server to take them back.
+pub(crate) const DROP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the thread of a client that was dropped goes on trying to give back what could not be given back at once.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long a server remembers a request key after the session's end (S2): after that there is nothing to cancel.
+const CANCEL_WITHIN: Duration = Duration::from_secs(3600);
+/// The most checkouts remembered for cancelling; beyond it the oldest are left to their lease.
+const CANCEL_MAX: usize = 1000;
+
+/// A checkout that may have taken seats nobody uses.
+#[derive(Clone)]
+pub(crate) struct Unwanted {
+    checkout: request::Checkout,
+    /// Until when to care.
+    until: Instant,
+}
+
+impl Link {
+    /// One fewer. After the last the connection is closed and the thread ends, once what is unwanted has been given back or
+    /// cannot be for some seconds; [`Link::settle`] waits for a part of them.
+    pub(crate) fn leave(&self) {
+        let current = {
+            let mut state = lock(&self.state);
+            state.users = state.users.saturating_sub(1);
+            if state.users > 0 {
+                return;
+            }
+            if state.unwanted.is_empty() {
+                state.current.take()
+            } else {
+                state.linger_until = Some(Instant::now() + LINGER);
+                state.is_hurried = true;
+                None
+            }
+        };
+        // Dropped outside the lock: its end tells the reading thread, which takes it.
+        drop(current);
+        self.wake.notify_all();
+    }
+
+    /// After the last user has left: waits until everything has been given back, at most until then.
+    pub(crate) fn settle(&self, until: Instant) {
+        let mut state = lock(&self.state);
+        while state.users == 0 && state.has_keeper && !state.unwanted.is_empty() {
+            let Some(rest) = until.checked_duration_since(Instant::now()) else { return };
+            state = self.wake.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub(crate) fn cancel_later(self: &Arc<Link>, checkout: request::Checkout) {
+        let mut state = lock(&self.state);
+        if state.unwanted.len() >= CANCEL_MAX {
+            state.unwanted.pop_front();
+        }
+        state.unwanted.push_back(Unwanted { checkout, until: Instant::now() + CANCEL_WITHIN });
+        self.begin_keeping(&mut state);
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    /// Gives a bundle back. Where the connection is there, its answer is waited for until then; else, and where it is lost
+    /// meanwhile, the thread gives it back when the server is there.
+    pub(crate) fn abandon(self: &Arc<Link>, bundle: u64, until: Instant) {
+        let (held, live) = {
+            let mut state = lock(&self.state);
+            state.changes += 1;
+            state.given_away.remove(&bundle);
+            let Some(held) = state.bundles.remove(&bundle) else { return };
+            (held, state.live())
+        };
+        let Some((_, connection)) = live.filter(|(serial, _)| *serial == held.on) else {
+            return self.cancel_later(held.checkout);
+        };
+        let (sender, receiver) = mpsc::channel();
+        let count = held.sessions.len();
+        for session in held.sessions.into_keys() {
+            let sender = sender.clone();
+            let ask = request::Checkin { session, ..request::Checkin::default() };
+            connection.send(&ask, move |result| {
+                // Who gave up waiting has no use for it.
+                let _ = sender.send(is_given_back(&result));
+            });
+        }
+        drop(sender);
+        let is_done = (0..count).all(|_| {
+            let rest = until.saturating_duration_since(Instant::now());
+            receiver.recv_timeout(rest).unwrap_or(false)
+        });
+        if !is_done {
+            self.cancel_later(held.checkout);
+        }
+    }
+
+    /// Gives back what nobody wants, as far as the server answers. Whether all is done.
+    pub(crate) fn give_back_unwanted(&self, live: &Live) -> bool {
+        if lock(&self.state).unwanted.is_empty() {
+            return true;
+        }
+        let _turn = lock(&self.giving);
+        let patience = self.patience();
+        let mut left = lock(&self.state).unwanted.len();
+        let mut is_done = true;
+        while left > 0 {
+            left -= 1;
+            let Some(first) = lock(&self.state).unwanted.front().cloned() else { break };
+            let is_over = first.until <= Instant::now();
+            let is_given = is_over || give_back(live, &first.checkout, patience);
+            let mut state = lock(&self.state);
+            // The oldest may have been pushed out meanwhile.
+            let key = first.checkout.request_key;
+            let Some(at) = state.unwanted.iter().position(|u| u.checkout.request_key == key) else {
+                continue;
+            };
+            let Some(entry) = state.unwanted.remove(at) else { continue };
+            if !is_given {
+                is_done = false;
+                // Another one may be luckier.
+                state.unwanted.push_back(entry);
+                if live.1.has_ended() {
+                    break;
+                }
+            }
+        }
+        self.wake.notify_all();
+        is_done
+    }
+}
+
+/// Cancels a checkout: asks with its key what was granted, and gives that back. Whether there is nothing more to do.
+fn give_back((_, connection): &Live, checkout: &request::Checkout, patience: Duration) -> bool {
+    let granted = match connection.call_within(checkout, patience, |result| result) {
+        Ok(granted) => granted,
+        Err(CallError::Refused(refusal)) => return !is_for_later(&refusal.code),
+        Err(CallError::TooLong(_)) => return true,
+        Err(_) => return false,
+    };
+    granted.sessions.iter().all(|grant| {
+        let ask = request::Checkin { session: grant.session, ..request::Checkin::default() };
+        is_given_back(&connection.call_within(&ask, patience, |result| result))
+    })
+}
+
+/// Whether a checkin leaves nothing to give back.
+fn is_given_back<T>(result: &Result<T, CallError>) -> bool {
+    match result {
+        Ok(_) | Err(CallError::TooLong(_)) => true,
+        Err(CallError::Refused(refusal)) => !is_for_later(&refusal.code) && !is_elsewhere(&refusal.code),
+        Err(_) => false,
+    }
+}
+
+/// Codes of a server that may take seats back another time.
+fn is_for_later(code: &str) -> bool {
+    matches!(
+        code,
+        codes::BUSY | codes::RATE_LIMITED | codes::SHUTTING_DOWN | codes::NOT_LEADER | codes::INTERNAL
+    )
+}
