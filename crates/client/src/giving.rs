@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use wire::{codes, request};
 
+use crate::client::cannot_serve;
 use crate::error::CallError;
 use crate::link::{Link, Live, is_elsewhere};
 use crate::lock;
@@ -18,6 +19,8 @@ pub(crate) const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(10);
 /// How long a server remembers a request key after the session's end (S2): after that there is nothing to cancel.
 const CANCEL_WITHIN: Duration = Duration::from_secs(3600);
+/// How often a checkout is asked for, where a late copy of it is always faster.
+const TRIES: u32 = 3;
 /// The most checkouts remembered for cancelling; beyond it the oldest are left to their lease.
 const CANCEL_MAX: usize = 1000;
 
@@ -92,7 +95,7 @@ impl Link {
             let ask = request::Checkin { session, ..request::Checkin::default() };
             connection.send(&ask, move |result| {
                 // Who gave up waiting has no use for it.
-                let _ = sender.send(is_given_back(&result));
+                let _ = sender.send(result.map(|_| ()).or_else(left_of_checkin).is_ok());
             });
         }
         drop(sender);
@@ -105,20 +108,24 @@ impl Link {
         }
     }
 
-    /// Gives back what nobody wants, as far as the server answers. Whether all is done.
-    pub(crate) fn give_back_unwanted(&self, live: &Live) -> bool {
+    /// Gives back what nobody wants, as far as the server lets it.
+    ///
+    /// # Errors
+    ///
+    /// Why something is left, the first of the reasons.
+    pub(crate) fn give_back_unwanted(&self, live: &Live) -> Result<(), CallError> {
         if lock(&self.state).unwanted.is_empty() {
-            return true;
+            return Ok(());
         }
         let _turn = lock(&self.giving);
         let patience = self.patience();
         let mut left = lock(&self.state).unwanted.len();
-        let mut is_done = true;
+        let mut outcome = Ok(());
         while left > 0 {
             left -= 1;
             let Some(first) = lock(&self.state).unwanted.front().cloned() else { break };
             let is_over = first.until <= Instant::now();
-            let is_given = is_over || give_back(live, &first.checkout, patience);
+            let given = if is_over { Ok(()) } else { give_back(live, &first.checkout, patience) };
             let mut state = lock(&self.state);
             // The oldest may have been pushed out meanwhile.
             let key = first.checkout.request_key;
@@ -126,47 +133,63 @@ impl Link {
                 continue;
             };
             let Some(entry) = state.unwanted.remove(at) else { continue };
-            if !is_given {
-                is_done = false;
+            if let Err(error) = given {
                 // Another one may be luckier.
                 state.unwanted.push_back(entry);
+                outcome = outcome.and(Err(error));
                 if live.1.has_ended() {
                     break;
                 }
             }
         }
         self.wake.notify_all();
-        is_done
+        outcome
     }
 }
 
-/// Cancels a checkout: asks with its key what was granted, and gives that back. Whether there is nothing more to do.
-fn give_back((_, connection): &Live, checkout: &request::Checkout, patience: Duration) -> bool {
-    let granted = match connection.call_within(checkout, patience, |result| result) {
-        Ok(granted) => granted,
-        Err(CallError::Refused(refusal)) => return !is_for_later(&refusal.code),
-        Err(CallError::TooLong(_)) => return true,
-        Err(_) => return false,
-    };
-    granted.sessions.iter().all(|grant| {
-        let ask = request::Checkin { session: grant.session, ..request::Checkin::default() };
-        is_given_back(&connection.call_within(&ask, patience, |result| result))
-    })
+/// Cancels a checkout: asks with its key what was granted, and gives that back. An error: there is more to do.
+fn give_back(
+    (_, connection): &Live,
+    checkout: &request::Checkout,
+    patience: Duration,
+) -> Result<(), CallError> {
+    let mut outcome = Ok(());
+    for _ in 0..TRIES {
+        let granted = match connection.call_within(checkout, patience, |result| result) {
+            Ok(granted) => granted,
+            Err(error) => return left(error),
+        };
+        outcome = granted.sessions.iter().try_for_each(|grant| {
+            let ask = request::Checkin { session: grant.session, ..request::Checkin::default() };
+            connection.call_within(&ask, patience, |result| result).map(|_| ()).or_else(left_of_checkin)
+        });
+        match &outcome {
+            // A late copy of the request has it: asked for again, it comes here.
+            Err(CallError::Refused(refusal)) if is_elsewhere(&refusal.code) => {}
+            _ => break,
+        }
+    }
+    outcome
 }
 
-/// Whether a checkin leaves nothing to give back.
-fn is_given_back<T>(result: &Result<T, CallError>) -> bool {
-    match result {
-        Ok(_) | Err(CallError::TooLong(_)) => true,
-        Err(CallError::Refused(refusal)) => !is_for_later(&refusal.code) && !is_elsewhere(&refusal.code),
-        Err(_) => false,
+/// An error after which there is more to do; any other says that there is nothing to give back.
+fn left(error: CallError) -> Result<(), CallError> {
+    match error {
+        CallError::TooLong(_) => Ok(()),
+        CallError::Refused(refusal) if !is_for_later(&refusal.code) => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// The same for a checkin.
+fn left_of_checkin(error: CallError) -> Result<(), CallError> {
+    match error {
+        CallError::Refused(refusal) if is_elsewhere(&refusal.code) => Err(CallError::Refused(refusal)),
+        error => left(error),
     }
 }
 
 /// Codes of a server that may take seats back another time.
 fn is_for_later(code: &str) -> bool {
-    matches!(
-        code,
-        codes::BUSY | codes::RATE_LIMITED | codes::SHUTTING_DOWN | codes::NOT_LEADER | codes::INTERNAL
-    )
+    cannot_serve(code) || code == codes::RATE_LIMITED
 }

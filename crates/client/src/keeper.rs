@@ -169,7 +169,7 @@ impl Link {
                 Err(_) => return false,
             }
         }
-        self.give_back_unwanted(live) && !lock(&self.state).has_work_for(live.0)
+        self.give_back_unwanted(live).is_ok() && !lock(&self.state).has_work_for(live.0)
     }
 
     /// A sign of life. If the server counts other sessions than we do, all are resumed to learn which are gone.

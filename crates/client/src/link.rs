@@ -246,9 +246,15 @@ impl Link {
                     break;
                 }
             };
-            if doubts == 0 {
-                // If it cannot be done now, the thread tries again later.
-                self.give_back_unwanted(&(serial, Arc::clone(&connection)));
+            match self.give_back_unwanted(&(serial, Arc::clone(&connection))) {
+                Ok(()) => {}
+                Err(CallError::Refused(refusal)) if attempt + 1 == TRIES && doubts == 0 => {
+                    return Err(CheckoutError::Denied(refusal));
+                }
+                Err(error) => {
+                    reason = format!("{}: {error}", self.address);
+                    continue;
+                }
             }
             let (link, kept) = (Arc::clone(self), ask.clone());
             lock(&self.state).checkouts_in_flight += 1;
@@ -363,7 +369,8 @@ impl Link {
                 Ok(remaining) => return Ok(remaining),
                 // A late request of our own has it.
                 Err(CallError::Refused(refusal))
-                    if is_elsewhere(&refusal.code) && self.settle_doubt(bundle) =>
+                    if is_elsewhere(&refusal.code)
+                        && (!self.is_held_on(live.0, bundle) || self.settle_doubt(bundle)) =>
                 {
                     reason = refusal.to_string();
                 }
@@ -392,6 +399,11 @@ impl Link {
                 held.returning.remove(&session);
             }
         }
+    }
+
+    /// `false` also: the event that somebody else has it came first, and it is to be resumed.
+    fn is_held_on(&self, serial: u64, bundle: u64) -> bool {
+        lock(&self.state).bundles.get(&bundle).is_none_or(|held| held.on == serial)
     }
 
     /// Somebody else has this bundle, as the server says. If that may be a late request of our own, it is to be resumed.

@@ -1,0 +1,314 @@
+//! Clients of the library behind a bad network: whatever is cut, stalled, reset or late, nobody has two seats and none is
+//! left behind (S2, S10, S26).
+//!
+//! The lease is far longer than the tests: a seat that comes back does so because its client gave it back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use seatkeeper_client::{Address, Backoff, CheckoutError, Client, Event, InstallId, Options, Want, facts};
+
+use crate::common::{Random, seed};
+use crate::real::client::random_bytes;
+use crate::real::daemon::Daemon;
+use crate::real::proxy::Proxy;
+use crate::real::site::{Site, exclusive};
+use crate::real::until;
+
+/// Faults in all.
+const FAULTS: usize = 1_000;
+/// Clients, each with one seat at a time.
+const CLIENTS: usize = 32;
+/// Far above what the faults take; reached only if clients no longer get on.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// Impatient, so that a thousand faults pass in seconds.
+pub(crate) fn options(servers: &[SocketAddr]) -> Options {
+    let servers = servers.iter().map(|a| Address::Tcp { host: a.ip().to_string(), port: a.port() });
+    Options {
+        install_id: InstallId(random_bytes()),
+        connect_timeout: Duration::from_secs(2),
+        answer_timeout: Duration::from_millis(700),
+        backoff: Backoff { first: Duration::from_millis(10), longest: Duration::from_millis(100) },
+        grace_directory: None,
+        ..Options::new(servers.collect(), "cuts", "1")
+    }
+}
+
+pub(crate) fn want(user: &str) -> Want {
+    let facts = facts::here();
+    Want { facts: seatkeeper_client::Facts { user: user.to_owned(), ..facts }, ..Want::feature("cad") }
+        .version("4.2")
+}
+
+/// Asks the daemon again and again who has what, past the bad network: the most seats ever in use.
+fn watch(daemon: &Daemon, is_over: &AtomicBool) -> u64 {
+    let mut admin = daemon.admin();
+    let mut most = 0;
+    while !is_over.load(Ordering::SeqCst) {
+        let report = admin.report("sessions", None).expect("a report");
+        let sessions = report["sessions"].as_array().expect("a list");
+        let mut of: BTreeMap<&str, u64> = BTreeMap::new();
+        for session in sessions {
+            *of.entry(session["user"].as_str().expect("a user")).or_default() +=
+                session["count"].as_u64().expect("a count");
+        }
+        if let Some((user, count)) = of.iter().find(|(_, count)| **count > 1) {
+            let his: Vec<_> = sessions.iter().filter(|session| session["user"] == **user).collect();
+            panic!("{user} has {count} seats: {his:#?}");
+        }
+        most = most.max(of.values().sum());
+    }
+    most
+}
+
+/// Takes a seat, has it for a moment, gives it back; until it is over. How many there were.
+fn work(proxy: &Proxy, at: usize, mut random: Random, is_over: &AtomicBool) -> usize {
+    let client = Client::new(options(&[proxy.address()]));
+    let events = client.subscribe();
+    let user = format!("user{at}");
+    let mut taken = 0;
+    while !is_over.load(Ordering::SeqCst) {
+        match client.checkout(want(&user)) {
+            Ok(seats) => {
+                taken += 1;
+                assert_eq!(seats.sessions().len(), 1);
+                // Not a wait for anything: a user works.
+                std::thread::sleep(Duration::from_millis(random.within(0, 150).unsigned_abs()));
+                assert_eq!(seats.sessions().len(), 1, "it was given away: {:?}", told(&events));
+                if random.bits() & 1 == 0 {
+                    drop(seats);
+                } else {
+                    // What the bad network keeps from being said is said later.
+                    let _ = seats.checkin();
+                }
+            }
+            Err(CheckoutError::NoServer(_)) => {}
+            Err(error) => panic!("{user}: {error}"),
+        }
+        for event in told(&events) {
+            assert!(matches!(event, Event::Lost { .. } | Event::Resumed { .. }), "{user}: {event:?}");
+        }
+    }
+    taken
+}
+
+fn told(events: &mpsc::Receiver<Event>) -> Vec<Event> {
+    events.try_iter().collect()
+}
+
+#[test]
+fn a_thousand_cuts_take_no_second_seat_and_leave_none_behind() {
+    let mut random = Random(seed());
+    let site = Site::with(&[exclusive("cad", 1_000)]);
+    site.configure("heartbeat = \"200ms\"\nlease = \"1h\"");
+    let daemon = Daemon::start(&site);
+    let proxy = Proxy::start(daemon.address(), random.bits());
+    proxy.set_wild(true);
+    let started = Instant::now();
+    let (is_over, is_watched) = (AtomicBool::new(false), AtomicBool::new(false));
+    let taken = AtomicUsize::new(0);
+    let most = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| watch(&daemon, &is_watched));
+        let workers: Vec<_> = (0..CLIENTS)
+            .map(|at| {
+                let random = Random(random.bits());
+                let (proxy, is_over, taken) = (&proxy, &is_over, &taken);
+                scope.spawn(move || {
+                    // A client that fails ends the others too.
+                    let end = EndAll(is_over);
+                    taken.fetch_add(work(proxy, at, random, is_over), Ordering::SeqCst);
+                    drop(end);
+                })
+            })
+            .collect();
+        while proxy.faults() < FAULTS && !is_over.load(Ordering::SeqCst) && started.elapsed() < LIMIT {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        is_over.store(true, Ordering::SeqCst);
+        proxy.set_wild(false);
+        for worker in workers {
+            if let Err(panic) = worker.join() {
+                is_watched.store(true, Ordering::SeqCst);
+                std::panic::resume_unwind(panic);
+            }
+        }
+        is_watched.store(true, Ordering::SeqCst);
+        watch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    let [cuts, resets, stalls, deaf, late] = proxy.tally();
+    println!(
+        "{} seats taken, at most {most} at once; {cuts} cuts, {resets} resets, {stalls} stalls, {deaf} lost answers, \
+         {late} late requests in {:?}",
+        taken.load(Ordering::SeqCst),
+        started.elapsed()
+    );
+    assert!(proxy.faults() >= FAULTS, "only {} faults within {LIMIT:?}", proxy.faults());
+    assert!(most <= CLIENTS as u64, "{most} seats in use by {CLIENTS} clients");
+    assert!(most > 1, "there was no load");
+    daemon.await_used("cad", 0);
+}
+
+/// Ends all when it is dropped in a panic.
+struct EndAll<'a>(&'a AtomicBool);
+
+impl Drop for EndAll<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Seats of one client, over the proxy.
+fn held(proxy: &Proxy, user: &str) -> (Client, seatkeeper_client::Seats, mpsc::Receiver<Event>) {
+    let client = Client::new(options(&[proxy.address()]));
+    let events = client.subscribe();
+    let seats = client.checkout(want(user)).unwrap_or_else(|error| panic!("{user}: {error}"));
+    (client, seats, events)
+}
+
+/// Waits for an event that is not the end of a connection.
+fn next(events: &mpsc::Receiver<Event>) -> Event {
+    until("an event", || events.try_iter().find(|event| !matches!(event, Event::Lost { .. })))
+}
+
+#[test]
+fn sessions_of_64_clients_survive_kill_9_of_the_daemon_behind_cuts() {
+    let mut random = Random(seed());
+    let site = Site::with(&[exclusive("cad", 64)]);
+    site.configure("heartbeat = \"500ms\"\nlease = \"1h\"");
+    let mut daemon = Daemon::start(&site);
+    let proxy = Proxy::start(daemon.address(), random.bits());
+    let clients: Vec<_> = (0..64).map(|at| held(&proxy, &format!("user{at}"))).collect();
+    let before: Vec<_> = clients.iter().map(|(_, seats, _)| seats.sessions()[0].session).collect();
+    for _ in 0..if std::env::var_os("SEATKEEPER_LONG").is_some_and(|v| v == "1") { 100 } else { 10 } {
+        daemon.kill();
+        daemon = Daemon::start(&site);
+        proxy.redirect(daemon.address());
+        // The network is bad too while all come back.
+        proxy.set_wild(true);
+        std::thread::sleep(Duration::from_millis(random.within(0, 100).unsigned_abs()));
+        proxy.set_wild(false);
+        daemon.await_feature("cad", "64 active", |feature| feature["active"] == 64);
+    }
+    for ((_, seats, events), session) in clients.iter().zip(before) {
+        assert_eq!(seats.sessions()[0].session, session, "it is the same session");
+        for event in events.try_iter() {
+            assert!(matches!(event, Event::Lost { .. } | Event::Resumed { .. }), "{event:?}");
+        }
+    }
+    drop(clients);
+    daemon.await_used("cad", 0);
+}
+
+#[test]
+fn a_daemon_that_stops_keeps_the_sessions_and_its_clients_come_back() {
+    let site = Site::with(&[exclusive("cad", 1)]);
+    let mut daemon = Daemon::start(&site);
+    let proxy = Proxy::start(daemon.address(), 1);
+    let (client, seats, events) = held(&proxy, "ann");
+    let session = seats.sessions()[0].session;
+    assert_eq!(daemon.terminate(), Some(0));
+    assert_eq!(next(&events), Event::ShuttingDown);
+    assert_eq!(seats.sessions()[0].session, session, "it is kept while there is no server");
+    let daemon = Daemon::start(&site);
+    proxy.redirect(daemon.address());
+    assert!(matches!(next(&events), Event::Resumed { .. }));
+    assert_eq!(seats.sessions()[0].session, session);
+    daemon.await_feature("cad", "active", |feature| feature["active"] == 1);
+    drop(seats);
+    drop(client);
+    daemon.await_used("cad", 0);
+}
+
+#[test]
+fn seats_dropped_with_their_client_while_the_connection_is_down_are_given_back() {
+    let site = Site::with(&[exclusive("cad", 1)]);
+    site.configure("heartbeat = \"2m\"\nlease = \"1h\"");
+    let daemon = Daemon::start(&site);
+    let proxy = Proxy::start(daemon.address(), 1);
+    let (client, seats, events) = held(&proxy, "ann");
+    proxy.set_shut(true);
+    proxy.cut_all();
+    until("the loss is seen", || events.try_iter().find(|event| matches!(event, Event::Lost { .. })));
+    let started = Instant::now();
+    drop(seats);
+    assert!(started.elapsed() < Duration::from_secs(1), "the server is not there, and nobody waits for it");
+    drop(client);
+    assert!(started.elapsed() < Duration::from_secs(10), "it waits for two seconds");
+    assert_eq!(daemon.connect().feature("cad")["used"], 1, "nobody could tell the server");
+    proxy.set_shut(false);
+    // By the thread that the client left behind.
+    daemon.await_used("cad", 0);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_or_has_no_seats_is_passed_over_and_what_it_may_have_granted_is_given_back()
+{
+    let (near, far) = (Site::with(&[exclusive("cad", 5)]), Site::with(&[exclusive("cad", 1)]));
+    near.configure("heartbeat = \"2m\"\nlease = \"1h\"");
+    let (near, far) = (Daemon::start(&near), Daemon::start(&far));
+    let proxy = Proxy::start(near.address(), 1);
+    let client = Client::new(options(&[proxy.address(), far.address()]));
+    // Each answer is lost: the near server has granted it, and the client does not know.
+    proxy.set_deaf(true);
+    let seats = client.checkout(want("ann")).expect("the far one grants it");
+    far.await_used("cad", 1);
+    // The near one is back: the grant that nobody heard of is given back, and the session stays where it is.
+    proxy.set_deaf(false);
+    near.await_used("cad", 0);
+    assert_eq!(far.connect().feature("cad")["used"], 1);
+    // Now the far one has none left, and the near one grants again.
+    let second = client.checkout(want("ben")).expect("the near one grants it");
+    near.await_used("cad", 1);
+    proxy.set_shut(true);
+    proxy.cut_all();
+    let full = client.checkout(want("eve")).err();
+    assert!(matches!(&full, Some(CheckoutError::Denied(refusal)) if refusal.code == "no_seats"), "{full:?}");
+    proxy.set_shut(false);
+    drop((seats, second, client));
+    near.await_used("cad", 0);
+    far.await_used("cad", 0);
+}
+
+#[test]
+fn a_session_that_was_removed_is_told_with_who_and_when_and_is_taken_anew_if_asked() {
+    let site = Site::with(&[exclusive("cad", 2)]);
+    let daemon = Daemon::start(&site);
+    let proxy = Proxy::start(daemon.address(), 1);
+    let client = Client::new(options(&[proxy.address()]));
+    let events = client.subscribe();
+    let plain = client.checkout(want("ann")).unwrap();
+    let again = client.checkout(want("ben").again()).unwrap();
+    let (lost, kept) = (plain.sessions()[0].session, again.sessions()[0].session);
+    proxy.set_shut(true);
+    proxy.cut_all();
+    let mut admin = daemon.admin();
+    for session in [lost, kept] {
+        crate::real::client::granted(admin.ask(&wire::request::Release {
+            session,
+            reason: "over".into(),
+            ..Default::default()
+        }));
+    }
+    proxy.set_shut(false);
+    for _ in 0..2 {
+        let Event::GivenAway { session, feature, code, message, at } = next(&events) else { panic!() };
+        assert!(session == lost || session == kept);
+        assert_eq!((&*feature, &*code), ("cad", "already_removed"));
+        assert!(message.contains("over"), "{message}");
+        assert!(at.is_some_and(|at| at > 1_600_000_000), "{at:?}");
+    }
+    let Event::TakenAgain { before, sessions, .. } = next(&events) else { panic!() };
+    assert_eq!(before, kept, "a bundle has the number of its first session");
+    assert_ne!(sessions[0].session, kept);
+    assert_eq!(again.sessions(), sessions);
+    assert_eq!(plain.sessions(), []);
+    daemon.await_used("cad", 1);
+    drop((plain, again));
+    daemon.await_used("cad", 0);
+}
