@@ -4,11 +4,14 @@
 //! The lease is far longer than the tests: a seat that comes back does so because its client gave it back.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use seatkeeper_client::{Address, Backoff, CheckoutError, Client, Event, InstallId, Options, Want, facts};
 
 use crate::common::{Random, seed};
@@ -42,6 +45,11 @@ pub(crate) fn want(user: &str) -> Want {
     let facts = facts::here();
     Want { facts: seatkeeper_client::Facts { user: user.to_owned(), ..facts }, ..Want::feature("cad") }
         .version("4.2")
+}
+
+fn bits_of(seed: u64) -> impl FnMut() -> u64 + Send {
+    let mut random = Random(seed);
+    move || random.bits()
 }
 
 /// Asks the daemon again and again who has what, past the bad network: the most seats ever in use.
@@ -106,7 +114,7 @@ fn a_thousand_cuts_take_no_second_seat_and_leave_none_behind() {
     let site = Site::with(&[exclusive("cad", 1_000)]);
     site.configure("heartbeat = \"200ms\"\nlease = \"1h\"");
     let daemon = Daemon::start(&site);
-    let proxy = Proxy::start(daemon.address(), random.bits());
+    let proxy = Proxy::start(daemon.address(), bits_of(random.bits()));
     proxy.set_wild(true);
     let started = Instant::now();
     let (is_over, is_watched) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -182,7 +190,7 @@ fn sessions_of_64_clients_survive_kill_9_of_the_daemon_behind_cuts() {
     let site = Site::with(&[exclusive("cad", 64)]);
     site.configure("heartbeat = \"500ms\"\nlease = \"1h\"");
     let mut daemon = Daemon::start(&site);
-    let proxy = Proxy::start(daemon.address(), random.bits());
+    let proxy = Proxy::start(daemon.address(), bits_of(random.bits()));
     let clients: Vec<_> = (0..64).map(|at| held(&proxy, &format!("user{at}"))).collect();
     let before: Vec<_> = clients.iter().map(|(_, seats, _)| seats.sessions()[0].session).collect();
     for _ in 0..if std::env::var_os("SEATKEEPER_LONG").is_some_and(|v| v == "1") { 100 } else { 10 } {
@@ -209,7 +217,7 @@ fn sessions_of_64_clients_survive_kill_9_of_the_daemon_behind_cuts() {
 fn a_daemon_that_stops_keeps_the_sessions_and_its_clients_come_back() {
     let site = Site::with(&[exclusive("cad", 1)]);
     let mut daemon = Daemon::start(&site);
-    let proxy = Proxy::start(daemon.address(), 1);
+    let proxy = Proxy::start(daemon.address(), bits_of(1));
     let (client, seats, events) = held(&proxy, "ann");
     let session = seats.sessions()[0].session;
     assert_eq!(daemon.terminate(), Some(0));
@@ -230,7 +238,7 @@ fn seats_dropped_with_their_client_while_the_connection_is_down_are_given_back()
     let site = Site::with(&[exclusive("cad", 1)]);
     site.configure("heartbeat = \"2m\"\nlease = \"1h\"");
     let daemon = Daemon::start(&site);
-    let proxy = Proxy::start(daemon.address(), 1);
+    let proxy = Proxy::start(daemon.address(), bits_of(1));
     let (client, seats, events) = held(&proxy, "ann");
     proxy.set_shut(true);
     proxy.cut_all();
@@ -252,7 +260,7 @@ fn a_server_that_cannot_be_reached_or_has_no_seats_is_passed_over_and_what_it_ma
     let (near, far) = (Site::with(&[exclusive("cad", 5)]), Site::with(&[exclusive("cad", 1)]));
     near.configure("heartbeat = \"2m\"\nlease = \"1h\"");
     let (near, far) = (Daemon::start(&near), Daemon::start(&far));
-    let proxy = Proxy::start(near.address(), 1);
+    let proxy = Proxy::start(near.address(), bits_of(1));
     let client = Client::new(options(&[proxy.address(), far.address()]));
     // Each answer is lost: the near server has granted it, and the client does not know.
     proxy.set_deaf(true);
@@ -279,7 +287,7 @@ fn a_server_that_cannot_be_reached_or_has_no_seats_is_passed_over_and_what_it_ma
 fn a_session_that_was_removed_is_told_with_who_and_when_and_is_taken_anew_if_asked() {
     let site = Site::with(&[exclusive("cad", 2)]);
     let daemon = Daemon::start(&site);
-    let proxy = Proxy::start(daemon.address(), 1);
+    let proxy = Proxy::start(daemon.address(), bits_of(1));
     let client = Client::new(options(&[proxy.address()]));
     let events = client.subscribe();
     let plain = client.checkout(want("ann")).unwrap();
@@ -311,4 +319,65 @@ fn a_session_that_was_removed_is_told_with_who_and_when_and_is_taken_anew_if_ask
     daemon.await_used("cad", 1);
     drop((plain, again));
     daemon.await_used("cad", 0);
+}
+
+/// `seatkeeper checkout`, which has its seat when this returns.
+fn program(daemon: &Daemon, site: &Site) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+        .args(["checkout", "cad", "--version", "4.2", "--json", "--server", &daemon.address().to_string()])
+        .env("XDG_STATE_HOME", site.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("a line");
+    assert!(line.contains("\"granted\":true"), "{line}");
+    child
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).expect("it is there");
+}
+
+#[test]
+fn a_program_stopped_for_less_than_its_lease_has_its_seat_and_never_knew() {
+    let site = Site::with(&[exclusive("cad", 1)]);
+    site.configure("heartbeat = \"100ms\"\nlease = \"30s\"");
+    let daemon = Daemon::start(&site);
+    let child = program(&daemon, &site);
+    signal(&child, Signal::STOP);
+    // It is stopped for so long: many heartbeats.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(daemon.connect().feature("cad")["used"], 1);
+    let mut admin = daemon.admin();
+    let mut last_seen = || {
+        let report = admin.report("sessions", None).expect("a report");
+        report["sessions"][0]["last_seen"].as_str().expect("an instant").to_owned()
+    };
+    let before = last_seen();
+    signal(&child, Signal::CONT);
+    until("it is heard again", || (last_seen() > before).then_some(()));
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    daemon.await_used("cad", 0);
+}
+
+#[test]
+fn a_program_stopped_past_its_lease_whose_seat_went_to_another_says_so_and_ends_with_75() {
+    let site = Site::with(&[exclusive("cad", 1)]);
+    site.configure("heartbeat = \"100ms\"\nlease = \"600ms\"");
+    let daemon = Daemon::start(&site);
+    let child = program(&daemon, &site);
+    signal(&child, Signal::STOP);
+    let client = Client::new(options(&[daemon.address()]));
+    let seats = until("the seat is given to who needs it", || client.checkout(want("ben")).ok());
+    signal(&child, Signal::CONT);
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{text}");
+    assert!(text.contains("has lost its seats") && text.contains("already_removed"), "{text}");
+    assert_eq!(seats.sessions().len(), 1, "ben has it");
 }

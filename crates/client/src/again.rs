@@ -134,6 +134,8 @@ impl Entry {
             share: self.share.clone(),
             ..Checkout::default()
         };
+        // The application may let go of everything meanwhile: what is granted must be given back all the same.
+        let _links = grace.hold_links();
         let answer = checkout(grace, &ask, true);
         attempt.failures = attempt.failures.saturating_add(1);
         attempt.try_at = Instant::now() + link.options.backoff.delay(attempt.failures);

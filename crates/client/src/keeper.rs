@@ -194,3 +194,71 @@ impl Link {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::mpsc;
+
+    use wire::{Answer, Request, answer};
+
+    use super::*;
+    use crate::grace::clock::Clock;
+    use crate::scripted::{PATIENCE, Server, granted};
+    use crate::{Client, Want};
+
+    /// How far the wall clock is ahead of the time that this process ran: what it slept.
+    #[derive(Default)]
+    struct Sleeper(AtomicI64);
+
+    impl Clock for Sleeper {
+        fn unix_seconds(&self) -> i64 {
+            1_900_000_000 + self.0.load(Ordering::SeqCst)
+        }
+
+        fn running(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn after_sleep_a_heartbeat_comes_at_once_and_a_dead_connection_is_replaced_in_seconds() {
+        let clock = Arc::new(Sleeper::default());
+        let (asleep, awake) = mpsc::channel::<()>();
+        let sleeper = Arc::clone(&clock);
+        let mut taken = None;
+        // No heartbeat is due for half a minute, and nobody gives up waiting for twenty seconds.
+        let server = Server::start(30_000, 2, move |at, peer| {
+            peer.hello();
+            if at == 0 {
+                taken = Some(peer.grant(9));
+                awake.recv_timeout(PATIENCE).unwrap();
+                let woken = Instant::now();
+                sleeper.0.fetch_add(600, Ordering::SeqCst);
+                let Some((call, Request::Heartbeat(_))) = peer.next() else { panic!("no heartbeat") };
+                assert!(woken.elapsed() < Duration::from_secs(15), "after {:?}", woken.elapsed());
+                let heard = answer::Heartbeat { sessions: 1, ..Default::default() };
+                peer.answer(call, Answer::Heartbeat(heard));
+                sleeper.0.fetch_add(600, Ordering::SeqCst);
+                let Some((_, Request::Heartbeat(_))) = peer.next() else { panic!("no second heartbeat") };
+                // No answer: the network has forgotten this connection.
+                let unanswered = Instant::now();
+                assert!(peer.next().is_none(), "the client has closed it");
+                assert!(unanswered.elapsed() < Duration::from_secs(15), "{:?}", unanswered.elapsed());
+                return;
+            }
+            let Some((call, Request::Resume(_))) = peer.next() else { panic!("no resume") };
+            let sessions = granted(9, taken.as_ref().unwrap()).sessions;
+            peer.answer(call, Answer::Resume(answer::Resume { bundle: 9, sessions, ..Default::default() }));
+            assert!(matches!(peer.next_but_beats(1), Some((_, Request::Checkin(_)))));
+        });
+        let client = Client::with_clock(server.options(), clock);
+        let events = client.subscribe();
+        let seats = client.checkout(Want::feature("cad")).unwrap();
+        asleep.send(()).unwrap();
+        assert!(matches!(events.recv_timeout(2 * PATIENCE), Ok(Event::Lost { .. })));
+        assert!(matches!(events.recv_timeout(PATIENCE), Ok(Event::Resumed { bundle: 9, .. })));
+        drop(seats);
+        server.finish();
+    }
+}

@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::Random;
-
 /// What can happen to a connection, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -35,7 +33,7 @@ pub struct Proxy {
 
 struct Shared {
     upstream: Mutex<SocketAddr>,
-    random: Mutex<Random>,
+    random: Mutex<Box<dyn FnMut() -> u64 + Send>>,
     is_wild: AtomicBool,
     is_shut: AtomicBool,
     is_deaf: AtomicBool,
@@ -63,13 +61,13 @@ struct Pump {
 }
 
 impl Proxy {
-    /// Before `upstream`, calm to begin with.
-    pub fn start(upstream: SocketAddr, seed: u64) -> Proxy {
+    /// Before `upstream`, calm to begin with. What happens is drawn from `bits`.
+    pub fn start(upstream: SocketAddr, bits: impl FnMut() -> u64 + Send + 'static) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
             upstream: Mutex::new(upstream),
-            random: Mutex::new(Random(seed)),
+            random: Mutex::new(Box::new(bits)),
             is_wild: AtomicBool::new(false),
             is_shut: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
@@ -168,15 +166,21 @@ impl Shared {
 
     /// Whether on the way back, after so many bytes, and what.
     fn draw(&self) -> (bool, usize, Fault) {
-        let mut random = lock(&self.random);
-        let after = usize::try_from(random.within(0, 700)).expect("small");
-        let so_long = Duration::from_millis(random.within(1, 900).unsigned_abs());
-        let faults = [Fault::Cut, Fault::Reset, Fault::Stall(so_long), Fault::Deaf, Fault::Late(so_long)];
-        let fault = *random.one_of(&faults);
+        let mut bits = lock(&self.random);
+        let mut below = |most: u64| bits() % most;
+        let after = usize::try_from(below(700)).expect("small");
+        let so_long = Duration::from_millis(below(900));
+        let fault = match below(5) {
+            0 => Fault::Cut,
+            1 => Fault::Reset,
+            2 => Fault::Stall(so_long),
+            3 => Fault::Deaf,
+            _ => Fault::Late(so_long),
+        };
         let is_back = match fault {
             Fault::Deaf => true,
             Fault::Late(_) => false,
-            _ => random.bits() & 1 == 0,
+            _ => below(2) == 0,
         };
         (is_back, after, fault)
     }

@@ -132,6 +132,12 @@ impl Grace {
         &self.links
     }
 
+    /// Keeps all links in use.
+    pub(crate) fn hold_links(&self) -> HeldLinks<'_> {
+        self.links.iter().for_each(|link| link.enter());
+        HeldLinks(&self.links)
+    }
+
     pub(crate) fn enter(&self) {
         self.signal.enter();
     }
@@ -276,6 +282,15 @@ impl Grace {
 
     fn tell_began(&self, bundle: u64, features: Vec<String>, limit: Limit) {
         self.tell(&Event::GraceBegan { bundle, features, ends_at: limit.unix_seconds });
+    }
+}
+
+/// Links that a thread of this library uses. Dropped, they are left.
+pub(crate) struct HeldLinks<'a>(&'a [Arc<Link>]);
+
+impl Drop for HeldLinks<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|link| link.leave());
     }
 }
 

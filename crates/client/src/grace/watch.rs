@@ -288,6 +288,8 @@ impl Grace {
             share: seat.share.clone(),
             ..Checkout::default()
         };
+        // The application may let go of everything meanwhile: what is granted must be given back all the same.
+        let _links = self.hold_links();
         let reason = match client::checkout(self, &ask, seat.again) {
             Ok((link, bundle)) => {
                 if seat.place.settle(&link, bundle) {
