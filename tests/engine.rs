@@ -16,6 +16,7 @@ use seats::catalog::Catalog;
 use seats::change::SessionId;
 use seats::ledger::{ConnectionId, Ledger};
 use seats::license::{Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Share};
+use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item, NameRules};
 
 mod common;
@@ -31,6 +32,7 @@ struct Ear {
     heard: Mutex<u64>,
     told: Mutex<Vec<String>>,
     sessions: Mutex<u32>,
+    idle_ms: Mutex<Option<u64>>,
 }
 
 impl Outbox for Ear {
@@ -43,7 +45,7 @@ impl Outbox for Ear {
     }
 
     fn idle_ms(&self, _: u64) -> Option<u64> {
-        None
+        *self.idle_ms.lock().unwrap()
     }
 
     fn answer(&self, call: u32, answer: &Answer) {
@@ -333,4 +335,32 @@ fn a_heartbeat_that_bypasses_the_engine_keeps_the_session() {
     assert_eq!(world.used(), 0, "silent for a lease, the socket open");
     let told = ear.take();
     assert!(told[0].contains("Ended") && told[0].contains("already_removed"), "{told:?}");
+}
+
+/// S50: of two who idle one is told that his seat is wanted, and nobody where the server would not grant it anyway.
+#[test]
+fn one_idle_client_is_told_that_its_seat_is_wanted() {
+    let disk = MemoryDisk::new(1);
+    let mut world = World::start(&disk, inline(), 2);
+    let rules = seatkeeper::policy::read("policy.toml", "[[rule]]\nfeature = \"cad\"\nidle = \"1m\"\n");
+    let policy = Arc::new(Policy::new(rules.expect("a good policy"), NameRules::default()));
+    world.step(vec![Ask::Policy(policy, Box::new(|()| ()))]).unwrap();
+    let (short, long, wants) = (world.connect(1), world.connect(2), world.connect(3));
+    for (ear, key) in [(&short, 1), (&long, 2)] {
+        let ask = world.ask(ear, checkout(key, 1));
+        world.step(vec![ask]).unwrap();
+    }
+    *short.idle_ms.lock().unwrap() = Some(60_000);
+    *long.idle_ms.lock().unwrap() = Some(90_000);
+    [&short, &long].iter().for_each(|ear| drop(ear.take()));
+    let ask = world.ask(&wants, checkout(3, 1));
+    world.step(vec![ask]).unwrap();
+    assert!(wants.take()[0].contains("denied no_seats"));
+    assert!(long.take()[0].contains("SeatWanted"));
+    assert_eq!(short.take(), Vec::<String>::new());
+    world.step(vec![Ask::Stop(Box::new(|()| ()))]).unwrap();
+    short.take();
+    let ask = world.ask(&wants, checkout(4, 2));
+    world.step(vec![ask]).unwrap();
+    assert_eq!(short.take(), Vec::<String>::new(), "a server that stops grants nothing");
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use seats::change::{Cause, Change, ClockRead, DayServed, Granted, PoolId, SessionId};
-use seats::denial::{Code, Denial, Due};
+use seats::denial::{Code, Denial};
 use seats::ledger::{CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, Ledger, Now, Owed, PoolChange};
 use seats::request::{Checkout, Facts};
 use tracing::{debug, error, info};
@@ -306,9 +306,8 @@ impl<D: Disk> Engine<D> {
     ) -> Result<Answer, JournalError> {
         self.refresh(checkout, now)?;
         let mut decided = self.ledger.decide_checkout(checkout, now);
-        if matches!(&decided, Err(denial) if denial.code == Code::NoSeats && self.ledger.policy().has_idle())
-        {
-            decided = self.decide_with_idle(checkout, now, decided);
+        if let Err(refused) = decided {
+            decided = self.decide_with_idle(from, checkout, now, refused);
         }
         let (bundle, is_replay) = match decided {
             Err(denial) => return Ok(Answer::Denied(denial)),
@@ -356,27 +355,24 @@ impl<D: Disk> Engine<D> {
         None
     }
 
-    /// A checkout was refused for want of seats and the policy gives idle ones away: those that were warned go now, the
-    /// others are warned (S50).
+    /// A checkout was refused. Where it was for want of seats and the policy gives idle ones away, those that were warned
+    /// go now, or others are warned (S50).
     fn decide_with_idle(
         &mut self,
+        from: &Arc<dyn Outbox>,
         checkout: &Checkout,
         now: Now,
-        refused: Result<CheckoutOutcome, Box<Denial>>,
+        refused: Box<Denial>,
     ) -> Result<CheckoutOutcome, Box<Denial>> {
         let connections = &self.connections;
         let idle_ms = |id: ConnectionId| connections.get(&id).and_then(|outbox| outbox.idle_ms(now.tick));
-        let idle = self.ledger.idle_sessions(checkout, now, &idle_ms);
-        for session in &idle.woken {
-            self.ledger.warn_idle(*session, None);
+        let (decided, mut wish) = self.ledger.decide_with_idle(checkout, now, &idle_ms, refused);
+        // Nobody is warned for a grant that could not be made.
+        if wish.hoped.as_ref().is_some_and(|hoped| self.cannot_grant(from, hoped).is_some()) {
+            wish = wish.in_vain();
         }
-        let mut decided = refused;
-        if !idle.ready.is_empty() {
-            decided = self.ledger.decide_checkout_from(checkout, now, &idle.ready);
-        }
-        let Err(denial) = &mut decided else { return decided };
-        for session in &idle.to_warn {
-            self.ledger.warn_idle(*session, Some(now.tick));
+        self.ledger.note_wish(&wish, &checkout.facts, now);
+        for session in &wish.to_warn {
             let feature =
                 self.ledger.state().session(*session).and_then(|(_, s)| self.ledger.state().pool(s.pool));
             if let (Some(outbox), Some(pool)) = (self.holder_of(*session), feature) {
@@ -385,10 +381,10 @@ impl<D: Disk> Engine<D> {
                 self.outputs.push(Output::Event(outbox, event));
             }
         }
-        if let (Some(subject), Some(ms)) = (&mut denial.subject, idle.due_ms) {
-            subject.due = Some(Due::IdleEnds(ms));
-        }
-        decided
+        decided.map_err(|mut denial| {
+            wish.tell(&mut denial);
+            denial
+        })
     }
 
     /// S53. Who may not see everything may ask where the policy lets him (S50).

@@ -1,15 +1,17 @@
 //! The tables `[groups.users]`, `[groups.hosts]`, `[groups.addresses]` and `[groups.projects]`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use seats::policy::{Group, GroupId, Members};
 use toml::de::DeValue;
 
 use super::GROUPS_MAX;
 use super::source::{Source, Text, shown};
-use super::values::{Value, kind, name, network, texts, whole_name};
+use super::values::{Value, each, kind, name, network, texts, whole_name};
 
-const KINDS: [&str; 4] = ["users", "hosts", "addresses", "projects"];
+/// The kinds of groups, as tables are named.
+pub(super) const KINDS: [&str; 4] = ["users", "hosts", "addresses", "projects"];
 
 /// The groups of a file.
 #[derive(Default)]
@@ -20,6 +22,22 @@ pub(super) struct Groups {
 }
 
 impl Groups {
+    /// Adds a group.
+    ///
+    /// # Errors
+    /// There is one of that name already, which is given beside it.
+    pub(super) fn insert(&mut self, group: Group) -> Result<(), (Group, GroupId)> {
+        let id = GroupId(u32::try_from(self.all.len()).expect("at most GROUPS_MAX groups"));
+        match self.by_name.entry(group.name.clone()) {
+            Entry::Occupied(earlier) => Err((group, *earlier.get())),
+            Entry::Vacant(free) => {
+                free.insert(id);
+                self.all.push(group);
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<GroupId> {
         self.by_name.get(name).copied()
     }
@@ -69,24 +87,26 @@ pub(super) fn read(value: Option<&Value<'_>>, source: &mut Source<'_>) -> Groups
         found.truncate(GROUPS_MAX);
     }
     for (of, key, value) in found {
-        let members = members(of, value, source);
-        let Some(name) = name("group", key.get_ref(), &key.span(), source) else { continue };
-        let id = GroupId(u32::try_from(groups.all.len()).expect("at most GROUPS_MAX groups"));
-        if let Some(earlier) = groups.find(&name) {
+        let Some(group) = group(of, key, value, source) else { continue };
+        if let Err((again, earlier)) = groups.insert(group) {
             let line = groups.all[earlier.0 as usize].place.line;
             source
                 .fault(
                     Some(key.span()),
-                    format!("there is a group \"{}\" already, in line {line}", shown(&name)),
+                    format!("there is a group \"{}\" already, in line {line}", shown(&again.name)),
                 )
                 .help("rules name groups without their kind, so a name is given once");
-            continue;
         }
-        let place = source.place(&key.span(), format!("group {name} of {of}"));
-        groups.by_name.insert(name.clone(), id);
-        groups.all.push(Group { name, members, place });
     }
     groups
+}
+
+/// Reads one group. `None` if its name is wrong; that and any wrong member is told.
+pub(super) fn group(of: &str, key: &Text<'_>, value: &Value<'_>, source: &mut Source<'_>) -> Option<Group> {
+    let members = members(of, value, source);
+    let name = name("group", key.get_ref(), &key.span(), source)?;
+    let place = source.place(&key.span(), format!("group {name} of {of}"));
+    Some(Group { name, members, place })
 }
 
 fn example(of: &str) -> &'static str {
@@ -99,17 +119,11 @@ fn example(of: &str) -> &'static str {
 }
 
 fn members(of: &str, value: &Value<'_>, source: &mut Source<'_>) -> Members {
-    let texts = texts("a group", example(of), value, source).into_iter();
+    let texts = texts("a group", example(of), value, source);
     match of {
-        "users" => {
-            Members::Users(texts.filter_map(|(text, at)| whole_name("user", text, &at, source)).collect())
-        }
-        "hosts" => {
-            Members::Hosts(texts.filter_map(|(text, at)| whole_name("host", text, &at, source)).collect())
-        }
-        "addresses" => {
-            Members::Addresses(texts.filter_map(|(text, at)| network(text, &at, source)).collect())
-        }
-        _ => Members::Projects(texts.filter_map(|(text, at)| name("project", text, &at, source)).collect()),
+        "users" => Members::Users(each(texts, |text, at| whole_name("user", text, &at, source))),
+        "hosts" => Members::Hosts(each(texts, |text, at| whole_name("host", text, &at, source))),
+        "addresses" => Members::Addresses(each(texts, |text, at| network(text, &at, source))),
+        _ => Members::Projects(each(texts, |text, at| name("project", text, &at, source))),
     }
 }

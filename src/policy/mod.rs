@@ -7,6 +7,7 @@
 
 pub mod analysis;
 mod groups;
+mod pieces;
 mod rules;
 mod source;
 mod text;
@@ -73,6 +74,17 @@ impl std::error::Error for PolicyError {}
 /// Everything wrong, in the order of the file, at most [`ERRORS_MAX`] and one that counts the rest. Where the text is
 /// no TOML, only that.
 pub fn read(file: &str, text: &str) -> Result<RuleSet, Vec<PolicyError>> {
+    let file: Arc<str> = file.into();
+    if text.len() <= FILE_BYTES_MAX
+        && let Some(rules) = pieces::read(&file, text, pieces::PIECE_BYTES)
+    {
+        return Ok(rules);
+    }
+    read_whole(file, text)
+}
+
+/// As [`read`], at one go; finds everything wrong.
+fn read_whole(file: Arc<str>, text: &str) -> Result<RuleSet, Vec<PolicyError>> {
     let mut source = Source::new(file, text);
     if text.len() > FILE_BYTES_MAX {
         source
@@ -129,7 +141,8 @@ pub fn read_file(path: &Path) -> Result<RuleSet, Vec<PolicyError>> {
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let bytes = error.into_bytes();
-            let mut source = Source::new(&shown, std::str::from_utf8(&bytes[..good]).unwrap_or_default());
+            let mut source =
+                Source::new(shown.clone(), std::str::from_utf8(&bytes[..good]).unwrap_or_default());
             source.fault(Some(good..good), "this is no UTF-8").help("save the file as UTF-8");
             return Err(source.errors());
         }
@@ -158,7 +171,14 @@ fn text_of(path: &Path) -> Result<Vec<u8>, String> {
 /// read. It must end, and must not panic.
 pub fn fuzz(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match read("policy.toml", text) {
+    let file: Arc<str> = "policy.toml".into();
+    let whole = read_whole(file.clone(), text);
+    for piece_bytes in [0, 100, pieces::PIECE_BYTES] {
+        if let Some(rules) = pieces::read(&file, text, piece_bytes) {
+            assert_eq!(Ok(&rules), whole.as_ref(), "read in pieces of {piece_bytes} bytes");
+        }
+    }
+    match whole {
         Ok(rules) => {
             for rule in &rules.rules {
                 assert!(!rule.place.text.is_empty() && rule.place.line > 0 && rule.place.column > 0);

@@ -21,6 +21,8 @@ pub(super) struct Source<'a> {
     text: &'a str,
     /// Where each line starts.
     lines: Vec<usize>,
+    /// How many lines of the file stand before the text.
+    lines_before: usize,
     /// The last place asked for, line index, byte and column: a file may be one line of megabytes, and is read
     /// forwards.
     last: Cell<(usize, usize, u32)>,
@@ -43,12 +45,19 @@ impl Fault {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(file: &str, text: &'a str) -> Source<'a> {
-        let starts = text.bytes().zip(1..).filter(|(b, _)| *b == b'\n').map(|(_, after)| after);
+    /// A whole file.
+    pub(super) fn new(file: Arc<str>, text: &'a str) -> Source<'a> {
+        Source::of_lines(file, text, 0)
+    }
+
+    /// Some lines of a file, with so many before them.
+    pub(super) fn of_lines(file: Arc<str>, text: &'a str, lines_before: usize) -> Source<'a> {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
         Source {
-            file: file.into(),
+            file,
             text,
             lines: std::iter::once(0).chain(starts).collect(),
+            lines_before,
             last: Cell::new((0, 0, 1)),
             faults: Vec::new(),
             more: 0,
@@ -66,7 +75,7 @@ impl<'a> Source<'a> {
         let passed = self.text.get(from..at).map_or(0, |between| between.chars().count());
         let column = column.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
         self.last.set((line, at, column));
-        (u32::try_from(line + 1).unwrap_or(u32::MAX), column)
+        (u32::try_from(self.lines_before + line + 1).unwrap_or(u32::MAX), column)
     }
 
     pub(super) fn place(&self, span: &Range<usize>, text: String) -> RulePlace {
@@ -115,6 +124,11 @@ impl<'a> Source<'a> {
                 .help("no larger policy is read");
         }
         self.names <= NAMES_MAX
+    }
+
+    /// How many names there were.
+    pub(super) fn names(&self) -> usize {
+        self.names
     }
 
     pub(super) fn is_good(&self) -> bool {

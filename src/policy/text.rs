@@ -3,7 +3,6 @@
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
-use seats::license::Name;
 use seats::policy::{Access, Action, Features, Group, Members, Network, Scope, Who};
 
 use crate::config::duration;
@@ -11,32 +10,39 @@ use crate::config::duration;
 /// How many names of a list are written out.
 const SHOWN: usize = 3;
 
-/// The line for a rule.
+/// The line for a rule. Ten thousand of them are written at a reload: straight into one text, with little formatting.
 pub(super) fn of(action: Action, features: &Features, who: &Who, groups: &[Group]) -> String {
-    let of = features_text(features);
-    let whom = whom(who, groups);
-    let for_whom = if whom.is_empty() { String::new() } else { format!(" for {whom}") };
-    match action {
-        Action::Access(access) => {
-            format!("{} {of} for {}", word(access), if whom.is_empty() { "everyone" } else { &whom })
-        }
-        Action::Reserve(seats) => format!("reserve {seats} of {of}{for_whom}"),
-        Action::Limit(seats, scope) => format!("limit {seats} per {} of {of}{for_whom}", scope_word(scope)),
-        Action::Borrow(terms) => {
-            let mut parts = Vec::new();
-            parts.extend(terms.hours.map(|hours| format!("{hours} hours")));
-            parts.extend(terms.seats.map(|seats| format!("{seats} seats")));
-            parts.extend(terms.per_user.map(|seats| format!("{seats} per user")));
-            let up_to = if parts.is_empty() { String::new() } else { format!(" up to {}", parts.join(", ")) };
-            format!("{} borrowing of {of}{up_to}{for_whom}", word(terms.access))
-        }
+    let mut text = String::with_capacity(96);
+    // Writing to a text does not fail.
+    let _ = match action {
+        Action::Access(access) => write!(text, "{} ", word(access)),
+        Action::Reserve(seats) => write!(text, "reserve {seats} of "),
+        Action::Limit(seats, scope) => write!(text, "limit {seats} per {} of ", scope_word(scope)),
+        Action::Borrow(terms) => write!(text, "{} borrowing of ", word(terms.access)),
         Action::Idle(ms) => {
-            format!("idle {} when wanted of {of}{for_whom}", duration::format(Duration::from_millis(ms)))
+            write!(text, "idle {} when wanted of ", duration::format(Duration::from_millis(ms)))
         }
-        Action::FastQueue => format!("fast_queue of {of}"),
-        Action::Book(access) => format!("{} booking of {of}{for_whom}", word(access)),
-        Action::Why(access) => format!("{} why of {of}{for_whom}", word(access)),
+        Action::FastQueue => write!(text, "fast_queue of "),
+        Action::Book(access) => write!(text, "{} booking of ", word(access)),
+        Action::Why(access) => write!(text, "{} why of ", word(access)),
+    };
+    features_text(&mut text, features);
+    if let Action::Borrow(terms) = action {
+        let parts = [(terms.hours, "hours"), (terms.seats, "seats"), (terms.per_user, "per user")];
+        let parts = parts.into_iter().filter_map(|(count, what)| Some((count?, what)));
+        for (at, (count, what)) in parts.enumerate() {
+            let _ = write!(text, "{} {count} {what}", if at > 0 { "," } else { " up to" });
+        }
     }
+    let before = text.len();
+    text.push_str(" for ");
+    if !whom(&mut text, who, groups) {
+        match action {
+            Action::Access(_) => text.push_str("everyone"),
+            _ => text.truncate(before),
+        }
+    }
+    text
 }
 
 fn word(access: Access) -> &'static str {
@@ -56,34 +62,28 @@ fn scope_word(scope: Scope) -> &'static str {
 }
 
 /// Writes the first of a list, and how many more.
-fn some<T: Display>(text: &mut String, all: impl ExactSizeIterator<Item = T>) {
+fn some<T>(text: &mut String, all: impl ExactSizeIterator<Item = T>, write: impl Fn(&mut String, T)) {
     let more = all.len().saturating_sub(SHOWN);
     for (at, name) in all.take(SHOWN).enumerate() {
-        let comma = if at > 0 { ", " } else { "" };
-        // Writing to a text does not fail.
-        let _ = write!(text, "{comma}{name}");
+        if at > 0 {
+            text.push_str(", ");
+        }
+        write(text, name);
     }
     if more > 0 {
         let _ = write!(text, " and {more} more");
     }
 }
 
-fn features_text(features: &Features) -> String {
-    let Features::Named(named) = features else { return "*".to_owned() };
-    let mut text = String::new();
-    some(&mut text, named.iter().map(|(vendor, feature)| FeatureName(vendor.as_ref(), feature)));
-    text
-}
-
-struct FeatureName<'a>(Option<&'a Name>, &'a Name);
-
-impl Display for FeatureName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(vendor) => write!(f, "{vendor}/{}", self.1),
-            None => f.write_str(self.1.as_str()),
+fn features_text(text: &mut String, features: &Features) {
+    let Features::Named(named) = features else { return text.push('*') };
+    some(text, named.iter(), |text, (vendor, feature)| {
+        if let Some(vendor) = vendor {
+            text.push_str(vendor.as_str());
+            text.push('/');
         }
-    }
+        text.push_str(feature.as_str());
+    });
 }
 
 struct NetworkText<'a>(&'a Network);
@@ -97,41 +97,55 @@ impl Display for NetworkText<'_> {
     }
 }
 
-/// Everybody it names, by kind; empty for everyone.
-fn whom(who: &Who, groups: &[Group]) -> String {
-    let mut text = String::new();
-    let (users, hosts, projects) = (who.users.iter(), who.hosts.iter(), who.projects.iter());
+/// Writes everybody it names, by kind. Whether that is anybody: nobody named is everyone.
+fn whom(text: &mut String, who: &Who, groups: &[Group]) -> bool {
+    let before = text.len();
     let is = |kind: fn(&Members) -> bool| {
         let groups = who.groups.iter().map(|id| &groups[id.0 as usize]);
         groups.filter(|group| kind(&group.members)).map(|group| &*group.name).collect::<Vec<&str>>()
     };
-    kind(&mut text, "user", users, "group", &is(|m| matches!(m, Members::Users(_))));
-    kind(&mut text, "host", hosts, "host group", &is(|m| matches!(m, Members::Hosts(_))));
-    let networks = who.addresses.iter().map(NetworkText);
-    kind(&mut text, "address", networks, "address group", &is(|m| matches!(m, Members::Addresses(_))));
-    kind(&mut text, "project", projects, "project group", &is(|m| matches!(m, Members::Projects(_))));
-    text
+    let plain = |text: &mut String, name: &str| text.push_str(name);
+    let of = [
+        is(|m| matches!(m, Members::Users(_))),
+        is(|m| matches!(m, Members::Hosts(_))),
+        is(|m| matches!(m, Members::Addresses(_))),
+        is(|m| matches!(m, Members::Projects(_))),
+    ];
+    kind(text, before, "user", who.users.iter().map(|name| &**name), plain, "group", &of[0]);
+    kind(text, before, "host", who.hosts.iter().map(|name| &**name), plain, "host group", &of[1]);
+    let network = |text: &mut String, network| {
+        let _ = write!(text, "{}", NetworkText(network));
+    };
+    kind(text, before, "address", who.addresses.iter(), network, "address group", &of[2]);
+    kind(text, before, "project", who.projects.iter().map(|name| &**name), plain, "project group", &of[3]);
+    text.len() > before
 }
 
-fn kind<T: Display>(
+/// Writes the names and groups of one kind. `before`: how long the text was before the first kind.
+fn kind<T>(
     text: &mut String,
+    before: usize,
     one: &str,
     names: impl ExactSizeIterator<Item = T>,
+    write: impl Fn(&mut String, T),
     of_groups: &str,
     groups: &[&str],
 ) {
-    if names.len() + groups.len() > 0 && !text.is_empty() {
+    let is_named = names.len() > 0;
+    if (is_named || !groups.is_empty()) && text.len() > before {
         text.push_str(" and ");
     }
-    let is_named = names.len() > 0;
     if is_named {
-        let _ = write!(text, "{one}{} ", plural(one, names.len()));
-        some(text, names);
+        for part in [one, plural(one, names.len()), " "] {
+            text.push_str(part);
+        }
+        some(text, names, write);
     }
     if !groups.is_empty() {
-        let or = if is_named { " or " } else { "" };
-        let _ = write!(text, "{or}{of_groups}{} ", plural(of_groups, groups.len()));
-        some(text, groups.iter());
+        for part in [if is_named { " or " } else { "" }, of_groups, plural(of_groups, groups.len()), " "] {
+            text.push_str(part);
+        }
+        some(text, groups.iter(), |text, name| text.push_str(name));
     }
 }
 

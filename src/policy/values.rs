@@ -56,8 +56,22 @@ pub(super) fn texts<'v>(
     texts
 }
 
+/// What is made of each text, without those of which nothing can be.
+pub(super) fn each<T>(
+    texts: Vec<(&str, Range<usize>)>,
+    mut read: impl FnMut(&str, Range<usize>) -> Option<T>,
+) -> Vec<T> {
+    // Nearly always all are good, and lists are long: no growing.
+    let mut made = Vec::with_capacity(texts.len());
+    made.extend(texts.into_iter().filter_map(|(text, span)| read(text, span)));
+    made
+}
+
 /// A name as a client could state it (S1): 1 to 256 bytes without control characters.
 pub(super) fn name(what: &str, text: &str, span: &Range<usize>, source: &mut Source<'_>) -> Option<Box<str>> {
+    if is_plain(text) {
+        return Some(text.into());
+    }
     if text.is_empty() {
         source.fault(Some(span.clone()), format!("the name of a {what} is empty"));
     } else if text.trim() != text {
@@ -78,6 +92,11 @@ pub(super) fn name(what: &str, text: &str, span: &Range<usize>, source: &mut Sou
     None
 }
 
+/// Whether a name is good at a glance, as nearly all are.
+fn is_plain(text: &str) -> bool {
+    (1..=TEXT_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// As [`name`], for users and hosts, where a `*` looks as if it meant something.
 pub(super) fn whole_name(
     what: &str,
@@ -86,7 +105,7 @@ pub(super) fn whole_name(
     source: &mut Source<'_>,
 ) -> Option<Box<str>> {
     let name = name(what, text, span, source)?;
-    if text.contains('*') {
+    if text.as_bytes().contains(&b'*') {
         source
             .fault(Some(span.clone()), format!("the {what} \"{}\" holds a *, which stands for nothing here", shown(text)))
             .help("name each, as a group where there are many; addresses can be given as ranges, \"10.8.0.0/16\"");
@@ -190,7 +209,7 @@ mod tests {
     use super::*;
 
     fn judged(text: &str) -> Result<Network, String> {
-        let mut source = Source::new("p", text);
+        let mut source = Source::new("p".into(), text);
         match network(text, &(0..0), &mut source) {
             Some(network) => Ok(network),
             None => Err(source.errors()[0].to_string()),

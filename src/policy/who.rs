@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::groups::Groups;
 use super::source::{Source, shown};
-use super::values::{Value, kind, name, network, texts, whole_name};
+use super::values::{Value, each, kind, name, network, texts, whole_name};
 
 const KEYS: [&str; 5] = ["users", "hosts", "addresses", "projects", "groups"];
 /// The word for whoever asks.
@@ -54,26 +54,25 @@ pub(super) fn read(key: &str, value: &Value<'_>, groups: &Groups, source: &mut S
                 .help(format!("name somebody, or leave \"{of}\" out"));
         }
         let named = texts.len();
-        let texts = texts.into_iter();
         let read = match of {
             "users" => {
-                who.users = texts.filter_map(|(text, at)| whole_name("user", text, &at, source)).collect();
+                who.users = each(texts, |text, at| whole_name("user", text, &at, source));
                 who.users.len()
             }
             "hosts" => {
-                who.hosts = texts.filter_map(|(text, at)| whole_name("host", text, &at, source)).collect();
+                who.hosts = each(texts, |text, at| whole_name("host", text, &at, source));
                 who.hosts.len()
             }
             "addresses" => {
-                who.addresses = texts.filter_map(|(text, at)| network(text, &at, source)).collect();
+                who.addresses = each(texts, |text, at| network(text, &at, source));
                 who.addresses.len()
             }
             "projects" => {
-                who.projects = texts.filter_map(|(text, at)| name("project", text, &at, source)).collect();
+                who.projects = each(texts, |text, at| name("project", text, &at, source));
                 who.projects.len()
             }
             _ => {
-                let find = |(text, at): (&str, _)| {
+                let find = |text: &str, at| {
                     let found = groups.find(text);
                     if found.is_none() {
                         let message = format!("there is no group \"{}\"", shown(text));
@@ -81,7 +80,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, groups: &Groups, source: &mut S
                     }
                     found
                 };
-                who.groups = texts.filter_map(find).collect();
+                who.groups = each(texts, find);
                 who.groups.len()
             }
         };

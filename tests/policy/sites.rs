@@ -49,7 +49,7 @@ fn limits(policy: &Policy, rules: FeatureRules<'_>, class: &Class) -> Vec<String
         Subject::Group(id) => format!("group {}", policy.group(*id).name),
         Subject::Reservation(id) => policy.rule(*id).place.text.to_string(),
     };
-    rules.limits(class).iter().map(|limit| format!("{} for {}", limit.seats, shown(&limit.subject))).collect()
+    rules.limits(class).map(|limit| format!("{} for {}", limit.seats, shown(&limit.subject))).collect()
 }
 
 /// The reservations that a session counts against.

@@ -78,7 +78,7 @@ fn random_histories_go_as_the_rules_say() {
 }
 
 /// What a thousand histories must have met, each at least once.
-const REACHED: [&str; 59] = [
+const REACHED: [&str; 61] = [
     "granted",
     "granted while stale",
     "granted over unlimited",
@@ -132,6 +132,8 @@ const REACHED: [&str; 59] = [
     "reserved and shown",
     "booked",
     "warned",
+    "warned beside others",
+    "warned for another now",
     "restart with sessions",
     "base and upgrades",
     "overflow",

@@ -2,8 +2,12 @@
 
 mod driver;
 
-use driver::{LEASE_MS, Server, date, exclusive, facts, request};
-use seats::change::SessionId;
+use std::sync::Arc;
+
+use driver::{LEASE_MS, Server, date, exclusive, facts, name, request, sealed};
+use seats::catalog::Catalog;
+use seats::change::{PoolKind, SessionId};
+use seats::license::{KeyType, License};
 
 /// A reader that pages through the list misses nobody, whatever is given back meanwhile.
 #[test]
@@ -28,4 +32,46 @@ fn a_page_goes_on_in_the_middle_of_a_bundle_whose_beginning_is_gone() {
     server.checkin(SessionId(3), None, on).expect("its own");
     assert_eq!(page(&server, Some(2), 2), [4]);
     assert_eq!(page(&server, Some(4), 2), [0; 0]);
+}
+
+/// L39: a reload that comes while sessions still have to move, and changes nothing about them, does not forget them.
+#[test]
+fn sessions_that_move_are_not_forgotten_by_the_next_reload() {
+    let mut server = Server::new(date("2030-01-01"), LEASE_MS);
+    let additive = |sn: &str| {
+        let sn = Some(sn.into());
+        Arc::new(sealed(License { key_type: KeyType::Additive, sn, ..exclusive("cad", 5) }))
+    };
+    let load = |server: &mut Server, cad: &Arc<License>, zoom: u32| {
+        let zoom = Arc::new(sealed(exclusive("zoom", zoom)));
+        server.load_catalog(Catalog::new(vec![cad.clone(), zoom]));
+    };
+    // As the reader of the files does: the license of a file that has not changed is the same one.
+    let (old, new) = (additive("old"), additive("new"));
+    load(&mut server, &old, 1);
+    server.sweep(1);
+    let on = server.connect();
+    server.checkout(&request(1, facts("ann", "ws7"), &[("cad", 1)]), on).1.expect("free");
+
+    load(&mut server, &new, 1);
+    // Every pool of cad is brought to the day; nobody has moved yet.
+    while server.ledger.state().pools_of(&name("ACME"), &name("cad")).len() < 2 {
+        assert!(!server.sweep_slice(1).is_empty(), "the new pool comes first");
+    }
+    let pool_of_ann = |server: &Server| {
+        let page = server.ledger.sessions_page(None, 9);
+        let pool = page[0].pool;
+        server.pools("ACME", "cad").into_iter().find(|(_, id)| *id == pool).expect("its pool").0
+    };
+    assert_eq!(pool_of_ann(&server), PoolKind::Additive("old".into()));
+    assert!(!server.ledger.is_complete());
+
+    load(&mut server, &new, 2);
+    server.sweep(1);
+    assert_eq!(pool_of_ann(&server), PoolKind::Additive("new".into()));
+    assert_eq!(
+        server.pools("ACME", "cad").len(),
+        1,
+        "what is left of the old pool is gone with its last session"
+    );
 }

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use chrono::NaiveDate;
 
 pub use decide::{
-    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleSessions, LimitUse, PoolVerdict,
+    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleWish, LimitUse, PoolVerdict,
     ReservationUse, Verdict,
 };
 pub use presence::{ConnectionId, IDLE_WARNING_MS, Presence, RESUME_WINDOW_MS};
@@ -128,7 +128,10 @@ impl Ledger {
         let touched = self.touched(change);
         self.state.apply(tick, change);
         match change {
-            Change::Granted(granted) => self.count_granted(granted.bundle),
+            Change::Granted(granted) => {
+                self.count_granted(granted.bundle);
+                self.wish_is_granted(&granted.facts);
+            }
             _ => touched.iter().for_each(|t| self.follow(t, change)),
         }
         if let Some(gone) = touched.first().map(|t| t.bundle).filter(|id| self.state.bundle(*id).is_none()) {
@@ -434,11 +437,6 @@ impl Ledger {
         let hold = self.state.holds_by_end().next().map(|held| held.until);
         let booking = self.state.bookings_by_end().next().map(|b| b.until);
         [self.presence.next_deadline(), hold, booking].into_iter().flatten().min()
-    }
-
-    /// A session's client was warned that its idle seat is wanted; `None`: it has done something since.
-    pub fn warn_idle(&mut self, session: SessionId, at: Option<Tick>) {
-        self.presence.warn(session, at);
     }
 }
 

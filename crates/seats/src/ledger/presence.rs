@@ -4,6 +4,7 @@
 //! *unheard*, in none of the tables, not seen since the server started, with one deadline for all.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 
 use super::state::{Bundle, Session};
 use super::tally::Tally;
@@ -13,6 +14,9 @@ use crate::change::{BundleId, PoolId, SessionId, Tick};
 pub const RESUME_WINDOW_MS: u64 = 5_000;
 /// How long before an idle seat is given away its client is warned.
 pub const IDLE_WARNING_MS: u64 = 30_000;
+/// How long a warning counts for the client that was refused, after it asked last: it may come back a while after the
+/// warning has run out.
+const WISH_MS: u64 = 2 * IDLE_WARNING_MS;
 
 /// A connection's number: assigned by the server, never reused while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +37,16 @@ struct Lost {
     closed: Tick,
 }
 
+/// The client of an idle session was warned that its seats are wanted (S50).
+#[derive(Debug)]
+struct Warning {
+    at: Tick,
+    /// The client whose refused request it counts for; `None`: that one has been granted something since.
+    wanted_by: Option<Arc<str>>,
+    /// When that one asked last.
+    asked: Tick,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Presence {
@@ -45,8 +59,8 @@ pub struct Presence {
     lost_order: BTreeSet<(Tick, BundleId)>,
     /// Seats whose client is connected; the rest of a pool's used seats are suspect.
     active: BTreeMap<PoolId, Tally>,
-    /// Sessions whose client was warned that its idle seat is wanted, and when.
-    warned: BTreeMap<SessionId, Tick>,
+    /// Sessions whose client was warned that its idle seat is wanted: never more than there are sessions.
+    warned: BTreeMap<SessionId, Warning>,
     /// The first number granted after the start: bundles below may be unheard.
     first_new: BundleId,
     /// Unheard bundles below this number have been dealt with.
@@ -127,19 +141,38 @@ impl Presence {
 
     /// When a session's client was warned that its idle seat is wanted.
     pub fn warned_at(&self, id: SessionId) -> Option<Tick> {
-        self.warned.get(&id).copied()
+        self.warned.get(&id).map(|warning| warning.at)
     }
 
-    /// A session's client was warned, or, with `None`, has done something since.
-    pub(super) fn warn(&mut self, id: SessionId, at: Option<Tick>) {
-        match at {
-            Some(tick) => {
-                self.warned.insert(id, tick);
-            }
-            None => {
-                self.warned.remove(&id);
-            }
-        }
+    /// Whether a warning counts for another client than this one, which was refused lately and has not got anything since.
+    pub(super) fn is_warned_for_another(&self, id: SessionId, client: &str, tick: Tick) -> bool {
+        let of = self.warned.get(&id);
+        let lately = of.filter(|warning| tick < warning.asked.saturating_add(WISH_MS));
+        lately.and_then(|warning| warning.wanted_by.as_deref()).is_some_and(|other| other != client)
+    }
+
+    /// A session's client is warned, if it was not, and the warning counts for this client from now on.
+    pub(super) fn warn(&mut self, id: SessionId, wanted_by: &Arc<str>, tick: Tick) {
+        let new = || Warning { at: tick, wanted_by: None, asked: tick };
+        let warning = self.warned.entry(id).or_insert_with(new);
+        warning.wanted_by = Some(wanted_by.clone());
+        warning.asked = tick;
+    }
+
+    /// A session's client has done something since it was warned.
+    pub(super) fn woke(&mut self, id: SessionId) {
+        self.warned.remove(&id);
+    }
+
+    /// A client was granted seats: what was warned for it counts for whoever asks next.
+    pub(super) fn wants_no_more(&mut self, client: &str) {
+        let of_client = |warning: &&mut Warning| warning.wanted_by.as_deref() == Some(client);
+        self.warned.values_mut().filter(of_client).for_each(|warning| warning.wanted_by = None);
+    }
+
+    /// Whether nobody is warned.
+    pub(super) fn nobody_is_warned(&self) -> bool {
+        self.warned.is_empty()
     }
 
     /// When the client of a lost bundle was last heard.

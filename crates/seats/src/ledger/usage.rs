@@ -11,7 +11,7 @@ use super::state::{Session, State};
 use super::tally::Tally;
 use crate::change::{BookingId, BundleId, PoolId, SessionId};
 use crate::license::Name;
-use crate::policy::{Class, Policy, Subject};
+use crate::policy::{Class, Named, Policy, Subject};
 use crate::request::{Facts, NameRules};
 
 /// Whose seats are counted together.
@@ -23,6 +23,19 @@ pub(super) enum Counted {
     Client(Arc<str>),
     /// The sessions that draw on a booking (S52).
     Booking(BookingId),
+    /// All whom any reservation of these kinds is for, each once (L63).
+    Named(NamedKinds),
+}
+
+/// Which reservations open named seats: those that name users, hosts, or either (L63).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum NamedKinds {
+    /// USERBASED.
+    Users,
+    /// HOSTBASED.
+    Hosts,
+    /// Both words stand in the license.
+    Either,
 }
 
 /// The seats of one subject in one pool.
@@ -155,7 +168,9 @@ impl Usage {
         if !self.policy.is_open() {
             let rules = self.policy.of(vendor, feature);
             if !rules.is_open() {
-                counted.extend(rules.counted(&self.policy.class(facts)).into_iter().map(Counted::Subject));
+                let subjects = rules.counted(&self.policy.class(facts));
+                counted.extend(self.named_kinds(&subjects).map(Counted::Named));
+                counted.extend(subjects.into_iter().map(Counted::Subject));
             }
         }
         if !self.with_hold.is_empty() && self.with_hold.contains(&(feature.clone(), vendor.clone())) {
@@ -163,6 +178,20 @@ impl Usage {
         }
         counted.extend(booking.map(Counted::Booking));
         counted
+    }
+
+    /// The kinds of reservations that are among these subjects.
+    fn named_kinds(&self, subjects: &[Subject]) -> impl Iterator<Item = NamedKinds> {
+        let has = |named| {
+            subjects.iter().any(|subject| match subject {
+                Subject::Reservation(rule) => self.policy.named(*rule) == named,
+                _ => false,
+            })
+        };
+        let (users, hosts) = (has(Named::Users), has(Named::Hosts));
+        let kinds =
+            [(users, NamedKinds::Users), (hosts, NamedKinds::Hosts), (users || hosts, NamedKinds::Either)];
+        kinds.into_iter().filter(|(has, _)| *has).map(|(_, kind)| kind)
     }
 
     /// What is counted for a subject in a pool.

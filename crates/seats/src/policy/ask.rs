@@ -3,11 +3,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::atoms::Asker;
-use super::compile::{Bucket, Index, Question};
+use super::atoms::{folded_host, folded_user};
+use super::compile::{Bucket, Index, Question, named};
 use super::{
-    Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Reservation, Rule, RuleId, RuleSet, Scope,
-    Subject,
+    Access, Action, BorrowTerms, Class, Group, GroupId, Limit, Named, Reservation, Rule, RuleId, RuleSet,
+    Scope, Subject,
 };
 use crate::license::Name;
 use crate::request::{Facts, NameRules};
@@ -60,6 +60,14 @@ impl Policy {
         &self.rules.rules[id.0 as usize]
     }
 
+    /// Whether a rule names users or hosts, as a reservation for named seats does (L63).
+    ///
+    /// # Panics
+    /// If the number is of another policy.
+    pub fn named(&self, id: RuleId) -> Named {
+        named(self.rule(id), &self.rules)
+    }
+
     /// A group by its number.
     ///
     /// # Panics
@@ -71,15 +79,13 @@ impl Policy {
     /// Whom a request is from.
     pub fn class(&self, facts: &Facts) -> Class {
         let mut class = Class {
-            user: self.names.fold_user(&facts.user),
-            host: self.names.fold_host(&facts.host),
+            user: folded_user(self.names, &facts.user).into_owned(),
+            host: folded_host(self.names, &facts.host).into_owned(),
             address: facts.address,
             project: facts.project.clone(),
-            groups: Vec::new(),
+            ..Class::default()
         };
-        if !self.rules.groups.is_empty() {
-            class.groups = self.index.atoms.groups(&self.index.atoms.asker(&class));
-        }
+        self.index.resolve(&mut class);
         class
     }
 
@@ -88,7 +94,7 @@ impl Policy {
     /// # Panics
     /// If the number is of another policy.
     pub fn is_for(&self, rule: RuleId, class: &Class) -> bool {
-        self.index.is_for(rule, class, &self.index.atoms.asker(class))
+        self.index.is_for(rule, class)
     }
 
     /// The rules about one feature, ready to be asked. Cheap: done for each feature of each request.
@@ -117,16 +123,9 @@ impl<'a> FeatureRules<'a> {
         self.buckets.iter().flatten().any(|bucket| bucket.has(question))
     }
 
-    fn asker(&self, class: &Class) -> Asker {
-        self.policy.index.atoms.asker(class)
-    }
-
     /// The first rule that answers a question for a request.
     fn first(&self, question: Question, class: &Class) -> Option<(RuleId, Action)> {
-        if !self.has(question) {
-            return None;
-        }
-        let rule = self.policy.index.first(&self.buckets, question, class, &self.asker(class))?;
+        let rule = self.policy.index.first(&self.buckets, question, class)?;
         Some((rule, self.policy.rule(rule).action))
     }
 
@@ -141,28 +140,20 @@ impl<'a> FeatureRules<'a> {
     /// The limits that hold for a request: at most one for each scope, in the order user, host, group, project. A limit
     /// per project does not hold for a request without one. A limit per group holds for members of the groups that it
     /// names; they are counted under the first of these that they are in.
-    pub fn limits(&self, class: &Class) -> Vec<Limit> {
-        let mut limits = Vec::new();
-        let mut asker = None;
-        for scope in [Scope::User, Scope::Host, Scope::Group, Scope::Project] {
-            let question = Question::limit(scope);
-            if !self.has(question) {
-                continue;
-            }
-            let asker = asker.get_or_insert_with(|| self.asker(class));
+    pub fn limits<'c>(self, class: &'c Class) -> impl Iterator<Item = Limit> + use<'a, 'c> {
+        let scopes = [Scope::User, Scope::Host, Scope::Group, Scope::Project].into_iter();
+        scopes.filter_map(move |scope| {
             let index = &self.policy.index;
-            let Some(rule) = index.first(&self.buckets, question, class, asker) else { continue };
+            let rule = index.first(&self.buckets, Question::limit(scope), class)?;
+            let Action::Limit(seats, _) = self.policy.rule(rule).action else { return None };
             let subject = match scope {
                 Scope::User => Some(Subject::User(class.user.as_str().into())),
                 Scope::Host => Some(Subject::Host(class.host.as_str().into())),
                 Scope::Group => index.group_of(rule, class).map(Subject::Group),
                 Scope::Project => class.project.clone().map(Subject::Project),
             };
-            if let (Action::Limit(seats, _), Some(subject)) = (self.policy.rule(rule).action, subject) {
-                limits.push(Limit { rule, seats, subject });
-            }
-        }
-        limits
+            Some(Limit { rule, seats, subject: subject? })
+        })
     }
 
     /// Every reservation of it, in file order.
@@ -193,7 +184,8 @@ impl<'a> FeatureRules<'a> {
     /// Everything that a session of this request counts towards: each limit's scope that any rule about the feature has,
     /// whether it is for this request or not, and each reservation that is. Ascending, each once.
     pub fn counted(&self, class: &Class) -> Vec<Subject> {
-        let mut subjects = Vec::new();
+        // Room for what nearly all count towards: growing costs more than the questions.
+        let mut subjects = Vec::with_capacity(12);
         if self.has(Question::LimitUser) {
             subjects.push(Subject::User(Box::from(class.user.as_str())));
         }
@@ -203,20 +195,16 @@ impl<'a> FeatureRules<'a> {
         if self.has(Question::LimitProject) {
             subjects.extend(class.project.clone().map(Subject::Project));
         }
-        if !self.has(Question::GroupsCounted) && !self.has(Question::Reserved) {
-            return subjects;
-        }
-        let (index, asker) = (&self.policy.index, self.asker(class));
+        let index = &self.policy.index;
         for bucket in self.buckets.into_iter().flatten() {
-            for (rule, group, _) in index.found(bucket, Question::GroupsCounted, class, &asker) {
-                match group {
-                    Some(group) => subjects.push(Subject::Group(group)),
-                    None => subjects.extend(index.groups_of(rule, class).map(Subject::Group)),
-                }
-            }
-            for (rule, _, is_enough) in index.found(bucket, Question::Reserved, class, &asker) {
-                if is_enough || index.is_for(rule, class, &asker) {
-                    subjects.push(Subject::Reservation(rule));
+            for place in index.found(bucket, class) {
+                match place.counts() {
+                    Some(Some(group)) => subjects.push(Subject::Group(group)),
+                    Some(None) => subjects.extend(index.groups_of(place.rule, class).map(Subject::Group)),
+                    None if place.is_enough || index.is_for(place.rule, class) => {
+                        subjects.push(Subject::Reservation(place.rule));
+                    }
+                    None => {}
                 }
             }
         }

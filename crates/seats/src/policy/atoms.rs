@@ -3,9 +3,10 @@
 use alloc::borrow::Cow;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::network::{Bits, Networks, bits};
-use super::{Class, GroupId, Members, RuleSet, Who};
+use super::{GroupId, Members, RuleSet, Who};
 use crate::request::NameRules;
 
 /// What an atom is; the first four are also the kinds of a rule's `for`.
@@ -66,11 +67,26 @@ pub(super) struct Names {
     text: Vec<u8>,
     /// Where each name ends in `text`.
     ends: Vec<usize>,
-    /// Number + 1; 0 is free. A power of two, at most half full.
-    slots: Vec<u32>,
+    /// A power of two, at most half full.
+    slots: Vec<Slot>,
+}
+
+/// One place of the table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// Number + 1; 0 is free.
+    taken: u32,
+    /// The upper half of the hash: another name is passed by without a look at its text, which is far away.
+    mark: u32,
 }
 
 impl Names {
+    /// Names with room for so many.
+    fn with_room(names: usize) -> Names {
+        let size = if names == 0 { 0 } else { (names * 2 + 2).next_power_of_two().max(16) };
+        Names { slots: vec![Slot::default(); size], ends: Vec::with_capacity(names), ..Names::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -81,45 +97,53 @@ impl Names {
     }
 
     /// The slot that holds the name, or the free one where it belongs.
-    fn slot(&self, name: impl Iterator<Item = u8> + Clone) -> usize {
+    fn slot(&self, hash: u64, name: impl Iterator<Item = u8> + Clone) -> usize {
         let mask = self.slots.len() - 1;
-        let mut slot = hash(name.clone()) as usize & mask;
-        while self.slots[slot] != 0
-            && !self.get(self.slots[slot] as usize - 1).iter().copied().eq(name.clone())
-        {
-            slot = (slot + 1) & mask;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            let is_it = slot.taken == 0
+                || slot.mark == mark(hash)
+                    && self.get(slot.taken as usize - 1).iter().copied().eq(name.clone());
+            if is_it {
+                return at;
+            }
+            at = (at + 1) & mask;
         }
-        slot
     }
 
     pub(super) fn find(&self, name: impl Iterator<Item = u8> + Clone) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
-        self.slots[self.slot(name)].checked_sub(1)
+        self.slots[self.slot(hash(name.clone()), name)].taken.checked_sub(1)
     }
 
     pub(super) fn insert(&mut self, name: impl Iterator<Item = u8> + Clone) -> u32 {
         if self.slots.len() <= self.ends.len() * 2 {
             self.grow();
         }
-        let slot = self.slot(name.clone());
-        if let Some(number) = self.slots[slot].checked_sub(1) {
+        let hash = hash(name.clone());
+        let slot = self.slot(hash, name.clone());
+        if let Some(number) = self.slots[slot].taken.checked_sub(1) {
             return number;
         }
         self.text.extend(name);
         self.ends.push(self.text.len());
-        let number = u32::try_from(self.ends.len()).expect("fewer than 2^32 names");
-        self.slots[slot] = number;
-        number - 1
+        let taken = u32::try_from(self.ends.len()).expect("fewer than 2^32 names");
+        self.slots[slot] = Slot { taken, mark: mark(hash) };
+        taken - 1
     }
 
     fn grow(&mut self) {
         let size = (self.slots.len() * 4).max(16);
-        self.slots = vec![0; size];
+        self.slots = vec![Slot::default(); size];
         for number in 0..self.ends.len() {
-            let slot = self.slot(self.get(number).iter().copied());
-            self.slots[slot] = u32::try_from(number + 1).expect("fewer than 2^32 names");
+            let name = || self.get(number).iter().copied();
+            let hash = hash(name());
+            let slot = self.slot(hash, name());
+            let taken = u32::try_from(number + 1).expect("fewer than 2^32 names");
+            self.slots[slot] = Slot { taken, mark: mark(hash) };
         }
     }
 }
@@ -128,6 +152,11 @@ impl Names {
 fn hash(name: impl Iterator<Item = u8>) -> u64 {
     let hash = name.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash ^ (hash >> 32)
+}
+
+/// What a slot keeps of a hash.
+fn mark(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// For each number of a kind the groups it is in.
@@ -175,14 +204,44 @@ pub(super) struct Atoms {
     memberships: [Memberships; 4],
 }
 
-/// Whom a request is from, in atoms.
-#[derive(Debug)]
+/// Whom a request is from, in atoms of one policy: looked up once for all that is asked about him.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asker {
     /// Those of the three names that any rule or group mentions.
     pub(super) names: [Option<Atom>; 3],
-    /// The networks that the address is in.
-    pub(super) networks: Vec<Atom>,
     pub(super) address: Option<Bits>,
+    /// Those of all his atoms that rules stand under, and where these are.
+    pub(super) stands: Stands,
+}
+
+/// A list that needs no memory of its own while it is short, as nearly all are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stands {
+    few: [Option<Stand>; 3],
+    more: Vec<Stand>,
+}
+
+impl Stands {
+    pub(super) fn push(&mut self, stand: Stand) {
+        match self.few.iter_mut().find(|free| free.is_none()) {
+            Some(free) => *free = Some(stand),
+            None => self.more.push(stand),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stand> {
+        self.few.iter().map_while(Option::as_ref).chain(&self.more)
+    }
+}
+
+/// An atom that rules stand under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stand {
+    pub(super) atom: Atom,
+    /// The first place.
+    pub(super) first: u32,
+    /// The place after the last.
+    pub(super) end: u32,
 }
 
 impl Atoms {
@@ -194,8 +253,13 @@ impl Atoms {
         });
         let networks =
             Networks::new(of_groups.chain(rules.rules.iter().map(|rule| &rule.who.addresses)).flatten());
-        let mut atoms = Atoms { networks, ..Atoms::default() };
+        let room = room(rules);
+        let [users, hosts, projects] = room.map(Names::with_room);
+        let mut atoms = Atoms { users, hosts, projects, networks, ..Atoms::default() };
         let mut pairs: [Vec<(u32, GroupId)>; 4] = Default::default();
+        for (kind, room) in [Kind::User, Kind::Host, Kind::Project].into_iter().zip(room) {
+            pairs[kind as usize].reserve(room);
+        }
         for (id, group) in (0u32..).map(GroupId).zip(&rules.groups) {
             match &group.members {
                 Members::Users(users) => {
@@ -242,35 +306,34 @@ impl Atoms {
         atoms
     }
 
-    pub(super) fn asker(&self, class: &Class) -> Asker {
-        let address = class.address.map(bits);
+    /// Looks up names that are folded already, and notes them.
+    pub(super) fn find(
+        &self,
+        user: &str,
+        host: &str,
+        project: Option<&str>,
+        address: Option<IpAddr>,
+        asker: &mut Asker,
+    ) {
         let find =
             |kind, names: &Names, name: &str| names.find(name.bytes()).map(|number| Atom::new(kind, number));
-        let networks = address.into_iter().flat_map(|address| self.networks.holding(address));
-        Asker {
-            names: [
-                find(Kind::User, &self.users, &class.user),
-                find(Kind::Host, &self.hosts, &class.host),
-                class.project.as_ref().and_then(|project| find(Kind::Project, &self.projects, project)),
-            ],
-            networks: networks.map(|number| Atom::new(Kind::Address, number)).collect(),
-            address,
-        }
+        asker.address = address.map(bits);
+        asker.names = [
+            find(Kind::User, &self.users, user),
+            find(Kind::Host, &self.hosts, host),
+            project.and_then(|project| find(Kind::Project, &self.projects, project)),
+        ];
     }
 
-    /// The groups that somebody is in, ascending, each once.
-    pub(super) fn groups(&self, asker: &Asker) -> Vec<GroupId> {
-        let kinds = [Kind::User, Kind::Host, Kind::Project];
-        let named = kinds.into_iter().zip(asker.names).filter_map(|(kind, atom)| Some((kind, atom?)));
-        let networks = asker.networks.iter().map(|atom| (Kind::Address, *atom));
-        let mut groups: Vec<GroupId> = named
-            .chain(networks)
-            .flat_map(|(kind, atom)| self.memberships[kind as usize].of(atom.number()))
-            .copied()
-            .collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
+    /// The networks that an address is in.
+    pub(super) fn at(&self, address: Bits) -> impl Iterator<Item = Atom> + '_ {
+        self.networks.holding(address).map(|number| Atom::new(Kind::Address, number))
+    }
+
+    /// The groups that an atom is in, ascending.
+    pub(super) fn groups(&self, atom: Atom) -> &[GroupId] {
+        let of_kind = self.memberships.get(atom.kind_bit().trailing_zeros() as usize);
+        of_kind.map_or(&[], |of_kind| of_kind.of(atom.number()))
     }
 
     /// How many numbers each kind has, groups left out.
@@ -279,13 +342,32 @@ impl Atoms {
     }
 }
 
+/// How many users, hosts and projects a policy names, those named several times counted as often.
+fn room(rules: &RuleSet) -> [usize; 3] {
+    let mut room = [0; 3];
+    for group in &rules.groups {
+        match &group.members {
+            Members::Users(users) => room[0] += users.len(),
+            Members::Hosts(hosts) => room[1] += hosts.len(),
+            Members::Projects(projects) => room[2] += projects.len(),
+            Members::Addresses(_) => {}
+        }
+    }
+    for who in rules.rules.iter().map(|rule| &rule.who) {
+        for (room, names) in room.iter_mut().zip([&who.users, &who.hosts, &who.projects]) {
+            *room += names.len();
+        }
+    }
+    room
+}
+
 /// A user as S1 compares them. Most are written as they are compared, and are not copied.
-fn folded_user(names: NameRules, name: &str) -> Cow<'_, str> {
+pub(super) fn folded_user(names: NameRules, name: &str) -> Cow<'_, str> {
     if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_user(name)) }
 }
 
 /// A host, likewise.
-fn folded_host(names: NameRules, name: &str) -> Cow<'_, str> {
+pub(super) fn folded_host(names: NameRules, name: &str) -> Cow<'_, str> {
     if is_folded(name) { Cow::Borrowed(name) } else { Cow::Owned(names.fold_host(name)) }
 }
 

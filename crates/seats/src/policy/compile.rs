@@ -1,15 +1,16 @@
 //! The rules of a policy, laid out so that a question costs the same with ten rules and with ten thousand.
 //!
-//! Rules are put into a bucket for each feature they name. Within a bucket and a kind of rule, each rule stands under
-//! the atoms (users, groups, networks, …) of one of the kinds in its `for`: whoever asks is looked up by his own atoms,
-//! and a rule found that way is a candidate. What else it demands is then verified.
+//! Each rule stands under the atoms (users, groups, networks, …) of one of the kinds in its `for`, the one that the
+//! fewest rules mention, and under an atom it stands by the feature it is about and by its kind. Whoever asks is looked
+//! up once for all his questions ([`Index::resolve`]): what stays of him are the few atoms that any rule stands under.
+//! A rule found there is a candidate; what else it demands is verified, and only while it could be the first.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
 
-use super::atoms::{Asker, Atom, Atoms, Kind, Names, feature_key};
+use super::atoms::{Atom, Atoms, Kind, Names, Stand, feature_key};
 use super::network::{Bits, bits};
 use super::{
     Action, Class, Features, GroupId, Members, Named, Network, Reservation, Rule, RuleId, RuleSet, Scope,
@@ -41,6 +42,8 @@ pub(super) enum Question {
 }
 
 impl Question {
+    const COUNT: usize = Question::GroupsCounted as usize + 1;
+
     fn of(action: Action) -> Question {
         match action {
             Action::Access(_) => Question::Access,
@@ -68,30 +71,34 @@ impl Question {
     }
 }
 
-/// A rule found under an atom.
-#[derive(Clone, Copy, Debug)]
-struct Place {
+/// A rule found under an atom; ordered as [`Index::places`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
     atom: Atom,
-    rule: RuleId,
+    /// Which bucket: what feature it is about.
+    bucket: u32,
+    question: Question,
+    pub(super) rule: RuleId,
     /// Whether being that atom is all that the rule demands.
-    is_enough: bool,
+    pub(super) is_enough: bool,
 }
 
-/// The rules of one bucket that answer one question.
-#[derive(Debug)]
-struct Segment {
-    question: Question,
-    /// The kinds of atom that rules stand under, a bit each.
-    kinds: u8,
-    /// In [`Index::places`]: sorted by atom, then rule.
-    places: Range<usize>,
+impl Place {
+    /// The group whose seats a limit counts together; `None` where the rule stands for everybody.
+    pub(super) fn counts(&self) -> Option<Option<GroupId>> {
+        (self.question == Question::GroupsCounted).then(|| self.atom.as_group())
+    }
 }
 
 /// The rules about one feature, of one vendor or of any; or those about all.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
-    /// Sorted by question.
-    segments: Vec<Segment>,
+    /// Its index among all buckets.
+    at: u32,
+    /// By question: the kinds of atom that rules stand under, a bit each.
+    kinds: [u8; Question::COUNT],
+    /// In [`Index::places`]: those for everybody, by question.
+    any: Vec<(Question, Range<usize>)>,
     /// In file order.
     pub(super) reservations: Vec<Reservation>,
     /// The seats of all of them.
@@ -128,7 +135,12 @@ pub(super) struct Index {
     names_vendors: bool,
     /// The first is that of `*`; the others by the number of the feature's key, from 1.
     buckets: Vec<Bucket>,
+    /// Sorted; those for everybody are last.
     places: Vec<Place>,
+    /// By kind: where its atoms begin in `starts`.
+    bases: [usize; 5],
+    /// By atom: where its places start; one more at the end.
+    starts: Vec<u32>,
 }
 
 /// The kinds of a rule's `for`, with the atoms of each, groups included.
@@ -197,9 +209,10 @@ impl Index {
         for (vendor, feature) in features {
             self.names_vendors |= vendor.is_some();
             let key = feature_key(vendor.as_ref().map(|v| v.as_str()), feature.as_str());
-            let at = self.features.insert(key) as usize + 1;
+            let number = self.features.insert(key);
+            let at = number as usize + 1;
             if at == self.buckets.len() {
-                self.buckets.push(Bucket::default());
+                self.buckets.push(Bucket { at: number + 1, ..Bucket::default() });
             }
             buckets.push(at);
         }
@@ -209,45 +222,48 @@ impl Index {
     }
 
     /// Under which atoms each rule stands: those of the kind in its `for` whose atoms the fewest rules mention.
-    fn choose_places(&self, rules: &RuleSet, buckets: &[Vec<usize>]) -> Vec<(usize, Question, Place)> {
+    fn choose_places(&self, rules: &RuleSet, buckets: &[Vec<usize>]) -> Vec<Place> {
         let mentions = self.mentions();
         let mentioned = |atom: Atom| mentions[atom.kind_bit().trailing_zeros() as usize][atom.number()];
-        let mut wanted: Vec<(usize, RuleId, Question, Vec<Place>)> = Vec::new();
+        let mut wanted: Vec<(usize, Vec<Place>)> = Vec::new();
         for (id, rule) in (0u32..).map(RuleId).zip(&rules.rules) {
             let (demand, question) = (&self.demands[id.0 as usize], Question::of(rule.action));
             let features = buckets[id.0 as usize].len();
+            let for_all = Place { atom: Atom::ANY, bucket: 0, question, rule: id, is_enough: false };
             let rarest = kinds_of(self, demand).min_by_key(|(_, atoms)| {
                 (atoms.clone().map(mentioned).max().unwrap_or(0), atoms.clone().count())
             });
             let is_one_kind = demand.kinds.count_ones() == 1;
             let places: Vec<Place> = match rarest {
-                None => {
-                    vec![Place { atom: Atom::ANY, rule: id, is_enough: question != Question::LimitGroup }]
-                }
+                None => vec![Place { is_enough: question != Question::LimitGroup, ..for_all }],
                 Some((_, atoms)) => atoms
                     .map(|atom| {
                         // A limit per group is for members of its groups alone.
                         let counts = question != Question::LimitGroup || atom.kind_bit() == Kind::Group.bit();
-                        Place { atom, rule: id, is_enough: is_one_kind && counts }
+                        Place { atom, is_enough: is_one_kind && counts, ..for_all }
                     })
                     .collect(),
             };
-            wanted.push((places.len() * features, id, question, places));
+            wanted.push((places.len() * features, places));
             if question == Question::LimitGroup {
                 let groups = self.groups[demand.groups.clone()].iter();
-                let places: Vec<Place> = groups
-                    .map(|(group, _)| Place { atom: Atom::group(*group), rule: id, is_enough: true })
-                    .collect();
-                wanted.push((places.len() * features, id, Question::GroupsCounted, places));
+                let counted = Place { question: Question::GroupsCounted, is_enough: true, ..for_all };
+                let places: Vec<Place> =
+                    groups.map(|(group, _)| Place { atom: Atom::group(*group), ..counted }).collect();
+                wanted.push((places.len() * features, places));
             }
         }
         wanted.sort_by_key(|(size, ..)| *size);
         let mut chosen = Vec::new();
-        for (size, id, question, places) in wanted {
+        for (size, places) in wanted {
             let fits = chosen.len() + size <= PLACES_MAX;
-            let for_all = [Place { atom: Atom::ANY, rule: id, is_enough: false }];
-            for place in if fits { &places[..] } else { &for_all } {
-                chosen.extend(buckets[id.0 as usize].iter().map(|at| (*at, question, *place)));
+            let for_all = places.first().map(|place| Place { atom: Atom::ANY, is_enough: false, ..*place });
+            for place in if fits { &places[..] } else { for_all.as_slice() } {
+                let of_rule = &buckets[place.rule.0 as usize];
+                chosen.extend(of_rule.iter().map(|at| Place {
+                    bucket: u32::try_from(*at).expect("fewer than 2^32 features"),
+                    ..*place
+                }));
             }
         }
         chosen
@@ -264,25 +280,61 @@ impl Index {
         mentions
     }
 
-    /// Sorts the places into their buckets, without those that can never decide.
-    fn lay_out(&mut self, mut places: Vec<(usize, Question, Place)>) {
-        places.sort_unstable_by_key(|(bucket, question, place)| (*bucket, *question, place.atom, place.rule));
-        for same in places.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let (bucket, question, _) = same[0];
-            let (start, mut kinds) = (self.places.len(), 0);
-            for of_atom in same.chunk_by(|a, b| a.2.atom == b.2.atom) {
-                kinds |= of_atom[0].2.atom.kind_bit();
-                let enough = of_atom.iter().position(|(.., place)| place.is_enough);
-                let last = match enough {
-                    // Whoever is that atom stops there, at the latest.
-                    Some(at) if question != Question::Reserved => at + 1,
-                    _ => of_atom.len(),
-                };
-                self.places.extend(of_atom[..last].iter().map(|(.., place)| *place));
+    /// Sorts the places, drops those that can never decide, and notes where to find the others.
+    fn lay_out(&mut self, mut places: Vec<Place>) {
+        places.sort_unstable();
+        let [users, hosts, networks, projects] = self.atoms.counts();
+        let mut sum = 0;
+        self.bases = [users, hosts, networks, projects, self.group_kinds.len()].map(|count| {
+            sum += count;
+            sum - count
+        });
+        self.starts = vec![0; sum + 1];
+        for same in places.chunk_by(|a, b| (a.atom, a.bucket, a.question) == (b.atom, b.bucket, b.question)) {
+            let Place { atom, bucket, question, .. } = same[0];
+            let last = match same.iter().position(|place| place.is_enough) {
+                // Whoever is that atom stops there, at the latest.
+                Some(at) if question != Question::Reserved => at + 1,
+                _ => same.len(),
+            };
+            let start = self.places.len();
+            self.places.extend(&same[..last]);
+            let bucket = &mut self.buckets[bucket as usize];
+            bucket.kinds[question as usize] |= atom.kind_bit();
+            if atom == Atom::ANY {
+                bucket.any.push((question, start..start + last));
+            } else {
+                let slot = self.slot(atom);
+                self.starts[slot + 1] += u32::try_from(last).expect("fewer than 2^32 places");
             }
-            let segment = Segment { question, kinds, places: start..self.places.len() };
-            self.buckets[bucket].segments.push(segment);
         }
+        for at in 1..self.starts.len() {
+            self.starts[at] += self.starts[at - 1];
+        }
+    }
+
+    fn slot(&self, atom: Atom) -> usize {
+        self.bases[atom.kind_bit().trailing_zeros() as usize] + atom.number()
+    }
+
+    /// Finds out who somebody is: his groups, and the atoms of his that rules stand under.
+    pub(super) fn resolve(&self, class: &mut Class) {
+        let Class { groups, asker, .. } = class;
+        self.atoms.find(&class.user, &class.host, class.project.as_deref(), class.address, asker);
+        let mut stand = |atom| {
+            let slot = self.slot(atom);
+            if self.starts[slot] < self.starts[slot + 1] {
+                asker.stands.push(Stand { atom, first: self.starts[slot], end: self.starts[slot + 1] });
+            }
+        };
+        let networks = asker.address.into_iter().flat_map(|address| self.atoms.at(address));
+        for atom in asker.names.into_iter().flatten().chain(networks) {
+            groups.extend(self.atoms.groups(atom));
+            stand(atom);
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        groups.iter().copied().map(Atom::group).for_each(stand);
     }
 
     /// The buckets that hold rules about a feature.
@@ -296,8 +348,8 @@ impl Index {
     }
 
     /// Whether a rule is for somebody.
-    pub(super) fn is_for(&self, rule: RuleId, class: &Class, asker: &Asker) -> bool {
-        let demand = &self.demands[rule.0 as usize];
+    pub(super) fn is_for(&self, rule: RuleId, class: &Class) -> bool {
+        let (demand, asker) = (&self.demands[rule.0 as usize], &class.asker);
         let mut met = 0;
         let named = &self.named[demand.named.clone()];
         for atom in asker.names.into_iter().flatten() {
@@ -342,30 +394,20 @@ impl Index {
         class.groups.iter().copied().filter(|group| position(groups, *group).is_some())
     }
 
-    /// What stands under one atom.
-    fn under(&self, segment: &Segment, atom: Atom) -> &[Place] {
-        if segment.kinds & atom.kind_bit() == 0 {
-            return &[];
-        }
-        let places = &self.places[segment.places.clone()];
-        let start = places.partition_point(|place| place.atom < atom);
-        let end = start + places[start..].partition_point(|place| place.atom == atom);
-        &places[start..end]
+    /// What stands under one of somebody's atoms about a feature, from a question on.
+    fn under<'a>(&'a self, stand: &Stand, bucket: &'a Bucket, question: Question) -> &'a [Place] {
+        let places = &self.places[stand.first as usize..stand.end as usize];
+        let key = (bucket.at, question);
+        &places[places.partition_point(|place| (place.bucket, place.question) < key)..]
     }
 
-    /// Every list of candidates in a bucket, by rule within each.
-    fn candidates<'a>(
-        &'a self,
-        segment: &'a Segment,
-        class: &'a Class,
-        asker: &'a Asker,
-    ) -> impl Iterator<Item = &'a [Place]> {
-        let groups = if segment.kinds & Kind::Group.bit() == 0 { &[] } else { &class.groups[..] };
-        core::iter::once(Atom::ANY)
-            .chain(asker.names.into_iter().flatten())
-            .chain(asker.networks.iter().copied())
-            .chain(groups.iter().copied().map(Atom::group))
-            .map(|atom| self.under(segment, atom))
+    /// What stands in a bucket for everybody.
+    fn for_any(&self, bucket: &Bucket, question: Question) -> &[Place] {
+        if bucket.kinds[question as usize] & Kind::Any.bit() == 0 {
+            return &[];
+        }
+        let found = bucket.any.iter().find(|(of, _)| *of == question);
+        found.map_or(&[], |(_, places)| &self.places[places.clone()])
     }
 
     /// The first rule that answers a question, from any of the buckets.
@@ -374,54 +416,64 @@ impl Index {
         buckets: &[Option<&Bucket>],
         question: Question,
         class: &Class,
-        asker: &Asker,
     ) -> Option<RuleId> {
         debug_assert!(question.is_first_match());
         let mut best: Option<RuleId> = None;
-        for segment in buckets.iter().flatten().filter_map(|bucket| bucket.segment(question)) {
-            for places in self.candidates(segment, class, asker) {
-                for place in places.iter().take_while(|place| best.is_none_or(|best| place.rule < best)) {
-                    let is_for = place.is_enough
-                        || self.is_for(place.rule, class, asker)
-                            && (question != Question::LimitGroup
-                                || self.group_of(place.rule, class).is_some());
-                    if is_for {
-                        best = Some(place.rule);
-                        break;
-                    }
+        let mut look = |bucket: &Bucket, places: &[Place]| {
+            for place in places {
+                let is_here = place.bucket == bucket.at && place.question == question;
+                if !is_here || best.is_some_and(|best| best <= place.rule) {
+                    break;
+                }
+                let is_for = place.is_enough
+                    || self.is_for(place.rule, class)
+                        && (question != Question::LimitGroup || self.group_of(place.rule, class).is_some());
+                if is_for {
+                    best = Some(place.rule);
+                    break;
                 }
             }
+        };
+        for bucket in buckets.iter().flatten().filter(|bucket| bucket.has(question)) {
+            for stand in bucket.of(class, question) {
+                look(bucket, self.under(stand, bucket, question));
+            }
+            look(bucket, self.for_any(bucket, question));
         }
         best
     }
 
-    /// Every rule found for a question, and whether what it was found under is all that it demands.
+    /// Every rule found for the two questions that all rules answer.
     pub(super) fn found<'a>(
         &'a self,
         bucket: &'a Bucket,
-        question: Question,
         class: &'a Class,
-        asker: &'a Asker,
-    ) -> impl Iterator<Item = (RuleId, Option<GroupId>, bool)> {
-        let segment = bucket.segment(question).into_iter();
-        segment
-            .flat_map(move |segment| self.candidates(segment, class, asker))
-            .flatten()
-            .map(|place| (place.rule, place.atom.as_group(), place.is_enough))
+    ) -> impl Iterator<Item = &'a Place> {
+        // The two are the last.
+        let asked = [Question::Reserved, Question::GroupsCounted];
+        let kinds = asked.iter().fold(0, |all, question| all | bucket.kinds[*question as usize]);
+        let stands = class.asker.stands.iter().filter(move |stand| kinds & stand.atom.kind_bit() != 0);
+        let mine = stands.flat_map(|stand| {
+            let places = self.under(stand, bucket, Question::Reserved);
+            places.iter().take_while(|place| place.bucket == bucket.at)
+        });
+        mine.chain(asked.into_iter().flat_map(|question| self.for_any(bucket, question)))
     }
 }
 
 impl Bucket {
-    fn segment(&self, question: Question) -> Option<&Segment> {
-        self.segments.iter().find(|segment| segment.question == question)
+    /// Those atoms of somebody's whose kind any rule of it stands under.
+    fn of<'a>(&self, class: &'a Class, question: Question) -> impl Iterator<Item = &'a Stand> + use<'a> {
+        let kinds = self.kinds[question as usize];
+        class.asker.stands.iter().filter(move |stand| kinds & stand.atom.kind_bit() != 0)
     }
 
     pub(super) fn has(&self, question: Question) -> bool {
-        self.segment(question).is_some()
+        self.kinds[question as usize] != 0
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.kinds == [0; Question::COUNT]
     }
 }
 
@@ -439,7 +491,7 @@ fn kind_of(members: &Members) -> Kind {
     }
 }
 
-fn named(rule: &Rule, rules: &RuleSet) -> Named {
+pub(super) fn named(rule: &Rule, rules: &RuleSet) -> Named {
     let has = |kind| rule.who.groups.iter().any(|g| kind_of(&rules.groups[g.0 as usize].members) == kind);
     if !rule.who.users.is_empty() || has(Kind::User) {
         Named::Users

@@ -167,7 +167,8 @@ pub struct RuleSet {
     pub rules: Vec<Rule>,
 }
 
-/// Whom a request is from, as a policy sees it: names folded, groups looked up once.
+/// Whom a request is from, as one policy sees it: names folded, and looked up once for all that is asked about it. Only
+/// the policy that made it may be asked with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Class {
     /// Folded as S1 says.
@@ -180,6 +181,7 @@ pub struct Class {
     pub project: Option<Box<str>>,
     /// The groups it is in, ascending.
     pub groups: Vec<GroupId>,
+    asker: atoms::Asker,
 }
 
 /// Whose seats are counted together.

@@ -47,50 +47,109 @@ fn masked(family: u8, prefix: u8, bits: u128) -> u128 {
     bits.checked_shr(dropped).unwrap_or(0).checked_shl(dropped).unwrap_or(0)
 }
 
-/// A network as it is compared: family, prefix, the bits before it.
-type Key = (u8, u8, u128);
-
-fn key(network: &Network) -> Key {
-    let (family, bits) = bits(network.address);
-    let prefix = network.prefix.min(if family == 4 { 32 } else { 128 });
-    (family, prefix, masked(family, prefix, bits))
+/// Networks of one family, each with a number. Two of them are either apart or one within the other, so the one that
+/// begins last before an address tells all that hold it: itself or some that it lies in.
+#[derive(Debug, Default)]
+struct Nested<B> {
+    /// The lowest address of each, ascending; of equals the widest network first. The number is the index.
+    lowest: Vec<B>,
+    /// The prefix of each, and the one that it lies directly in.
+    rest: Vec<(u8, Option<u32>)>,
 }
 
-/// Networks, each with a number; finding those that hold an address costs a search for each prefix length in use,
-/// however many there are.
+impl<B: Copy + Ord + Into<u128>> Nested<B> {
+    /// `networks`: lowest address and prefix.
+    fn new(family: u8, mut networks: Vec<(B, u8)>) -> Nested<B> {
+        networks.sort_unstable();
+        networks.dedup();
+        let mut nested =
+            Nested { lowest: networks.iter().map(|(lowest, _)| *lowest).collect(), rest: Vec::new() };
+        let mut within = None;
+        for (number, (lowest, prefix)) in (0u32..).zip(&networks) {
+            while let Some(outer) = within
+                && !nested.holds(family, outer, (*lowest).into())
+            {
+                within = nested.rest[outer as usize].1;
+            }
+            nested.rest.push((*prefix, within));
+            within = Some(number);
+        }
+        nested
+    }
+
+    fn holds(&self, family: u8, number: u32, address: u128) -> bool {
+        let (lowest, (prefix, _)) = (self.lowest[number as usize], self.rest[number as usize]);
+        masked(family, prefix, address) == lowest.into()
+    }
+
+    fn number(&self, lowest: B, prefix: u8) -> Option<u32> {
+        let start = self.lowest.partition_point(|of| *of < lowest);
+        let same = self.lowest[start..].iter().take_while(|of| **of == lowest).count();
+        let at = (start..start + same).find(|at| self.rest[*at].0 == prefix)?;
+        u32::try_from(at).ok()
+    }
+
+    /// All that hold an address, the narrowest first.
+    fn holding(&self, family: u8, address: B) -> impl Iterator<Item = u32> + '_ {
+        let last = self.lowest.partition_point(|lowest| *lowest <= address).checked_sub(1);
+        let outward = |number: &u32| self.rest[*number as usize].1;
+        let all = core::iter::successors(last.and_then(|at| u32::try_from(at).ok()), outward);
+        all.skip_while(move |number| !self.holds(family, *number, address.into()))
+    }
+}
+
+/// Networks, each with a number. Finding those that hold an address costs one search, and a step for each that is found
+/// or lies about another near it.
 #[derive(Debug, Default)]
 pub(super) struct Networks {
-    /// Ascending, each once; the number is the index.
-    keys: Vec<Key>,
-    /// Family and prefix of any of them, each once.
-    widths: Vec<(u8, u8)>,
+    v4: Nested<u32>,
+    /// Their numbers come after those of the others.
+    v6: Nested<u128>,
+}
+
+/// A network as it is compared: family, the bits before its prefix, prefix.
+fn key(network: &Network) -> (u8, u128, u8) {
+    let (family, bits) = bits(network.address);
+    let prefix = network.prefix.min(if family == 4 { 32 } else { 128 });
+    (family, masked(family, prefix, bits), prefix)
 }
 
 impl Networks {
     pub(super) fn new<'a>(networks: impl Iterator<Item = &'a Network>) -> Networks {
-        let mut keys: Vec<Key> = networks.map(key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut widths: Vec<(u8, u8)> = keys.iter().map(|(family, prefix, _)| (*family, *prefix)).collect();
-        widths.dedup();
-        Networks { keys, widths }
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (family, bits, prefix) in networks.map(key) {
+            match u32::try_from(bits) {
+                Ok(bits) if family == 4 => v4.push((bits, prefix)),
+                _ => v6.push((bits, prefix)),
+            }
+        }
+        Networks { v4: Nested::new(4, v4), v6: Nested::new(6, v6) }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.v4.lowest.len() + self.v6.lowest.len()
+    }
+
+    /// The first number of an IPv6 network.
+    fn first_v6(&self) -> u32 {
+        u32::try_from(self.v4.lowest.len()).expect("fewer than 2^32 networks")
     }
 
     /// The number of one of those it was made of.
     pub(super) fn number(&self, network: &Network) -> Option<u32> {
-        self.keys.binary_search(&key(network)).ok().and_then(|at| u32::try_from(at).ok())
+        match key(network) {
+            (4, bits, prefix) => self.v4.number(u32::try_from(bits).ok()?, prefix),
+            (_, bits, prefix) => Some(self.first_v6() + self.v6.number(bits, prefix)?),
+        }
     }
 
     /// The numbers of all that an address is in.
     pub(super) fn holding(&self, (family, bits): Bits) -> impl Iterator<Item = u32> + '_ {
-        self.widths.iter().filter(move |(of, _)| *of == family).filter_map(move |(_, prefix)| {
-            let key = (family, *prefix, masked(family, *prefix, bits));
-            self.keys.binary_search(&key).ok().and_then(|at| u32::try_from(at).ok())
-        })
+        let v4 = u32::try_from(bits).ok().filter(|_| family == 4);
+        let v6 = Some(bits).filter(|_| family == 6);
+        let of_v4 = v4.into_iter().flat_map(|bits| self.v4.holding(4, bits));
+        let of_v6 = v6.into_iter().flat_map(|bits| self.v6.holding(6, bits));
+        of_v4.chain(of_v6.map(|number| self.first_v6() + number))
     }
 }
 

@@ -14,7 +14,7 @@ use seats::catalog::Catalog;
 use seats::change::{
     BookingId, BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick,
 };
-use seats::denial::{Code, Denial, Due, Numbers};
+use seats::denial::{Denial, Numbers};
 use seats::ledger::{
     BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, PoolChange, State,
 };
@@ -203,9 +203,8 @@ impl Server {
         self.free_due();
         let changes = self.refresh(request.items.iter().map(|i| &*i.feature));
         let mut outcome = self.ledger.decide_checkout(request, self.now);
-        if matches!(&outcome, Err(denial) if denial.code == Code::NoSeats && self.ledger.policy().has_idle())
-        {
-            outcome = self.decide_with_idle(request, outcome);
+        if let Err(refused) = outcome {
+            outcome = self.decide_with_idle(request, refused);
         }
         match &outcome {
             Ok(CheckoutOutcome::Grant { before, granted }) => {
@@ -221,27 +220,20 @@ impl Server {
         (changes, outcome)
     }
 
-    /// Idle sessions make room if they were warned long enough ago; the others are warned.
+    /// Idle sessions make room if they were warned long enough ago, or are warned.
     fn decide_with_idle(
         &mut self,
         request: &Checkout,
-        refused: Result<CheckoutOutcome, Box<Denial>>,
+        refused: Box<Denial>,
     ) -> Result<CheckoutOutcome, Box<Denial>> {
         let idle_ms = |id| self.active.get(&id).map(|at| (self.now.tick as i64 - at) as u64);
-        let idle = self.ledger.idle_sessions(request, self.now, &idle_ms);
-        idle.woken.iter().for_each(|session| self.ledger.warn_idle(*session, None));
-        let mut outcome = refused;
-        if !idle.ready.is_empty() {
-            outcome = self.ledger.decide_checkout_from(request, self.now, &idle.ready);
-        }
-        if let Err(denial) = &mut outcome {
-            idle.to_warn.iter().for_each(|session| self.ledger.warn_idle(*session, Some(self.now.tick)));
-            self.warned.extend(idle.to_warn);
-            if let (Some(subject), Some(ms)) = (&mut denial.subject, idle.due_ms) {
-                subject.due = Some(Due::IdleEnds(ms));
-            }
-        }
-        outcome
+        let (outcome, wish) = self.ledger.decide_with_idle(request, self.now, &idle_ms, refused);
+        self.ledger.note_wish(&wish, &request.facts, self.now);
+        self.warned.extend(&wish.to_warn);
+        outcome.map_err(|mut denial| {
+            wish.tell(&mut denial);
+            denial
+        })
     }
 
     /// Keeps seats for whoever presents the token.

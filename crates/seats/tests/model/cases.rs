@@ -37,14 +37,17 @@ pub trait Subject {
     fn pool(&mut self, feature: &str, which: &str) -> Numbers;
     /// The sessions that live, with the pool that each is in, as `1 cad exclusive 2` (number, feature, pool, seats).
     fn sessions(&mut self) -> Vec<String>;
+    /// The sessions that live and whose client is warned that its idle seat is wanted.
+    fn warned(&mut self) -> Vec<u64>;
     /// The pools that grant today, in the order of trial.
     fn order(&mut self, feature: &str) -> Vec<String>;
 }
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("licenses", include_str!("cases/licenses.txt")),
     ("counting", include_str!("cases/counting.txt")),
     ("policy", include_str!("cases/policy.txt")),
+    ("idle", include_str!("cases/idle.txt")),
     ("tokens", include_str!("cases/tokens.txt")),
 ];
 
@@ -214,6 +217,10 @@ impl<'a, S: Subject> Case<'a, S> {
             "pool" => return show(&self.subject.pool(words[1], words[2])),
             "order" => return self.subject.order(words[1]).join(" "),
             "sessions" => return self.subject.sessions().join(", "),
+            "warned" => {
+                let warned = self.subject.warned();
+                return warned.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+            }
             "try" => {
                 let (request, _) = self.request(&words[1..]);
                 return self.subject.look(&request);

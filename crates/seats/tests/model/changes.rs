@@ -9,7 +9,7 @@ use seats::request::Item;
 use crate::bridge::{booking, catalog, catalog_reusing, policy};
 use crate::driver;
 use crate::history::History;
-use crate::naive::{Booking, Request, Rule, Says, Wanted, Who};
+use crate::naive::{Booking, Request, Rule, Says, Sold, Wanted, Who};
 use crate::random;
 
 impl History {
@@ -41,7 +41,7 @@ impl History {
         self.checkout(&request);
     }
 
-    /// Everybody is at lunch; somebody who wants a seat asks, and asks again when the clients have been warned.
+    /// Everybody is at lunch, or nearly; some who want a seat ask, and ask again while the clients are warned and after.
     pub fn lunch(&mut self) {
         let Some(held) = self.naive.held.iter().find(|h| h.on.is_some() && h.needed_by.is_none()).cloned()
         else {
@@ -51,20 +51,39 @@ impl History {
         rules.rules.push(Rule { says: Says::Idle(60_000), features: Vec::new(), who: Who::default() });
         self.naive.policy = rules.into();
         self.server.rules(Arc::new(policy(&self.naive.policy)));
-        let open: Vec<u64> = self.naive.connections.iter().map(|c| c.id).collect();
-        let mut request = random::request(&mut self.random, 0, &[]);
-        let (vendor, feature) = (Some(held.pool.vendor), held.pool.feature);
-        request.wanted = vec![Wanted { vendor, feature, count: 1 + self.random.below(4) }];
-        for ms in [0, 30_000] {
+        let mut idle: Vec<(u64, u64)> = Vec::new();
+        for connection in &self.naive.connections {
+            if self.random.percent(85) {
+                idle.push((connection.id, 400_000 + 1_000 * self.random.below(9)));
+            }
+        }
+        // What they have in hand, or a token that takes it.
+        let needs = |s: &&Sold| s.depends.iter().any(|d| d.feature.eq_ignore_ascii_case(&held.pool.feature));
+        let token = self.naive.licenses.iter().find(needs).map(|s| s.feature.clone());
+        let token = token.filter(|_| self.random.percent(50));
+        let feature = token.unwrap_or_else(|| held.pool.feature.clone());
+        let mut hungry = Vec::new();
+        for _ in 0..2 {
+            let mut request = random::request(&mut self.random, 0, &[]);
+            let (vendor, count) = (Some(held.pool.vendor.clone()), 1 + self.random.below(4));
+            request.wanted = vec![Wanted { vendor, feature: feature.clone(), count }];
+            hungry.push(request);
+        }
+        let mut passed = 0;
+        for (who, ms) in [(0, 0), (1, 10_000), (0, 10_000), (1, 10_000), (0, 10_000)] {
+            // Now and then somebody comes late.
+            let ms = ms + if self.random.percent(10) { 30_000 } else { 0 };
             let all: Vec<String> = self.naive.held.iter().map(|h| h.pool.feature.clone()).collect();
             self.refresh(&all);
             self.server.pass(ms, &|_| true);
             self.naive.connections.iter_mut().for_each(|c| c.is_silent = false);
             self.naive.pass(ms);
-            for connection in &open {
-                self.server.beat(ConnectionId(*connection), Some(400_000 + ms));
-                self.naive.beat(*connection, Some(400_000 + ms));
+            passed += ms;
+            for (connection, before) in &idle {
+                self.server.beat(ConnectionId(*connection), Some(before + passed));
+                self.naive.beat(*connection, Some(before + passed));
             }
+            let mut request = hungry[who].clone();
             (request.key, request.secret) = (self.next_key, self.next_key);
             self.next_key += 1;
             self.checkout(&request);

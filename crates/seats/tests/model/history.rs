@@ -152,7 +152,30 @@ impl History {
             (Err(denial), Err(denied)) => self.same_denial(&denial, &denied),
             (given, expected) => panic!("the ledger says {given:?}, the model {expected:?}"),
         }
-        self.seen.extend((self.naive.warned.len() > before.warned.len()).then_some("warned"));
+        self.see_warnings(&before);
+    }
+
+    /// Who is warned of what idles, since when; and what was worth the history.
+    fn see_warnings(&mut self, before: &Naive) {
+        let presence = self.server.ledger.presence();
+        for held in &self.naive.held {
+            let warned = self.naive.warned.iter().find(|w| w.session == held.session);
+            let given = presence.warned_at(SessionId(held.session));
+            assert_eq!(given, warned.map(|w| w.at), "when session {} was warned", held.session);
+        }
+        let was = |session: u64| before.warned.iter().find(|w| w.session == session);
+        for warned in &self.naive.warned {
+            self.seen.push(match was(warned.session) {
+                None if before.warned.iter().any(|w| before.tick < w.asked + 30_000) => {
+                    "warned beside others"
+                }
+                None => "warned",
+                Some(w) if w.asked < warned.asked && w.wanted_by != warned.wanted_by => {
+                    "warned for another now"
+                }
+                Some(_) => continue,
+            });
+        }
     }
 
     /// What makes a grant worth the history, and what no grant may do.

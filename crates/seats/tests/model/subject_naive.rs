@@ -155,6 +155,13 @@ impl Subject for Alone {
             .collect()
     }
 
+    fn warned(&mut self) -> Vec<u64> {
+        let all = self.0.warned.iter().map(|w| w.session);
+        let mut warned: Vec<u64> = all.filter(|session| self.0.find(*session).is_some()).collect();
+        warned.sort_unstable();
+        warned
+    }
+
     fn order(&mut self, feature: &str) -> Vec<String> {
         let mut pools = self.0.pools(VENDOR, feature);
         pools.retain(|p| p.license.is_some());

@@ -189,6 +189,12 @@ impl Subject for Served {
         ledger.sessions_page(None, usize::MAX).iter().map(show).collect()
     }
 
+    fn warned(&mut self) -> Vec<u64> {
+        let ledger = &self.server.ledger;
+        let sessions = ledger.sessions_page(None, usize::MAX).into_iter().map(|view| view.session);
+        sessions.filter(|id| ledger.presence().warned_at(*id).is_some()).map(|id| id.0).collect()
+    }
+
     fn order(&mut self, feature: &str) -> Vec<String> {
         let catalog = self.server.ledger.catalog();
         let at = catalog.index_of(&name("ACME"), &name(feature)).expect("it is there");

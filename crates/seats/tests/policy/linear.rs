@@ -9,7 +9,7 @@ use seats::policy::{
     Access, Action, BorrowTerms, Class, Features, GroupId, Limit, Members, Named, Network, Reservation, Rule,
     RuleId, RuleSet, Scope, Subject, Who,
 };
-use seats::request::{Facts, NameRules};
+use seats::request::NameRules;
 
 pub(crate) struct Linear<'a> {
     pub(crate) rules: &'a RuleSet,
@@ -61,20 +61,10 @@ impl Linear<'_> {
         }
     }
 
-    pub(crate) fn class(&self, facts: &Facts) -> Class {
-        let mut class = Class {
-            user: self.names.fold_user(&facts.user),
-            host: self.names.fold_host(&facts.host),
-            address: facts.address,
-            project: facts.project.clone(),
-            groups: Vec::new(),
-        };
-        for (at, group) in (0..).zip(&self.rules.groups) {
-            if self.is_member(&group.members, &class) {
-                class.groups.push(GroupId(at));
-            }
-        }
-        class
+    /// Every group that somebody is in.
+    pub(crate) fn groups_of(&self, class: &Class) -> Vec<GroupId> {
+        let groups = (0..).map(GroupId).zip(&self.rules.groups);
+        groups.filter(|(_, group)| self.is_member(&group.members, class)).map(|(id, _)| id).collect()
     }
 
     fn groups(&self, who: &Who, of: fn(&Members) -> bool) -> Vec<GroupId> {

@@ -149,7 +149,8 @@ impl Ledger {
         let (access, by) = rules.access(&class);
         explained.access = (access, by.map(fact));
         let used = |subject: &Subject| self.used_by(&Counted::Subject(subject.clone()), &want, &draft, None);
-        explained.limits = (rules.limits(&class).iter())
+        explained.limits = rules
+            .limits(&class)
             .map(|limit| LimitUse {
                 rule: fact(limit.rule),
                 whose: in_words(policy, &limit.subject),

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::super::tally;
-use super::super::usage::Counted;
+use super::super::usage::{Counted, NamedKinds};
 use super::super::{Ledger, Pool};
 use super::draft::Draft;
 use crate::catalog::FeatureLicenses;
@@ -118,6 +118,20 @@ impl Ledger {
             For::Rule(..) if asker.is_meant(self, kept) => asker.draft.more(pool),
             For::Rule(..) => Vec::new(),
         };
+        tally::after(tally, &asker.draft.less_of(pool, &subject), &more)
+    }
+
+    /// Seats of one pool in use by those whom any reservation of these kinds is for (L63).
+    pub(super) fn used_by_named(
+        &self,
+        pool: PoolId,
+        kinds: NamedKinds,
+        asker: &Asker<'_>,
+        is_meant: bool,
+    ) -> u64 {
+        let subject = Counted::Named(kinds);
+        let tally = self.usage.entry(pool, &subject).map(|entry| &entry.tally);
+        let more = if is_meant { asker.draft.more(pool) } else { Vec::new() };
         tally::after(tally, &asker.draft.less_of(pool, &subject), &more)
     }
 

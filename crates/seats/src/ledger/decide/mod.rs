@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 
 pub use book::BookRequest;
 pub use explain::{Explanation, LimitUse, PoolVerdict, ReservationUse, Verdict};
-pub use idle::IdleSessions;
+pub use idle::IdleWish;
 pub(super) use terms::share_key;
 
 use self::draft::Draft;
@@ -66,8 +66,9 @@ impl Ledger {
         self.decide_checkout_from(request, now, &[])
     }
 
-    /// The same, where these idle sessions may be given away for it (see [`Ledger::idle_sessions`]).
-    pub fn decide_checkout_from(
+    /// The same, where these idle sessions may be given away for it, those first that stand first (see
+    /// [`Ledger::decide_with_idle`]).
+    pub(super) fn decide_checkout_from(
         &self,
         request: &Checkout,
         now: Now,

@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 
 use super::super::Ledger;
 use super::super::tally;
-use super::super::usage::client;
+use super::super::usage::{NamedKinds, client};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Want};
 use super::kept::{Asker, Kept};
-use crate::change::{Cause, HoldId, PoolId};
+use crate::change::{Cause, HoldId, PoolId, SessionId};
 use crate::denial::Numbers;
 use crate::evaluate::Total;
 use crate::license::License;
@@ -44,13 +44,19 @@ impl Ledger {
     ) -> Result<bool, Failure> {
         let Room { total, before, used, held, own } = self.room(want, asked, pool, share, draft);
         let adds = used - before;
+        let is_above = |used| license.carried.soft_limit.is_some_and(|n| used > u64::from(n));
         if adds == 0 {
             return Ok(false);
         }
         if used + held > total {
             return self.fit_idle(want, asked, pool, license, share, draft);
         }
-        let own_seats = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+        let own_seats: u64 = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
+        // L62: one's own held seats serve at once; taking them leaves no less to anybody than there was.
+        if own_seats == adds {
+            draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
+            return Ok(is_above(used));
+        }
         let is_named = license.user_based().is_some() || license.host_based().is_some();
         if is_named || !self.is_plenty(want, asked, draft, pool, [adds, own_seats]) {
             let asker = Asker { class: asked.class, booking: want.booking, draft };
@@ -68,7 +74,7 @@ impl Ledger {
             }
         }
         draft.holds.extend(own.into_iter().map(|(hold, seats)| (hold, pool, seats)));
-        Ok(license.carried.soft_limit.is_some_and(|n| used > u64::from(n)))
+        Ok(is_above(used))
     }
 
     /// Whether there are seats enough though everything were kept for others and nothing of it used: then nobody needs
@@ -170,16 +176,23 @@ impl Ledger {
             Named::Neither => false,
         };
         let of_kind = || kept.iter().filter(is_of_kind);
-        let used_of = |k: &Kept| self.used_of(k, pool, Some(asker)).min(k.honored);
-        let through = named.min(of_kind().map(used_of).sum());
+        let kinds = match (users, hosts) {
+            (Some(_), Some(_)) => NamedKinds::Either,
+            (Some(_), None) => NamedKinds::Users,
+            _ => NamedKinds::Hosts,
+        };
         let meant = || of_kind().filter(|k| asker.is_meant(self, k));
+        // A seat counts against every reservation it matches, but it is one named seat that is taken.
+        let by_named = self.used_by_named(pool, kinds, asker, meant().next().is_some());
+        let used_of = |k: &Kept| self.used_of(k, pool, Some(asker)).min(k.honored);
+        let through = named.min(by_named).min(of_kind().map(used_of).sum());
         let room: u64 = meant().map(Kept::left).sum();
         let open = used + held - through.min(used) + adds.saturating_sub(room);
         if open <= total - named { Ok(()) } else { Err(meant().next().is_some()) }
     }
 
-    /// A pool is full: idle sessions that were warned make room, the longest idle first and no more than it takes, where
-    /// that is enough.
+    /// A pool is full: idle sessions make room, in the order in which they may go and none that need not, where that is
+    /// enough.
     fn fit_idle(
         &self,
         want: &Want<'_>,
@@ -191,30 +204,43 @@ impl Ledger {
     ) -> Result<bool, Failure> {
         let mark = draft.mark();
         let idle = core::mem::take(&mut draft.idle);
-        let fits = |draft: &Draft| {
+        let missing = |draft: &Draft| {
             let room = self.room(want, asked, pool, share, draft);
-            room.used + room.held <= room.total
+            (room.used + room.held).saturating_sub(room.total)
         };
-        for session in &idle {
-            let is_here = self.state.session(*session).is_some_and(|(_, s)| s.pool == pool);
-            if is_here && self.would_be_free(*session, asked.now, draft) {
-                self.remove(*session, &Cause::Idle, draft);
-                if fits(draft) {
+        let seats =
+            |id: &SessionId| self.state.session(*id).filter(|(_, s)| s.pool == pool).map(|(_, s)| s.count);
+        let here: Vec<(SessionId, u64)> = (idle.iter().filter(|id| !draft.ends(**id)))
+            .filter_map(|id| Some((*id, u64::from(seats(id)?))))
+            .collect();
+        let lacks = missing(draft);
+        // None makes more room than the seats it has: only when there may be enough it pays to add up.
+        let (mut freed, mut least) = (0, u64::MAX);
+        if here.iter().map(|(_, seats)| seats).sum::<u64>() >= lacks {
+            for (session, seats) in here {
+                if !self.would_be_free(session, asked.now, draft) {
+                    continue;
+                }
+                self.remove(session, &Cause::Idle, draft);
+                (freed, least) = (freed + seats, least.min(seats));
+                if freed >= lacks && missing(draft) == 0 {
                     break;
                 }
             }
         }
         // With the sessions gone, the same questions again; nobody is left to make more room.
-        if draft.mark() != mark && fits(draft) {
-            draft.spare(mark, &fits);
-            if let Ok(above_soft_limit) = self.fit(want, asked, pool, license, share, draft) {
-                draft.idle = idle.into_iter().filter(|session| !draft.ends(*session)).collect();
-                return Ok(above_soft_limit);
+        let mut fits = None;
+        if draft.mark() != mark && missing(draft) == 0 {
+            if freed - least >= lacks {
+                draft.spare(mark, &|draft| missing(draft) == 0);
             }
+            fits = self.fit(want, asked, pool, license, share, draft).ok();
         }
-        draft.back_to(mark);
         draft.idle = idle;
-        Err(Failure::Full(wanted(want, pool, draft)))
+        fits.ok_or_else(|| {
+            draft.back_to(mark);
+            Failure::Full(wanted(want, pool, draft))
+        })
     }
 }
 

@@ -181,6 +181,13 @@ impl Naive {
         seats(&set)
     }
 
+    /// Seats of a pool used by those for whom any of some reservations is.
+    pub fn used_by_any(&self, pool: &PoolKey, reservations: &[Reserved]) -> u64 {
+        let mut set = self.of_pool(pool);
+        set.retain(|h| reservations.iter().any(|r| self.is_for(&r.whom, &h.program, h.booking)));
+        seats(&set)
+    }
+
     /// What of a feature is kept and unused: of reservations and bookings, and named seats that no reservation covers.
     fn kept_free(&self, vendor: &str, feature: &str) -> u64 {
         let reserved = self.reservations(vendor, feature, &Program::default(), None);

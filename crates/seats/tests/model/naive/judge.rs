@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::policy::Whose;
 use super::{
     Held, IDLE_WARNING, Kind, Naive, Per, Pool, PoolKey, Program, RESUME_WINDOW, Request, SEATS_MAX,
-    ShareKey, Sold, UNLIMITED, Which, same,
+    ShareKey, Sold, UNLIMITED, Warned, Which, same,
 };
 
 /// What a checkout comes to.
@@ -353,13 +353,19 @@ impl Naive {
     pub fn checkout(&mut self, request: &Request, on: u64) -> Result<Verdict, Denied> {
         self.hear(on);
         let mut answer = self.judge(request);
-        if answer.as_ref().is_err_and(|denied| denied.code == "no_seats") {
+        if answer.as_ref().is_err_and(|denied| ["no_seats", "no_covered_seat"].contains(&denied.code)) {
             answer = self.judge_with_idle(request, answer);
         }
         let (after, verdict) = answer?;
         *self = after;
         match &verdict {
-            Verdict::Granted(sessions) => self.attach(sessions[0], on),
+            Verdict::Granted(sessions) => {
+                self.attach(sessions[0], on);
+                // What it was waiting for is there: who was warned for it is warned for nobody.
+                let its_own =
+                    |w: &&mut Warned| w.wanted_by.as_ref().is_some_and(|p| p.is_client(&request.program));
+                self.warned.iter_mut().filter(its_own).for_each(|w| w.wanted_by = None);
+            }
             Verdict::Same(bundle) => self.attach(*bundle, on),
             Verdict::Denied(_) => {}
         }
@@ -367,48 +373,88 @@ impl Naive {
     }
 
     /// S50: sessions that idle in the pools that were asked for are given away if their clients were warned long enough
-    /// ago; the clients of the others are warned.
+    /// ago. If that is not enough, clients are warned whose seats would be: none where all of them would not be enough.
     fn judge_with_idle(
         &mut self,
         request: &Request,
         refused: Result<(Naive, Verdict), Denied>,
     ) -> Result<(Naive, Verdict), Denied> {
-        let tick = self.tick;
-        let (mut ready, mut to_warn) = (Vec::new(), Vec::new());
+        let idle = self.idle_sessions(request);
+        let before = self.warned.clone();
+        let warned_at = |session: u64| before.iter().find(|w| w.session == session).map(|w| w.at);
+        let is_ready = |session: &u64| warned_at(*session).is_some_and(|at| self.tick >= at + IDLE_WARNING);
+        let ready: Vec<u64> = idle.iter().copied().filter(is_ready).collect();
+        let mut answer = refused;
+        if !ready.is_empty() {
+            answer = self.giving_away(&ready, request);
+        }
+        if answer.is_ok() {
+            return answer;
+        }
+        // Whose wish a warning serves: of somebody else who has asked within the last minute and waits still.
+        let is_for_another = |session: u64| {
+            self.warned.iter().any(|w| {
+                let is_other = |p: &Program| !p.is_client(&request.program);
+                w.session == session
+                    && self.tick < w.asked + 2 * IDLE_WARNING
+                    && w.wanted_by.as_ref().is_some_and(is_other)
+            })
+        };
+        let (warned, others): (Vec<u64>, Vec<u64>) =
+            idle.iter().filter(|s| warned_at(**s).is_some()).partition(|s| !is_for_another(**s));
+        let fresh = idle.iter().copied().filter(|s| warned_at(*s).is_none()).collect();
+        let some_more = [warned.clone(), fresh].concat();
+        let all = [some_more.clone(), others.clone()].concat();
+        for may_go in [warned, some_more, all] {
+            let Ok((after, _)) = self.giving_away(&may_go, request) else { continue };
+            for session in may_go.into_iter().filter(|s| after.find(*s).is_none() && !others.contains(s)) {
+                if warned_at(session).is_none() {
+                    self.warned.push(Warned { session, at: self.tick, ..Warned::default() });
+                }
+                let warned = self.warned.iter_mut().find(|w| w.session == session);
+                let warned = warned.expect("it is warned now");
+                (warned.wanted_by, warned.asked) = (Some(request.program.clone()), self.tick);
+            }
+            break;
+        }
+        answer
+    }
+
+    /// What a request comes to if these sessions may go, the first first.
+    fn giving_away(&self, sessions: &[u64], request: &Request) -> Result<(Naive, Verdict), Denied> {
+        let (after, verdict) = Naive { giving: sessions.to_vec(), ..self.clone() }.judge(request)?;
+        Ok((Naive { giving: Vec::new(), ..after }, verdict))
+    }
+
+    /// The sessions that have idled for as long as they may in what a request asks for, the longest first. Who did
+    /// something after a warning is not warned any more.
+    fn idle_sessions(&mut self, request: &Request) -> Vec<u64> {
+        let mut wanted: Vec<(String, String)> = Vec::new();
+        for (vendor, feature) in self.features() {
+            if request.wanted.iter().any(|w| same(&w.feature, &feature)) {
+                let token = self.pool(&PoolKey::new(&vendor, &feature, Which::Token)).license;
+                let needs = token.map_or_else(Vec::new, |token| self.needs(&token, 1));
+                wanted.extend(needs.into_iter().map(|needed| (vendor.clone(), needed.feature)));
+                wanted.push((vendor, feature));
+            }
+        }
+        let mut idle: Vec<(i64, u64)> = Vec::new();
         for held in self.held.clone().iter().filter(|h| h.needed_by.is_none() && h.pool.which != Which::Token)
         {
-            let is_asked_for = request.wanted.iter().any(|w| same(&w.feature, &held.pool.feature));
-            let grants = self.pool(&held.pool).license.is_some();
+            let is_wanted = wanted.iter().any(|(vendor, feature)| held.pool.is_of(vendor, feature));
             let active = self.connections.iter().find(|c| Some(c.id) == held.on).and_then(|c| c.active);
             let allowed = self.policy.idle(&held.pool.vendor, &held.pool.feature, &held.program);
             let (Some(active), Some(allowed)) = (active, allowed) else { continue };
-            if !is_asked_for || !grants {
+            if !is_wanted || self.pool(&held.pool).license.is_none() {
                 continue;
             }
-            // Who did something since is warned anew.
-            self.warned.retain(|(session, at)| *session != held.session || active <= *at as i64);
-            if (tick as i64) < active + allowed as i64 {
-                continue;
-            }
-            match self.warned.iter().find(|(session, _)| *session == held.session) {
-                Some((_, at)) if tick >= at + IDLE_WARNING => ready.push((active, held.session)),
-                Some(_) => {}
-                None => to_warn.push((held.session, tick)),
+            self.warned.retain(|w| w.session != held.session || active <= w.at as i64);
+            if self.tick as i64 >= active + allowed as i64 {
+                idle.push((active, held.session));
             }
         }
-        ready.sort_unstable();
-        let mut again = refused;
-        if !ready.is_empty() {
-            let mut giving = self.clone();
-            giving.giving = ready.into_iter().map(|(_, session)| session).collect();
-            again = giving
-                .judge(request)
-                .map(|(after, verdict)| (Naive { giving: Vec::new(), ..after }, verdict));
-        }
-        if again.is_err() {
-            self.warned.extend(to_warn);
-        }
-        again
+        idle.sort_unstable();
+        idle.into_iter().map(|(_, session)| session).collect()
     }
 
     /// A heartbeat: so long nobody did anything at that connection, milliseconds.

@@ -54,8 +54,8 @@ pub struct Naive {
     pub kept: Vec<Kept>,
     pub bookings: Vec<Booking>,
     pub connections: Vec<Connection>,
-    /// Idle sessions whose client was warned, and when.
-    pub warned: Vec<(u64, u64)>,
+    /// Idle sessions whose client was warned.
+    pub warned: Vec<Warned>,
     /// While a request is judged: idle sessions that may be given away for it, the longest idle first.
     pub giving: Vec<u64>,
     /// While a request is judged: everything as it was before.
@@ -63,6 +63,16 @@ pub struct Naive {
     /// Request keys of bundles that are gone, and since when.
     pub spent: Vec<(u64, u64)>,
     pub next_session: u64,
+}
+
+/// A client was told that its idle session is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warned {
+    pub session: u64,
+    pub at: u64,
+    /// Who was refused, and waits; when that one asked last.
+    pub wanted_by: Option<Program>,
+    pub asked: u64,
 }
 
 fn same(a: &str, b: &str) -> bool {

@@ -60,6 +60,10 @@ impl Naive {
         if pool.total != UNLIMITED && after.used(&pool.key) + after.kept_in(&pool.key) > pool.total {
             return Err(deny("no_seats"));
         }
+        // L62: seats held for this very client are given at once.
+        if own == adds {
+            return Ok(after);
+        }
         if let Some(code) = self.leaves_named(pool, adds, own, ask) {
             return Err(deny(code));
         }
@@ -142,6 +146,8 @@ impl Naive {
             (r.names == Some(Names::Users) && users > 0) || (r.names == Some(Names::Hosts) && hosts > 0)
         });
         let through: u64 = of.iter().map(|r| self.used_through(&pool.key, &r.whom).min(r.seats)).sum();
+        // Whoever is named twice has one seat all the same.
+        let through = through.min(self.used_by_any(&pool.key, &of));
         let room: u64 = of.iter().filter(|r| r.is_own).map(|r| r.left).sum();
         let open = i128::from(self.used(&pool.key)) + i128::from(self.kept_in(&pool.key) - own)
             - i128::from(through.min(named).min(self.used(&pool.key)))
