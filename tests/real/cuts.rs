@@ -12,7 +12,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use seatkeeper_client::{Address, Backoff, CheckoutError, Client, Event, InstallId, Options, Want, facts};
+use seatkeeper_client::{
+    Address, Backoff, CheckinError, CheckoutError, Client, Event, Facts, InstallId, Options, Seats, Want,
+    facts,
+};
 
 use crate::common::{Random, seed};
 use crate::real::client::random_bytes;
@@ -21,9 +24,7 @@ use crate::real::proxy::Proxy;
 use crate::real::site::{Site, exclusive};
 use crate::real::until;
 
-/// Faults in all.
-const FAULTS: usize = 1_000;
-/// Clients, each with one seat at a time.
+/// Clients, each with one checkout at a time.
 const CLIENTS: usize = 32;
 /// Far above what the faults take; reached only if clients no longer get on.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -43,8 +44,7 @@ pub(crate) fn options(servers: &[SocketAddr]) -> Options {
 
 pub(crate) fn want(user: &str) -> Want {
     let facts = facts::here();
-    Want { facts: seatkeeper_client::Facts { user: user.to_owned(), ..facts }, ..Want::feature("cad") }
-        .version("4.2")
+    Want { facts: Facts { user: user.to_owned(), ..facts }, ..Want::feature("cad") }.version("4.2")
 }
 
 fn bits_of(seed: u64) -> impl FnMut() -> u64 + Send {
@@ -52,41 +52,45 @@ fn bits_of(seed: u64) -> impl FnMut() -> u64 + Send {
     move || random.bits()
 }
 
-/// Asks the daemon again and again who has what, past the bad network: the most seats ever in use.
-fn watch(daemon: &Daemon, is_over: &AtomicBool) -> u64 {
+/// Asks the daemon again and again who has what, past the bad network: the most seats ever in use. Nobody may ever have
+/// more of a feature than he asks for at a time.
+fn watch(daemon: &Daemon, count: u64, is_over: &AtomicBool) -> u64 {
     let mut admin = daemon.admin();
     let mut most = 0;
     while !is_over.load(Ordering::SeqCst) {
         let report = admin.report("sessions", None).expect("a report");
         let sessions = report["sessions"].as_array().expect("a list");
-        let mut of: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut of: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for session in sessions {
-            *of.entry(session["user"].as_str().expect("a user")).or_default() +=
+            let text = |name: &str| session[name].as_str().expect("a text");
+            *of.entry((text("user"), text("feature"))).or_default() +=
                 session["count"].as_u64().expect("a count");
         }
-        if let Some((user, count)) = of.iter().find(|(_, count)| **count > 1) {
+        if let Some(((user, _), has)) = of.iter().find(|(_, has)| **has > count) {
             let his: Vec<_> = sessions.iter().filter(|session| session["user"] == **user).collect();
-            panic!("{user} has {count} seats: {his:#?}");
+            panic!("{user} has {has} seats: {his:#?}");
         }
         most = most.max(of.values().sum());
     }
     most
 }
 
-/// Takes a seat, has it for a moment, gives it back; until it is over. How many there were.
-fn work(proxy: &Proxy, at: usize, mut random: Random, is_over: &AtomicBool) -> usize {
+/// Takes seats of `want`, has them for a moment, gives some back and then all; until it is over. How many there were.
+fn work(proxy: &Proxy, want: &Want, mut random: Random, is_over: &AtomicBool) -> usize {
     let client = Client::new(options(&[proxy.address()]));
     let events = client.subscribe();
-    let user = format!("user{at}");
     let mut taken = 0;
     while !is_over.load(Ordering::SeqCst) {
-        match client.checkout(want(&user)) {
+        match client.checkout(want.clone()) {
             Ok(seats) => {
                 taken += 1;
-                assert_eq!(seats.sessions().len(), 1);
+                assert_eq!(seats.sessions().len(), want.items.len());
                 // Not a wait for anything: a user works.
                 std::thread::sleep(Duration::from_millis(random.within(0, 150).unsigned_abs()));
-                assert_eq!(seats.sessions().len(), 1, "it was given away: {:?}", told(&events));
+                assert_eq!(seats.sessions().len(), want.items.len(), "given away: {:?}", told(&events));
+                if want.items[0].count > 1 {
+                    give_some_back(&seats, &mut random);
+                }
                 if random.bits() & 1 == 0 {
                     drop(seats);
                 } else {
@@ -95,23 +99,39 @@ fn work(proxy: &Proxy, at: usize, mut random: Random, is_over: &AtomicBool) -> u
                 }
             }
             Err(CheckoutError::NoServer(_)) => {}
-            Err(error) => panic!("{user}: {error}"),
+            Err(error) => panic!("{}: {error}", want.facts.user),
         }
         for event in told(&events) {
-            assert!(matches!(event, Event::Lost { .. } | Event::Resumed { .. }), "{user}: {event:?}");
+            assert!(matches!(event, Event::Lost { .. } | Event::Resumed { .. }), "{event:?}");
         }
     }
     taken
+}
+
+/// One seat of one of the sessions, or that whole session.
+fn give_some_back(seats: &Seats, random: &mut Random) {
+    let of = random.one_of(&seats.sessions()).clone();
+    let (count, left) = if random.bits() & 1 == 0 { (1, of.count - 1) } else { (0, 0) };
+    match seats.checkin_part(of.session, count) {
+        Ok(remaining) => {
+            assert_eq!(remaining, left);
+            let now = seats.sessions().into_iter().find(|grant| grant.session == of.session);
+            assert_eq!(now.map_or(0, |grant| grant.count), left);
+        }
+        // It was heard, or not.
+        Err(CheckinError::NoServer(_)) => {}
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn told(events: &mpsc::Receiver<Event>) -> Vec<Event> {
     events.try_iter().collect()
 }
 
-#[test]
-fn a_thousand_cuts_take_no_second_seat_and_leave_none_behind() {
+/// Clients at work behind so many faults, each wanting `count` seats of each feature at a time.
+fn storm(faults: usize, features: &[&str], count: u32) {
     let mut random = Random(seed());
-    let site = Site::with(&[exclusive("cad", 1_000)]);
+    let site = Site::with(&features.iter().map(|name| exclusive(name, 1_000)).collect::<Vec<_>>());
     site.configure("heartbeat = \"200ms\"\nlease = \"1h\"");
     let daemon = Daemon::start(&site);
     let proxy = Proxy::start(daemon.address(), bits_of(random.bits()));
@@ -120,44 +140,58 @@ fn a_thousand_cuts_take_no_second_seat_and_leave_none_behind() {
     let (is_over, is_watched) = (AtomicBool::new(false), AtomicBool::new(false));
     let taken = AtomicUsize::new(0);
     let most = std::thread::scope(|scope| {
-        let watch = scope.spawn(|| watch(&daemon, &is_watched));
+        let watch = scope.spawn(|| {
+            let _end = EndAll(&is_over);
+            watch(&daemon, count.into(), &is_watched)
+        });
         let workers: Vec<_> = (0..CLIENTS)
             .map(|at| {
                 let random = Random(random.bits());
                 let (proxy, is_over, taken) = (&proxy, &is_over, &taken);
+                let want =
+                    Want { facts: want(&format!("user{at}")).facts, ..Want::features(features.to_vec()) };
                 scope.spawn(move || {
                     // A client that fails ends the others too.
-                    let end = EndAll(is_over);
-                    taken.fetch_add(work(proxy, at, random, is_over), Ordering::SeqCst);
-                    drop(end);
+                    let _end = EndAll(is_over);
+                    taken.fetch_add(work(proxy, &want.count(count), random, is_over), Ordering::SeqCst);
                 })
             })
             .collect();
-        while proxy.faults() < FAULTS && !is_over.load(Ordering::SeqCst) && started.elapsed() < LIMIT {
+        while proxy.faults() < faults && !is_over.load(Ordering::SeqCst) && started.elapsed() < LIMIT {
             std::thread::sleep(Duration::from_millis(5));
         }
         is_over.store(true, Ordering::SeqCst);
         proxy.set_wild(false);
-        for worker in workers {
-            if let Err(panic) = worker.join() {
-                is_watched.store(true, Ordering::SeqCst);
-                std::panic::resume_unwind(panic);
-            }
-        }
+        let ends: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         is_watched.store(true, Ordering::SeqCst);
-        watch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let most = watch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        ends.into_iter().for_each(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        most
     });
     let [cuts, resets, stalls, deaf, late] = proxy.tally();
     println!(
-        "{} seats taken, at most {most} at once; {cuts} cuts, {resets} resets, {stalls} stalls, {deaf} lost answers, \
+        "{} checkouts, at most {most} seats at once; {cuts} cuts, {resets} resets, {stalls} stalls, {deaf} lost answers, \
          {late} late requests in {:?}",
         taken.load(Ordering::SeqCst),
         started.elapsed()
     );
-    assert!(proxy.faults() >= FAULTS, "only {} faults within {LIMIT:?}", proxy.faults());
-    assert!(most <= CLIENTS as u64, "{most} seats in use by {CLIENTS} clients");
+    assert!(proxy.faults() >= faults, "only {} faults within {LIMIT:?}", proxy.faults());
+    let seats = CLIENTS as u64 * u64::from(count) * features.len() as u64;
+    assert!(most <= seats, "{most} seats in use by {CLIENTS} clients that want {seats}");
     assert!(most > 1, "there was no load");
-    daemon.await_used("cad", 0);
+    for feature in features {
+        daemon.await_used(feature, 0);
+    }
+}
+
+#[test]
+fn a_thousand_cuts_take_no_second_seat_and_leave_none_behind() {
+    storm(1_000, &["cad"], 1);
+}
+
+#[test]
+fn bundles_and_parts_of_them_are_neither_doubled_nor_left_behind() {
+    storm(300, &["cad", "cam"], 3);
 }
 
 /// Ends all when it is dropped in a panic.
@@ -172,7 +206,7 @@ impl Drop for EndAll<'_> {
 }
 
 /// Seats of one client, over the proxy.
-fn held(proxy: &Proxy, user: &str) -> (Client, seatkeeper_client::Seats, mpsc::Receiver<Event>) {
+fn held(proxy: &Proxy, user: &str) -> (Client, Seats, mpsc::Receiver<Event>) {
     let client = Client::new(options(&[proxy.address()]));
     let events = client.subscribe();
     let seats = client.checkout(want(user)).unwrap_or_else(|error| panic!("{user}: {error}"));
