@@ -8,8 +8,8 @@ use std::time::Duration;
 pub struct Backoff {
     /// The first pause, at most.
     pub first: Duration,
-    /// The longest pause: a server that is back is found within this time. A quarter of the server's lease, if that is less: a
-    /// client that is alive must be back before its lease is over.
+    /// The longest pause: a server that is back is found within this time. A quarter of the server's lease, if that is less and
+    /// not less than `first`: a client that is alive must be back before its lease is over.
     pub longest: Duration,
 }
 
@@ -31,7 +31,9 @@ impl Backoff {
 
     /// For a server whose lease is known; zero: it is not.
     pub(crate) fn within(self, lease: Duration) -> Backoff {
-        let longest = if lease.is_zero() { self.longest } else { self.longest.min(lease / 4) };
+        // Whatever a server says, this is no flood.
+        let least = self.first.min(self.longest);
+        let longest = if lease.is_zero() { self.longest } else { self.longest.min(lease / 4).max(least) };
         Backoff { longest, ..self }
     }
 }
@@ -55,6 +57,8 @@ mod tests {
         let second = Backoff::default().within(Duration::from_secs(4));
         assert_eq!(second.longest, Duration::from_secs(1));
         assert!((0..40).all(|failures| second.delay(failures) <= Duration::from_secs(1)));
+        let shortest = Backoff::default().within(Duration::from_millis(1));
+        assert_eq!(shortest.longest, shortest.first, "never a flood");
         assert_eq!(Backoff::default().within(Duration::ZERO), Backoff::default());
         assert_eq!(Backoff::default().within(Duration::from_secs(3600)), Backoff::default());
     }

@@ -219,7 +219,7 @@ impl Link {
         !lock(&self.state).bundles.is_empty()
     }
 
-    /// Takes seats. A request whose answer is lost is sent again with the same key and secret, so it takes no second seat
+    /// Takes seats. A request whose connection is lost is sent again with the same key and secret, so it takes no second seat
     /// (S2); if no answer comes at all, it is cancelled when the server is back (S26). What was to be cancelled before is
     /// cancelled first, so that nobody has two seats for a moment.
     pub(crate) fn checkout(
@@ -283,6 +283,10 @@ impl Link {
                 Err(error @ (CallError::TimedOut(_) | CallError::Lost(_))) => {
                     doubts += 1;
                     reason = format!("{}: {error}", self.address);
+                    // A server that hangs would do so again, and another one is waiting.
+                    if matches!(error, CallError::TimedOut(_)) && self.options.servers.len() > 1 {
+                        break;
+                    }
                 }
             }
         }

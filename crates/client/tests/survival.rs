@@ -264,6 +264,39 @@ fn the_next_server_is_asked_after_these_denials_and_no_others() {
 }
 
 #[test]
+fn a_server_that_hangs_costs_one_time_out_and_gives_back_what_it_granted_when_it_answers_again() {
+    let mut first: Option<wire::request::Checkout> = None;
+    let hanging = Server::start(30_000, 2, move |at, peer| {
+        peer.hello();
+        if at == 0 {
+            let Some((_, Request::Checkout(checkout))) = peer.next() else { panic!("no checkout") };
+            first = Some(checkout);
+            assert!(peer.next().is_none(), "the client has had enough");
+            return;
+        }
+        let cancel = peer.grant(9);
+        assert_eq!(Some(&cancel), first.as_ref());
+        take_back(peer, 90);
+    });
+    let granting = Server::start(30_000, 1, |_, peer| {
+        peer.hello();
+        peer.grant(10);
+        take_back(peer, 100);
+    });
+    let mut options = options(&[hanging.address, granting.address]);
+    options.answer_timeout = Duration::from_secs(1);
+    let client = Client::new(options);
+    let started = Instant::now();
+    let seats = client.checkout(Want::feature("cad")).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10), "after {:?}", started.elapsed());
+    assert_eq!(seats.bundle(), 10);
+    // While the seats are held, and though nobody asks the first server for anything.
+    hanging.finish();
+    drop(seats);
+    granting.finish();
+}
+
+#[test]
 fn of_several_denials_the_first_about_seats_is_reported() {
     let cases = [
         (["no_seats", "denied_by_rule"], "no_seats"),
