@@ -1,16 +1,18 @@
-//! Seats that nobody wants go back: those of what was dropped, and those of checkouts that were never answered (S26).
+//! Seats go back: those that a program gives back, those of what was dropped, and those of checkouts that were never answered
+//! (S26).
 //!
 //! A checkout that may have been granted is cancelled by its request key: asked again with it, over whatever connection there
 //! is, and what is granted given back. That uses the key up, so a copy of the request that arrives later takes nothing (S2).
 
 use std::sync::{Arc, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use wire::{codes, request};
 
 use crate::client::cannot_serve;
-use crate::error::CallError;
-use crate::link::{Link, Live, is_elsewhere};
+use crate::error::{CallError, CheckinError, Refusal};
+use crate::link::{Link, Live, TRIES, is_elsewhere, is_gone};
 use crate::lock;
 
 /// How long a program that drops seats, or its client, waits for the server to take them back.
@@ -19,8 +21,6 @@ pub(crate) const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(10);
 /// How long a server remembers a request key after the session's end (S2): after that there is nothing to cancel.
 const CANCEL_WITHIN: Duration = Duration::from_secs(3600);
-/// How often a checkout is asked for, where a late copy of it is always faster.
-const TRIES: u32 = 3;
 /// The most checkouts remembered for cancelling; beyond it the oldest are left to their lease.
 const CANCEL_MAX: usize = 1000;
 
@@ -33,6 +33,100 @@ pub(crate) struct Unwanted {
 }
 
 impl Link {
+    /// Gives back `count` seats of a session, all of them if 0. Returns how many it still has.
+    pub(crate) fn checkin(
+        self: &Arc<Link>,
+        bundle: u64,
+        session: u64,
+        count: u32,
+    ) -> Result<u32, CheckinError> {
+        let _turn = lock(&self.turn);
+        let before = self.count_of(bundle, session);
+        let mut reason = String::new();
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                thread::sleep(self.options.backoff.delay(attempt - 1));
+            }
+            let live = self.connection().map_err(|error| CheckinError::NoServer(error.to_string()))?;
+            match self.hold(&live, bundle) {
+                Ok(()) => {}
+                Err(CallError::Protocol(what)) => return Err(CheckinError::Protocol(what)),
+                Err(CallError::Refused(refusal)) if self.count_of(bundle, session).is_some() => {
+                    // Still ours, but not now: `busy` and the like.
+                    return Err(CheckinError::Denied(refusal));
+                }
+                Err(CallError::Refused(_)) => {}
+                Err(error) => {
+                    reason = error.to_string();
+                    continue;
+                }
+            }
+            let now = self.count_of(bundle, session);
+            // The first try may have been heard: then the resume shows the seats gone.
+            let was_heard = attempt > 0 && (now.is_none() || now < before);
+            let Some(now) = now.filter(|_| !was_heard) else {
+                return if was_heard { Ok(now.unwrap_or(0)) } else { Err(CheckinError::Denied(gone())) };
+            };
+            if count > now {
+                let message = format!("the session has {now} seats, not {count}");
+                let code = codes::BAD_REQUEST.to_owned();
+                return Err(CheckinError::Denied(Refusal { code, message, details: String::new() }));
+            }
+            let count = if count == now { 0 } else { count };
+            // A part leaves a session that can still be given away.
+            self.is_returning(bundle, session, count == 0);
+            let link = Arc::clone(self);
+            let ask = request::Checkin { session, count, extras: vec![] };
+            let result = live.1.call_then(&ask, move |result| {
+                if let Ok(_) | Err(CallError::Refused(_) | CallError::TooLong(_)) = &result {
+                    link.is_returning(bundle, session, false);
+                }
+                result.map(|done| {
+                    link.set_count(bundle, session, done.remaining);
+                    done.remaining
+                })
+            });
+            match result {
+                Ok(remaining) => return Ok(remaining),
+                // A late request of our own has it.
+                Err(CallError::Refused(refusal))
+                    if is_elsewhere(&refusal.code)
+                        && (!self.is_held_on(live.0, bundle) || self.settle_doubt(bundle)) =>
+                {
+                    reason = refusal.to_string();
+                }
+                Err(CallError::Refused(refusal)) => {
+                    if is_gone(&refusal.code) {
+                        self.set_count(bundle, session, 0);
+                    }
+                    return Err(CheckinError::Denied(refusal));
+                }
+                Err(CallError::Protocol(what)) => return Err(CheckinError::Protocol(what)),
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        Err(CheckinError::NoServer(reason))
+    }
+
+    fn count_of(&self, bundle: u64, session: u64) -> Option<u32> {
+        Some(lock(&self.state).bundles.get(&bundle)?.sessions.get(&session)?.count)
+    }
+
+    fn is_returning(&self, bundle: u64, session: u64, is_it: bool) {
+        if let Some(held) = lock(&self.state).bundles.get_mut(&bundle) {
+            if is_it {
+                held.returning.insert(session);
+            } else {
+                held.returning.remove(&session);
+            }
+        }
+    }
+
+    /// `false` also: the event that somebody else has it came first, and it is to be resumed.
+    fn is_held_on(&self, serial: u64, bundle: u64) -> bool {
+        lock(&self.state).bundles.get(&bundle).is_none_or(|held| held.on == serial)
+    }
+
     /// One fewer. After the last the connection is closed and the thread ends, once what is unwanted has been given back or
     /// cannot be for some seconds; [`Link::settle`] waits for a part of them.
     pub(crate) fn leave(&self) {
@@ -154,6 +248,7 @@ fn give_back(
     patience: Duration,
 ) -> Result<(), CallError> {
     let mut outcome = Ok(());
+    // A late copy of it may be faster, but not always.
     for _ in 0..TRIES {
         let granted = match connection.call_within(checkout, patience, |result| result) {
             Ok(granted) => granted,
@@ -192,4 +287,12 @@ fn left_of_checkin(error: CallError) -> Result<(), CallError> {
 /// Codes of a server that may take seats back another time.
 fn is_for_later(code: &str) -> bool {
     cannot_serve(code) || code == codes::RATE_LIMITED
+}
+
+fn gone() -> Refusal {
+    Refusal {
+        code: codes::ALREADY_REMOVED.to_owned(),
+        message: "the session has ended".to_owned(),
+        details: String::new(),
+    }
 }

@@ -24,7 +24,7 @@ use wire::{codes, request};
 use crate::activity::Activity;
 use crate::address::Address;
 use crate::connection::Connection;
-use crate::error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
+use crate::error::{CallError, CheckoutError, ConnectError};
 use crate::event::{Event, Subscribers, tell};
 use crate::giving::Unwanted;
 use crate::grace::Signal;
@@ -32,7 +32,7 @@ use crate::grace::clock::Clock;
 use crate::{Options, lock};
 
 /// How often a request is sent in all, when its answer is lost.
-const TRIES: u32 = 3;
+pub(crate) const TRIES: u32 = 3;
 /// The least time that a server has to answer a heartbeat or a resume. Else it is a third of the lease, so that a connection
 /// which is dead is replaced before the lease is over, and never more than [`Options::answer_timeout`].
 const PATIENCE_LEAST: Duration = Duration::from_secs(1);
@@ -316,100 +316,6 @@ impl Link {
         granted.bundle
     }
 
-    /// Gives back `count` seats of a session, all of them if 0. Returns how many it still has.
-    pub(crate) fn checkin(
-        self: &Arc<Link>,
-        bundle: u64,
-        session: u64,
-        count: u32,
-    ) -> Result<u32, CheckinError> {
-        let _turn = lock(&self.turn);
-        let before = self.count_of(bundle, session);
-        let mut reason = String::new();
-        for attempt in 0..TRIES {
-            if attempt > 0 {
-                thread::sleep(self.options.backoff.delay(attempt - 1));
-            }
-            let live = self.connection().map_err(|error| CheckinError::NoServer(error.to_string()))?;
-            match self.hold(&live, bundle) {
-                Ok(()) => {}
-                Err(CallError::Protocol(what)) => return Err(CheckinError::Protocol(what)),
-                Err(CallError::Refused(refusal)) if self.count_of(bundle, session).is_some() => {
-                    // Still ours, but not now: `busy` and the like.
-                    return Err(CheckinError::Denied(refusal));
-                }
-                Err(CallError::Refused(_)) => {}
-                Err(error) => {
-                    reason = error.to_string();
-                    continue;
-                }
-            }
-            let now = self.count_of(bundle, session);
-            // The first try may have been heard: then the resume shows the seats gone.
-            let was_heard = attempt > 0 && (now.is_none() || now < before);
-            let Some(now) = now.filter(|_| !was_heard) else {
-                return if was_heard { Ok(now.unwrap_or(0)) } else { Err(CheckinError::Denied(gone())) };
-            };
-            self.is_returning(bundle, session, true);
-            let link = Arc::clone(self);
-            let ask =
-                request::Checkin { session, count: if count >= now { 0 } else { count }, extras: vec![] };
-            let over = count > now;
-            if over {
-                let message = format!("the session has {now} seats, not {count}");
-                let code = codes::BAD_REQUEST.to_owned();
-                return Err(CheckinError::Denied(Refusal { code, message, details: String::new() }));
-            }
-            let result = live.1.call_then(&ask, move |result| {
-                if let Ok(_) | Err(CallError::Refused(_) | CallError::TooLong(_)) = &result {
-                    link.is_returning(bundle, session, false);
-                }
-                result.map(|done| {
-                    link.set_count(bundle, session, done.remaining);
-                    done.remaining
-                })
-            });
-            match result {
-                Ok(remaining) => return Ok(remaining),
-                // A late request of our own has it.
-                Err(CallError::Refused(refusal))
-                    if is_elsewhere(&refusal.code)
-                        && (!self.is_held_on(live.0, bundle) || self.settle_doubt(bundle)) =>
-                {
-                    reason = refusal.to_string();
-                }
-                Err(CallError::Refused(refusal)) => {
-                    if is_gone(&refusal.code) {
-                        self.set_count(bundle, session, 0);
-                    }
-                    return Err(CheckinError::Denied(refusal));
-                }
-                Err(CallError::Protocol(what)) => return Err(CheckinError::Protocol(what)),
-                Err(error) => reason = error.to_string(),
-            }
-        }
-        Err(CheckinError::NoServer(reason))
-    }
-
-    fn count_of(&self, bundle: u64, session: u64) -> Option<u32> {
-        Some(lock(&self.state).bundles.get(&bundle)?.sessions.get(&session)?.count)
-    }
-
-    fn is_returning(&self, bundle: u64, session: u64, is_it: bool) {
-        if let Some(held) = lock(&self.state).bundles.get_mut(&bundle) {
-            if is_it {
-                held.returning.insert(session);
-            } else {
-                held.returning.remove(&session);
-            }
-        }
-    }
-
-    /// `false` also: the event that somebody else has it came first, and it is to be resumed.
-    fn is_held_on(&self, serial: u64, bundle: u64) -> bool {
-        lock(&self.state).bundles.get(&bundle).is_none_or(|held| held.on == serial)
-    }
-
     /// Somebody else has this bundle, as the server says. If that may be a late request of our own, it is to be resumed.
     pub(crate) fn settle_doubt(&self, bundle: u64) -> bool {
         let mut state = lock(&self.state);
@@ -517,19 +423,11 @@ impl State {
 }
 
 /// Codes after which a session of ours is no more.
-fn is_gone(code: &str) -> bool {
+pub(crate) fn is_gone(code: &str) -> bool {
     matches!(code, codes::ALREADY_REMOVED | codes::RESUMED_ELSEWHERE | codes::UNKNOWN_SESSION)
 }
 
 /// Codes of a checkin that another connection must make: the one that holds the session, or one that resumes it.
 pub(crate) fn is_elsewhere(code: &str) -> bool {
     matches!(code, codes::RESUMED_ELSEWHERE | codes::UNKNOWN_SESSION)
-}
-
-fn gone() -> Refusal {
-    Refusal {
-        code: codes::ALREADY_REMOVED.to_owned(),
-        message: "the session has ended".to_owned(),
-        details: String::new(),
-    }
 }
