@@ -9,6 +9,7 @@ use wire::{codes, event, request};
 use crate::connection::{Connection, Told};
 use crate::error::{CallError, Refusal, printable};
 use crate::event::Event;
+use crate::grace::clock;
 use crate::link::{Held, Link, State, Wanted};
 use crate::lock;
 
@@ -229,7 +230,7 @@ impl Held {
 fn ended_at(details: &str) -> Option<i64> {
     let (_, after) = details.split_once("\"ended_at\":")?;
     let (text, _) = after.trim_start().strip_prefix('"')?.split_once('"')?;
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+    clock::read(text)
 }
 
 #[cfg(test)]
