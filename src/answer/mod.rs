@@ -21,7 +21,7 @@ use wire::message::HOST_IDS_MAX;
 use wire::{answer, event, frame, request};
 
 use crate::clock::Clock;
-use crate::engine::ask::{Answer, Event, Request};
+use crate::engine::ask::{Answer, Booking, Event, Request};
 
 pub(crate) use details::numbers;
 pub use details::{denial_details, key_type};
@@ -67,6 +67,9 @@ fn bad(field: &'static str, message: impl Into<String>) -> BadField {
     BadField { field, message: message.into() }
 }
 
+/// The longest booking: a year.
+const BOOK_SECONDS_MAX: u32 = 31_536_000;
+
 /// S2: what names a checkout for a retry, 128 bits of SHA-256 over install id and request key.
 fn checkout_key(install_id: &[u8; 16], request_key: &[u8; 16]) -> [u8; 16] {
     let mut hash = Sha256::new();
@@ -99,8 +102,8 @@ pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadF
         request_key, secret, items, facts, share, reservation_token, wait_seconds, ..
     } = message;
     let key = checkout_key(&peer.install_id, &request_key);
-    let checkout = common(key, secret_hash(&secret), items, facts, share, peer)?;
-    not_served_yet(reservation_token.as_deref())?;
+    let mut checkout = common(key, secret_hash(&secret), items, facts, share, peer)?;
+    checkout.booking = reservation_token.as_deref().map(booking_token).transpose()?;
     Ok(Request::Checkout(Box::new(checkout), u64::from(wait_seconds.unwrap_or(0)) * 1_000))
 }
 
@@ -110,8 +113,9 @@ pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadF
 /// A field is out of bounds.
 pub fn try_out(message: request::Try, peer: &Peer) -> Result<Request, BadField> {
     let request::Try { items, facts, share, reservation_token, .. } = message;
-    not_served_yet(reservation_token.as_deref())?;
-    Ok(Request::Try(Box::new(common([0; 16], [0; 16], items, facts, share, peer)?)))
+    let mut checkout = common([0; 16], [0; 16], items, facts, share, peer)?;
+    checkout.booking = reservation_token.as_deref().map(booking_token).transpose()?;
+    Ok(Request::Try(Box::new(checkout)))
 }
 
 fn common(
@@ -163,13 +167,39 @@ pub fn field_details(field: &str) -> String {
     serde_json::json!({ "fault": "field", "field": field }).to_string()
 }
 
-/// Fields that later versions act on: refused rather than ignored.
-fn not_served_yet(token: Option<&str>) -> Result<(), BadField> {
-    if let Some(token) = token {
-        check_text("reservation_token", token)?;
-        return Err(bad("reservation_token", "this server has no bookings yet: leave the token out"));
+/// S52: the server keeps only a hash of a booking's token.
+fn booking_token(token: &str) -> Result<[u8; 16], BadField> {
+    check_text("reservation_token", token)?;
+    if token.is_empty() {
+        return Err(bad("reservation_token", "an empty token books nothing"));
     }
-    Ok(())
+    let mut hash = Sha256::new();
+    hash.update(b"seatkeeper-booking-v1\0");
+    hash.update(token);
+    Ok(half(&hash.finalize()))
+}
+
+/// An administrator keeps seats for whoever presents a token.
+///
+/// # Errors
+/// A field is out of bounds.
+pub fn book(message: request::Book, peer: &Peer) -> Result<Request, BadField> {
+    let request::Book { token, items, seconds, facts, .. } = message;
+    if !(1..=BOOK_SECONDS_MAX).contains(&seconds) {
+        return Err(bad("seconds", format!("{seconds} s are not 1 to {BOOK_SECONDS_MAX}")));
+    }
+    let checkout = common([0; 16], [0; 16], items, facts, None, peer)?;
+    let ms = u64::from(seconds) * 1_000;
+    let facts = (*checkout.facts).clone();
+    Ok(Request::Book(Box::new(Booking { items: checkout.items, token: booking_token(&token)?, ms, facts })))
+}
+
+/// An administrator gives bookings up.
+///
+/// # Errors
+/// The token is too long.
+pub fn unbook(message: &request::Unbook) -> Result<Request, BadField> {
+    Ok(Request::Unbook(booking_token(&message.token)?))
 }
 
 fn facts(facts: request::Facts, share: Option<String>, peer: &Peer) -> Result<Facts, BadField> {
@@ -236,13 +266,11 @@ pub fn checkin(message: &request::Checkin) -> Request {
 /// An administrator takes a session away.
 ///
 /// # Errors
-/// The reason is too long, or barring is asked for, which is not served yet.
+/// The reason is too long.
 pub fn release(message: request::Release, by: &str) -> Result<Request, BadField> {
-    if message.bar_seconds.unwrap_or(0) > 0 {
-        return Err(bad("bar_seconds", "this server cannot bar a user yet: release without it"));
-    }
     check_text("reason", &message.reason)?;
-    Ok(Request::Release(SessionId(message.session), by.to_owned(), message.reason))
+    let bar_ms = u64::from(message.bar_seconds.unwrap_or(0)) * 1_000;
+    Ok(Request::Release(SessionId(message.session), by.to_owned(), message.reason, bar_ms))
 }
 
 /// Appends the frame of an answer to a connection's buffer.
@@ -295,6 +323,13 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
         }
         Answer::Released(session) => {
             put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() })
+        }
+        Answer::Booked(until) => {
+            put(buffer, call, &answer::Book { until: until.div_euclid(1000), extras: Vec::new() });
+        }
+        Answer::Unbooked(bookings) => {
+            let bookings = u32::try_from(*bookings).unwrap_or(u32::MAX);
+            put(buffer, call, &answer::Unbook { bookings, extras: Vec::new() });
         }
         Answer::Why(explanation, facts, tick, unix_ms) => {
             let json = why::json(explanation, facts, *tick, *unix_ms);

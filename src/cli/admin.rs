@@ -6,10 +6,12 @@ use seatkeeper_client::request;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::args::{Admin, HostId, Release};
+use super::args::{Admin, Book, HostId, Release, Unbook};
 use super::server::{self, no_answer, unreadable};
 use super::show::{self, name, place, problem_list};
 use super::table::{Lines, clean, plural, seats, wrap};
+use crate::clock::rfc3339;
+use crate::exit;
 use crate::report::{HostIds, HostMatch, Reload, SCHEMA};
 
 /// `seatkeeper release SESSION`.
@@ -26,6 +28,54 @@ pub fn release(ask: &Release, out: &mut impl Write) -> Result<(), Failure> {
         let bar = ask.bar.map(crate::config::duration::format);
         let barred = bar.map_or_else(String::new, |bar| format!("; its user and host are barred for {bar}"));
         writeln!(out, "session {} is released{barred}", ask.session)?;
+    }
+    Ok(())
+}
+
+/// `seatkeeper book FEATURE N --for D`: the token alone on a line, for a script.
+///
+/// # Errors
+///
+/// As [`server::admin`]; 75 if the seats are not free, 77 if the policy lets this user book none.
+pub fn book(ask: &Book, out: &mut impl Write) -> Result<(), Failure> {
+    let usage = |text: String| Failure::new(exit::USAGE, text);
+    let item = |(name, count): (super::args::FeatureName, u32)| request::Item {
+        vendor: name.vendor,
+        feature: name.feature,
+        count,
+    };
+    let items = ask.items().map_err(usage)?.into_iter().map(item).collect();
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("no random numbers: {e}")))?;
+    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let seconds = u32::try_from(ask.keep.as_secs()).unwrap_or(u32::MAX);
+    let facts = seatkeeper_client::facts::here();
+    let question = request::Book { token: token.clone(), items, seconds, facts, extras: Vec::new() };
+    let connection = server::admin(&ask.admin)?;
+    let booked = connection.call(&question).map_err(no_answer)?;
+    if ask.admin.json {
+        let until = rfc3339(booked.until.saturating_mul(1_000));
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "token": token, "until": until }))?;
+    } else {
+        writeln!(out, "{token}")?;
+    }
+    Ok(())
+}
+
+/// `seatkeeper unbook TOKEN`.
+///
+/// # Errors
+///
+/// As [`server::admin`]; 75 if nothing is booked under it.
+pub fn unbook(ask: &Unbook, out: &mut impl Write) -> Result<(), Failure> {
+    let connection = server::admin(&ask.admin)?;
+    let question = request::Unbook { token: ask.token.clone(), extras: Vec::new() };
+    let answer = connection.call(&question).map_err(no_answer)?;
+    if ask.admin.json {
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "bookings": answer.bookings }))?;
+    } else {
+        writeln!(out, "given up: seats of {}", plural(answer.bookings.into(), "feature"))?;
     }
     Ok(())
 }

@@ -46,6 +46,10 @@ pub enum Command {
     Run(Run),
     /// Take a session away from its client.
     Release(Release),
+    /// Keep seats for a while for whoever shows the token it prints: for job schedulers.
+    Book(Book),
+    /// Give up what was booked under a token.
+    Unbook(Unbook),
     /// Read licenses and policy again.
     Reload(Admin),
     /// Stop the daemon; sessions are kept.
@@ -208,6 +212,9 @@ pub struct Want {
     /// What the work is for.
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
+    /// Draw on seats that were booked under this token.
+    #[arg(long, value_name = "TOKEN", value_parser = fact)]
+    pub token: Option<String>,
     /// The server; several, separated by commas, are tried in order [default: 127.0.0.1:6200].
     #[arg(long, env = "SEATKEEPER_SERVER", value_name = "HOST:PORT")]
     pub server: Option<String>,
@@ -247,6 +254,46 @@ pub struct Admin {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `book`.
+#[derive(Args, Clone, Debug)]
+pub struct Book {
+    /// Features, each with how many seats: NAME or VENDOR/NAME, then a number. All of them or none.
+    #[arg(required = true, value_names = ["FEATURE", "N"], num_args = 2..)]
+    pub what: Vec<String>,
+    /// For how long: 30s, 10m, 2h.
+    #[arg(long = "for", value_name = "DURATION", value_parser = bar)]
+    pub keep: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub admin: Admin,
+}
+
+impl Book {
+    /// The features and how many seats of each.
+    ///
+    /// # Errors
+    /// What is wrong with the words.
+    pub fn items(&self) -> Result<Vec<(FeatureName, u32)>, String> {
+        let item = |words: &[String]| {
+            let [feature, count] = words else { return Err(format!("how many seats of {}?", words[0])) };
+            let seats = count.parse().ok().filter(|n| (1..=2_147_483_647).contains(n));
+            Ok((feature.parse()?, seats.ok_or_else(|| format!("{count} is not 1 to 2147483647 seats"))?))
+        };
+        self.what.chunks(2).map(item).collect()
+    }
+}
+
+/// `unbook`.
+#[derive(Args, Clone, Debug)]
+pub struct Unbook {
+    /// The token, as `book` printed it.
+    #[arg(value_parser = fact)]
+    pub token: String,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub admin: Admin,
 }
 
 /// `release`.

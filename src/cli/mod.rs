@@ -100,6 +100,8 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Checkout(ask) => return seats::checkout(&ask, out),
         Command::Run(ask) => return seats::run(&ask),
         Command::Release(ask) => admin::release(&ask, out)?,
+        Command::Book(ask) => admin::book(&ask, out)?,
+        Command::Unbook(ask) => admin::unbook(&ask, out)?,
         Command::Reload(ask) => admin::reload(&ask, out)?,
         Command::Shutdown(ask) => admin::shutdown(&ask, out)?,
         Command::Hostid(ask) => admin::host_ids(&ask, out)?,

@@ -156,6 +156,7 @@ fn want(ask: &Want) -> seatkeeper_client::Want {
         items: ask.features.iter().map(item).collect(),
         facts,
         share: ask.share.clone(),
+        token: ask.token.clone(),
         again: false,
     }
 }

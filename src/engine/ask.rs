@@ -11,7 +11,7 @@ pub use seats::ledger::ConnectionId;
 use seats::ledger::{Explanation, GrantView, SessionView};
 use seats::license::Name;
 use seats::policy::Policy;
-use seats::request::{Checkout, Facts};
+use seats::request::{Checkout, Facts, Item};
 
 use super::picture::Picture;
 
@@ -68,6 +68,19 @@ pub enum Ask {
     Stop(Then<()>),
 }
 
+/// Seats to be kept (S52).
+#[derive(Debug)]
+pub struct Booking {
+    /// The features, each once.
+    pub items: Vec<Item>,
+    /// Hash of the token.
+    pub token: [u8; 16],
+    /// For how long, milliseconds.
+    pub ms: u64,
+    /// Who books.
+    pub facts: Facts,
+}
+
 /// What a connection can ask for.
 #[derive(Debug)]
 pub enum Request {
@@ -81,8 +94,13 @@ pub enum Request {
     Checkin(SessionId, Option<u32>),
     /// S10.
     Resume(BundleId, [u8; 16], Box<Facts>),
-    /// S25: an administrator takes a session away. By whom, and the reason given.
-    Release(SessionId, String, String),
+    /// S25: an administrator takes a session away. By whom, the reason given, and for how many milliseconds its user on
+    /// its host gets no seat of the feature.
+    Release(SessionId, String, String, u64),
+    /// S52: an administrator keeps seats for whoever presents a token.
+    Book(Box<Booking>),
+    /// S52: the bookings under a token, by its hash, are given up.
+    Unbook([u8; 16]),
     /// Whether this connection is told of new totals (L22).
     Watch(bool),
     /// S31: the seats that were granted to this waiter came through.
@@ -110,6 +128,10 @@ pub enum Answer {
     Resumed(GrantView),
     /// The session is gone.
     Released(SessionId),
+    /// The seats are kept until that instant, Unix milliseconds.
+    Booked(i64),
+    /// So many bookings are given up.
+    Unbooked(usize),
     /// What would happen to whom and why, with the tick and the instant of the answer, Unix milliseconds.
     Why(Box<Explanation>, Arc<Facts>, Tick, i64),
     /// As asked.

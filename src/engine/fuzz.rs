@@ -191,7 +191,7 @@ impl World {
         let Some(session) = told.get(at).copied() else { return };
         let count = [None, Some(1), Some(2)][usize::from(bytes.below(3))];
         let request = match bytes.below(4) {
-            0 => Request::Release(session, "root".into(), String::new()),
+            0 => Request::Release(session, "root".into(), String::new(), 0),
             _ => Request::Checkin(session, count),
         };
         self.ask(vec![Ask::Request { from: ear, call: 1, request }]);

@@ -22,12 +22,13 @@ use chrono::NaiveDate;
 use seats::change::{Cause, Change, ClockRead, DayServed, Granted, PoolId, SessionId};
 use seats::denial::{Code, Denial};
 use seats::ledger::{
-    CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, IdleWish, Ledger, Now, Owed, Patience, PoolChange,
+    BookRequest, CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, IdleWish, Ledger, Now, Owed, Patience,
+    PoolChange,
 };
 use seats::request::{Checkout, Facts};
 use tracing::{debug, error, info};
 
-use self::ask::{Answer, Ask, Event, Outbox, Request, Then};
+use self::ask::{Answer, Ask, Booking, Event, Outbox, Request, Then};
 use self::picture::{PICTURE_MS, Picture};
 use self::record::StateFold;
 use crate::clock::Reading;
@@ -284,15 +285,17 @@ impl<D: Disk> Engine<D> {
                     Err(denial) => Answer::Denied(denial),
                 }
             }
-            Request::Release(session, by, reason) if self.ledger.state().waiter(session).is_some() => {
+            Request::Release(session, by, reason, _) if self.ledger.state().waiter(session).is_some() => {
                 self.release_waiter(session, &by, &reason, now, reading)?
             }
-            Request::Release(session, by, reason) => {
+            Request::Book(booking) => self.book(&booking, now, reading)?,
+            Request::Unbook(token) => self.unbook(&token, now)?,
+            Request::Release(session, by, reason, bar_ms) => {
                 self.refresh_of(session, now)?;
-                match self.ledger.decide_release(session, &by, &reason, now) {
+                match self.ledger.decide_release(session, &by, &reason, bar_ms, now) {
                     Ok(changes) => {
                         self.end(&changes, now, reading)?;
-                        info!(%session, by, reason, "removed by an administrator");
+                        info!(%session, by, reason, barred_s = bar_ms / 1000, "removed by an administrator");
                         Answer::Released(session)
                     }
                     Err(denial) => Answer::Denied(denial),
@@ -428,6 +431,35 @@ impl<D: Disk> Engine<D> {
         }
         let explanation = Box::new(self.ledger.explain(item, &checkout.facts, now));
         Ok(Answer::Why(explanation, checkout.facts.clone(), now.tick, reading.unix_ms))
+    }
+
+    /// S52: all of it or nothing.
+    fn book(&mut self, booking: &Booking, now: Now, reading: Reading) -> Result<Answer, JournalError> {
+        for item in &booking.items {
+            self.refresh_feature(&item.feature, now)?;
+        }
+        let Booking { items, token, ms, facts } = booking;
+        let request = BookRequest { items, token: *token, ms: *ms, facts };
+        match self.ledger.decide_book(&request, now) {
+            Err(denial) => Ok(Answer::Denied(denial)),
+            Ok(changes) => {
+                changes.iter().try_for_each(|change| self.accept(now.tick, change))?;
+                info!(user = facts.user, features = changes.len(), seconds = ms / 1000, "booked");
+                let until = self.ledger.state().bookings_under(token).map(|booked| booked.until).min();
+                let in_ms = until.map_or(0, |until| until.saturating_sub(now.tick));
+                Ok(Answer::Booked(reading.unix_ms.saturating_add_unsigned(in_ms)))
+            }
+        }
+    }
+
+    fn unbook(&mut self, token: &[u8; 16], now: Now) -> Result<Answer, JournalError> {
+        match self.ledger.decide_unbook(token) {
+            Err(denial) => Ok(Answer::Denied(denial)),
+            Ok(changes) => {
+                changes.iter().try_for_each(|change| self.accept(now.tick, change))?;
+                Ok(Answer::Unbooked(changes.len()))
+            }
+        }
     }
 
     fn grant(&self, bundle: SessionId) -> Option<seats::ledger::GrantView> {

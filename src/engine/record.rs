@@ -28,6 +28,7 @@ const BOOKED: u16 = 12;
 const BOOKING_ENDED: u16 = 13;
 const WAITING: u16 = 15;
 const WAIT_ENDED: u16 = 16;
+const BARRED: u16 = 17;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
 const COUNTERS_1: u16 = 0x4002;
@@ -51,6 +52,7 @@ pub fn kind(change: &Change) -> u16 {
         Change::BookingEnded(_) => BOOKING_ENDED,
         Change::Waiting(_) => WAITING,
         Change::WaitEnded(_) => WAIT_ENDED,
+        Change::Barred(_) => BARRED,
     }
 }
 
@@ -72,6 +74,7 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) {
         Change::BookingEnded(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Waiting(body) => encode_into_std_write(body, out, LAYOUT),
         Change::WaitEnded(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Barred(body) => encode_into_std_write(body, out, LAYOUT),
     };
     written.expect("a vector takes what is written to it, and every change has a layout");
 }
@@ -101,6 +104,7 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         BOOKING_ENDED => body(kind, bytes).map(Change::BookingEnded),
         WAITING => body(kind, bytes).map(Change::Waiting),
         WAIT_ENDED => body(kind, bytes).map(Change::WaitEnded),
+        BARRED => body(kind, bytes).map(Change::Barred),
         POOL_SET => body(kind, bytes).map(Change::PoolSet),
         GRANTED => body(kind, bytes).map(Change::Granted),
         CHECKED_IN => body(kind, bytes).map(Change::CheckedIn),

@@ -473,6 +473,8 @@ impl Connection {
             Incoming::Confirm(message) => Ok(Request::Confirm(seats::change::SessionId(message.bundle))),
             Incoming::GiveUp(message) => Ok(Request::GiveUp(seats::change::SessionId(message.waiter))),
             Incoming::Why(message) => answer::why(message, peer),
+            Incoming::Book(message) => answer::book(message, peer),
+            Incoming::Unbook(message) => answer::unbook(&message),
             Incoming::Release(message) => {
                 let by = peer.admin.clone().unwrap_or_default();
                 answer::release(message, &by)

@@ -71,19 +71,26 @@ impl World {
         Ok(answer)
     }
 
-    /// `book ann cad 3 for 10m job7`.
-    pub(crate) fn book(&mut self, who: &str, feature: &str, count: &str, time: &str, token: &str) -> Answer {
+    /// `book ann cad 3 for 10m job7`; several features: `book ann cad 3 cam 1 for 10m job7`.
+    pub(crate) fn book(&mut self, who: &str, what: &[&str], time: &str, token: &str) -> Answer {
         let (user, host) = who.split_once('@').unwrap_or((who, "ws"));
-        let count = count.parse().map_err(|_| format!("{count} is no number"))?;
-        let item = Item { vendor: None, feature: feature.into(), count };
+        let item = |words: &[&str]| {
+            let [feature, count] = *words else { return Err("name a feature and a count".to_string()) };
+            let count = count.parse().map_err(|_| format!("{count} is no number"))?;
+            Ok(Item { vendor: None, feature: feature.into(), count })
+        };
+        let items: Vec<Item> = what.chunks(2).map(item).collect::<Result<_, _>>()?;
         let booked = self.server.book(&BookRequest {
-            item: &item,
+            items: &items,
             token: half_hash(&token),
             ms: milliseconds(time)?,
             facts: &facts(user, host),
         });
         Ok(match booked {
-            Ok(_) => vec![format!("booked: {count} of {feature} for {time}")],
+            Ok(()) => {
+                let of: Vec<String> = items.iter().map(|i| format!("{} of {}", i.count, i.feature)).collect();
+                vec![format!("booked: {} for {time}", of.join(", "))]
+            }
             Err(denial) => denied(&denial),
         })
     }

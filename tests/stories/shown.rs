@@ -63,6 +63,7 @@ pub(crate) fn denied(denial: &Denial) -> Vec<String> {
             let why = match due {
                 Due::HoldEnds(_) => ", when it is held no longer",
                 Due::IdleEnds(_) => ", if it stays idle",
+                Due::BarEnds(_) => ", when the bar is over",
                 Due::SuspectFree(_) | Due::Day(_) => "",
             };
             lines.push(format!("  the next seat is due in {} s{why}", ms / 1000));

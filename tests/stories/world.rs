@@ -108,7 +108,7 @@ impl World {
             }
             ["policy"] => self.policy(body),
             ["why", who, ref rest @ ..] => self.why(who, rest),
-            ["book", who, feature, count, "for", time, token] => self.book(who, feature, count, time, token),
+            ["book", who, ref what @ .., "for", time, token] => self.book(who, what, time, token),
             ["unbook", token] => self.unbook(token),
             ["idle", who, time] => self.idle(who, time),
             ["explain", feature] => self.explain(feature),
@@ -436,16 +436,17 @@ impl World {
 
     fn release(&mut self, id: &str, rest: &[&str]) -> Answer {
         let id = session(id)?;
-        let (mut by, mut reason) = ("root", String::new());
+        let (mut by, mut reason, mut bar_ms) = ("root", String::new(), 0);
         for (option, value) in options(rest)? {
             match option {
                 "by" => by = value,
                 "reason" => reason = value.replace('_', " "),
+                "bar" => bar_ms = milliseconds(value)?,
                 _ => return Err(format!("{option}= is not known")),
             }
         }
         let mut answer = self.refresh_of(id);
-        match self.server.release(id, by, &reason) {
+        match self.server.release_and_bar(id, by, &reason, bar_ms) {
             Ok(()) => answer.push(format!("session {id} ({}) is removed", self.labels[&id])),
             Err(denial) => answer.extend(denied(&denial)),
         }

@@ -28,6 +28,8 @@ pub struct Want {
     pub facts: Facts,
     /// The string that processes sharing a seat have in common (L60).
     pub share: Option<String>,
+    /// The token of a booking whose seats this draws on (S52).
+    pub token: Option<String>,
     /// Whether to ask anew when all of it was given away (S23); `false` to begin with. See [`Want::again`].
     pub again: bool,
 }
@@ -41,7 +43,13 @@ impl Want {
     /// One seat of each of these features.
     pub fn features<'a>(names: impl IntoIterator<Item = &'a str>) -> Want {
         let item = |name: &str| Item { vendor: None, feature: name.to_owned(), count: 1 };
-        Want { items: names.into_iter().map(item).collect(), facts: facts::here(), share: None, again: false }
+        Want {
+            items: names.into_iter().map(item).collect(),
+            facts: facts::here(),
+            share: None,
+            token: None,
+            again: false,
+        }
     }
 
     /// So many seats of each feature.
@@ -57,6 +65,14 @@ impl Want {
     #[must_use]
     pub fn again(mut self) -> Want {
         self.again = true;
+        self
+    }
+
+    /// Draws on seats that were booked under this token (S52). When they are asked for anew, it is without it: the booking may
+    /// have ended.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Want {
+        self.token = Some(token.to_owned());
         self
     }
 
@@ -177,6 +193,7 @@ impl Client {
             items: want.items,
             facts: want.facts,
             share: want.share,
+            reservation_token: want.token,
             ..Checkout::default()
         };
         let asked = Instant::now();
@@ -206,6 +223,7 @@ impl Client {
             items: want.items.clone(),
             facts: want.facts.clone(),
             share: want.share.clone(),
+            reservation_token: want.token.clone(),
             ..Try::default()
         };
         first(self.grace.links(), |link| {

@@ -366,6 +366,23 @@ pub struct WaitEnded {
     pub cause: WaitCause,
 }
 
+/// A user on a host may have no seats of a feature for a time (S25).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Barred {
+    /// Who sells the feature.
+    pub vendor: Name,
+    /// Which feature.
+    pub feature: Name,
+    /// User and host as they are compared.
+    pub client: Arc<str>,
+    /// The tick from which on they may again.
+    pub until: Tick,
+    /// Who barred them, as the admin socket saw it.
+    pub by: Box<str>,
+    /// The reason given; may be empty.
+    pub reason: Box<str>,
+}
+
 /// A new highest day was served; it never goes back (S71).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayServed {
@@ -441,6 +458,8 @@ pub enum Change {
     Waiting(Waiting),
     /// See [`WaitEnded`].
     WaitEnded(WaitEnded),
+    /// See [`Barred`].
+    Barred(Barred),
 }
 
 #[cfg(test)]

@@ -129,6 +129,8 @@ pub enum Due {
     HoldEnds(u64),
     /// An idle seat may be given away in so many milliseconds, if nobody uses it (S50).
     IdleEnds(u64),
+    /// An administrator's bar ends in so many milliseconds (S25).
+    BarEnds(u64),
 }
 
 impl Due {
@@ -136,7 +138,7 @@ impl Due {
     pub fn in_ms(self) -> Option<u64> {
         match self {
             Due::Day(_) => None,
-            Due::SuspectFree(ms) | Due::HoldEnds(ms) | Due::IdleEnds(ms) => Some(ms),
+            Due::SuspectFree(ms) | Due::HoldEnds(ms) | Due::IdleEnds(ms) | Due::BarEnds(ms) => Some(ms),
         }
     }
 }

@@ -186,6 +186,24 @@ pub struct HostIds {
     pub extras: Vec<Extra>,
 }
 
+/// 0x9005: the seats are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Book {
+    /// Until when, Unix seconds.
+    pub until: i64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x9006: the seats are kept no longer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Unbook {
+    /// Of how many features.
+    pub bookings: u32,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0xbfff: no, to any request, known or not. With call number 0 it is about the connection, which is
 /// closed after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]

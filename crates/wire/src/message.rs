@@ -160,6 +160,8 @@ numbered! {
         0x1002 Release,
         0x1003 Shutdown,
         0x1004 HostIds,
+        0x1005 Book,
+        0x1006 Unbook,
     }
 }
 
@@ -182,6 +184,8 @@ numbered! {
         0x9002 Release,
         0x9003 Shutdown,
         0x9004 HostIds,
+        0x9005 Book,
+        0x9006 Unbook,
         0xbffe Waiting,
         0xbfff Refused,
     }
@@ -231,6 +235,8 @@ answered! {
     Release by Release,
     Shutdown by Shutdown,
     HostIds by HostIds,
+    Book by Book,
+    Unbook by Unbook,
 }
 
 #[cfg(test)]

@@ -224,6 +224,31 @@ pub struct HostIds {
     pub extras: Vec<Extra>,
 }
 
+/// 0x1005, administrators only: keeps seats for whoever presents a token (S52), all of them or none. Sent again with the
+/// same token and the same items it books nothing more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Book {
+    /// The token, drawn at random by whoever books: 1 to 256 bytes, at least 128 bits of them random.
+    pub token: String,
+    /// 1 to [`ITEMS_MAX`](crate::message::ITEMS_MAX) features, each once.
+    pub items: Vec<Item>,
+    /// For how long, 1 to 31536000.
+    pub seconds: u32,
+    /// Who books.
+    pub facts: Facts,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// 0x1006, administrators only: gives up what was booked under a token. Sessions that draw on it stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Unbook {
+    /// The token.
+    pub token: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// One feature of a checkout.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Item {

@@ -114,7 +114,12 @@ fn resumed_elsewhere_and_not_permitted_are_said_too() {
     server.rules(std::sync::Arc::new(Policy::new(rules, NameRules::default())));
     let item = Item { vendor: None, feature: "cad".into(), count: 1 };
     let by = facts("ann", "ws1");
-    let booked = server.book(&BookRequest { item: &item, token: [1; 16], ms: 1_000, facts: &by });
+    let booked = server.book(&BookRequest {
+        items: std::slice::from_ref(&item),
+        token: [1; 16],
+        ms: 1_000,
+        facts: &by,
+    });
     assert_eq!(booked.map_err(|denial| denial.code), Err(Code::NotPermitted));
 }
 

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::{
-    BookingId, BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick, WaitCause,
-    WaitEnded,
+    BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick, WaitCause, WaitEnded,
 };
 use seats::denial::{Denial, Numbers};
 use seats::ledger::{
@@ -335,22 +334,20 @@ impl Server {
     }
 
     /// Keeps seats for whoever presents the token.
-    pub fn book(&mut self, request: &BookRequest<'_>) -> Result<BookingId, Box<Denial>> {
+    pub fn book(&mut self, request: &BookRequest<'_>) -> Result<(), Box<Denial>> {
         self.free_due();
-        self.refresh([&*request.item.feature]);
-        let change = self.ledger.decide_book(request, self.now)?;
-        self.commit(&change);
-        match change {
-            Change::Booked(booked) => Ok(booked.booking),
-            other => panic!("a booking is no {other:?}"),
-        }
+        self.refresh(request.items.iter().map(|item| &*item.feature));
+        let changes = self.ledger.decide_book(request, self.now)?;
+        changes.iter().for_each(|change| self.commit(change));
+        Ok(())
     }
 
     /// Whoever has the token gives the seats up.
     pub fn unbook(&mut self, token: &[u8; 16]) -> Result<(), Box<Denial>> {
         self.free_due();
-        let change = self.ledger.decide_unbook(token)?;
-        self.commit(&change);
+        let changes = self.ledger.decide_unbook(token)?;
+        changes.iter().for_each(|change| self.commit(change));
+        self.serve();
         Ok(())
     }
 
@@ -370,9 +367,19 @@ impl Server {
     }
 
     pub fn release(&mut self, id: SessionId, by: &str, reason: &str) -> Result<(), Box<Denial>> {
+        self.release_and_bar(id, by, reason, 0)
+    }
+
+    pub fn release_and_bar(
+        &mut self,
+        id: SessionId,
+        by: &str,
+        reason: &str,
+        bar_ms: u64,
+    ) -> Result<(), Box<Denial>> {
         self.free_due();
         self.refresh_of(id);
-        for change in self.ledger.decide_release(id, by, reason, self.now)? {
+        for change in self.ledger.decide_release(id, by, reason, bar_ms, self.now)? {
             self.commit(&change);
         }
         self.serve();

@@ -140,7 +140,8 @@ impl History {
         let expected = self.naive.judge_book(feature, count);
         let item = Item { vendor: None, feature: feature.into(), count: u32::try_from(count).expect("few") };
         let by = driver::facts("root", "lic1");
-        let request = BookRequest { item: &item, token: booking(token), ms, facts: &by };
+        let request =
+            BookRequest { items: std::slice::from_ref(&item), token: booking(token), ms, facts: &by };
         let given = self.server.book(&request);
         assert_eq!(given.err().map(|denial| denial.code.as_str()), expected);
         if expected.is_none() {

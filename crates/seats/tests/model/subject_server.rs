@@ -152,7 +152,8 @@ impl Subject for Served {
         let count = u32::try_from(count).expect("a count");
         let item = Item { vendor: None, feature: feature.into(), count };
         let facts = driver::facts("root", "lic1");
-        let request = BookRequest { item: &item, token: booking(token), ms, facts: &facts };
+        let request =
+            BookRequest { items: std::slice::from_ref(&item), token: booking(token), ms, facts: &facts };
         self.server.book(&request).expect("enough is free");
     }
 

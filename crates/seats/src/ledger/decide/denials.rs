@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::tally::{self, Part};
+use super::super::usage::{client, client_of};
 use super::super::{Ledger, Now};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Tried, Want};
@@ -172,6 +173,30 @@ impl Ledger {
             subject.rule = Some(place.into());
         }
         denial
+    }
+
+    /// Whether an administrator took a seat away from this very client and lets it have none for a while (S25).
+    pub(super) fn barred(&self, want: &Want<'_>, asked: &Asked<'_>) -> Option<Box<Denial>> {
+        let (vendor, feature) = (&want.feature.vendor, &want.feature.feature);
+        let of = client_of(&asked.class.user, &asked.class.host);
+        // Without a policy nobody looked the names up.
+        let of = if asked.class.user.is_empty() { client(self.names, asked.facts) } else { of };
+        let barred = self.state.bar(vendor, feature, &of).filter(|barred| barred.until > asked.now.tick)?;
+        let ms = barred.until - asked.now.tick;
+        let reason = if barred.reason.is_empty() { String::new() } else { format!(": {}", barred.reason) };
+        let text = format!(
+            "{} bars {} on {} from {} for {} s more{reason}",
+            barred.by,
+            asked.facts.user,
+            asked.facts.host,
+            want.name,
+            ms.div_ceil(1000)
+        );
+        let mut denial = self.about(want, None, Code::DeniedByRule, text);
+        if let Some(subject) = &mut denial.subject {
+            subject.due = Some(Due::BarEnds(ms));
+        }
+        Some(denial)
     }
 
     /// Of all pools that were tried the one that came nearest to success; the others are listed (S4).

@@ -99,6 +99,9 @@ impl Ledger {
         if let (Access::Deny, Some(rule)) = want.rules.access(asked.class) {
             return Err(self.denied_by_rule(want, rule));
         }
+        if let Some(denial) = self.barred(want, asked) {
+            return Err(denial);
+        }
         let is_wanted = |license: &License| match want.token {
             Some(link) => (license.key_type == KeyType::Token) == link.is_token,
             None => true,

@@ -4,7 +4,7 @@
 //! Measured as *reach*: how many seats of a feature a waiter could be given as things stand, in the pools whose terms he
 //! passes, without what is kept for others. A request that leaves the reach of those before it as it is (it adds no seat,
 //! or takes what is reserved for it, or is of a pool that does not cover their build) is not held back. Nor does anybody
-//! hold back who could not be given what he wants at all: denied by a rule, at a limit of his own, wanting more than there
+//! hold back who could not be given what he wants at all: denied by a rule, barred, at a limit of his own, wanting more than there
 //! is, not there, or where `fast_queue` serves whoever fits.
 
 use alloc::boxed::Box;
@@ -12,7 +12,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::super::tally;
-use super::super::usage::Counted;
+use super::super::usage::{Counted, client};
 use super::super::{Ledger, Now, Pool};
 use super::CheckoutOutcome;
 use super::draft::Draft;
@@ -259,7 +259,10 @@ impl Ledger {
         let count: u64 = waiting.items.iter().filter(is_meant).map(|item| u64::from(item.count)).sum();
         let class = self.usage.class(&waiting.facts);
         let rules = self.usage.policy.of(&feature.vendor, &feature.feature);
-        if count == 0 || rules.access(&class).0 == Access::Deny || rules.fast_queue(&class).is_some() {
+        let of = client(self.names, &waiting.facts);
+        let is_barred = self.state.bar(&feature.vendor, &feature.feature, &of).is_some();
+        let is_denied = rules.access(&class).0 == Access::Deny || is_barred;
+        if count == 0 || is_denied || rules.fast_queue(&class).is_some() {
             return None;
         }
         let want = Want {
@@ -294,10 +297,12 @@ impl Ledger {
         if count > totals {
             return None;
         }
-        let own = waiting.booking.as_ref().and_then(|token| self.state.booking_of(token)).map(|b| b.booking);
+        let token = waiting.booking.as_ref();
+        let own =
+            |id: BookingId| token.is_some_and(|t| self.state.bookings_under(t).any(|b| b.booking == id));
         let is_for_it = |kept: &Kept| match kept.by {
             super::kept::For::Rule(rule, _) => self.usage.policy.is_for(rule, &class),
-            super::kept::For::Booking(booking) => Some::<BookingId>(booking) == own,
+            super::kept::For::Booking(booking) => own(booking),
         };
         let kept = self.kept(at, feature, Some(other));
         let for_others: u64 = kept.iter().filter(|kept| !is_for_it(kept)).map(Kept::left).sum();

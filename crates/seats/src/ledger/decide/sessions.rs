@@ -10,7 +10,7 @@ use super::super::{Bundle, ConnectionId, Ledger, Now, Session};
 use super::CheckinOutcome;
 use super::draft::Draft;
 use crate::change::{
-    BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Tick,
+    Barred, BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Tick,
 };
 use crate::denial::{Code, Denial};
 use crate::license::{KeyType, License};
@@ -85,18 +85,33 @@ impl Ledger {
     }
 
     /// Whether an administrator may remove a session: it has to be there (S25). The vendor's HOLD and MIN_CHECKOUT bind
-    /// the administrator too. The changes, to be applied in order.
+    /// the administrator too. Its user on its host get no seat of the feature for `bar_ms`; 0: they are not barred. The
+    /// changes, to be applied in order.
     pub fn decide_release(
         &self,
         id: SessionId,
         by: &str,
         reason: &str,
+        bar_ms: u64,
         now: Now,
     ) -> Result<Vec<Change>, Box<Denial>> {
-        let Some(((bundle, _), session)) = self.state.session(id) else { return Err(self.not_there(id)) };
+        let Some(((bundle, of), session)) = self.state.session(id) else { return Err(self.not_there(id)) };
         self.stands_alone(id, session)?;
         let cause = Cause::Released(Box::new(Release { by: by.into(), reason: reason.into() }));
-        Ok(self.ending(id, cause, now.tick, self.life_of(bundle, now)))
+        let mut changes = self.ending(id, cause, now.tick, self.life_of(bundle, now));
+        if bar_ms > 0
+            && let Some(pool) = self.state.pool(session.pool)
+        {
+            changes.push(Change::Barred(Barred {
+                vendor: pool.vendor.clone(),
+                feature: pool.feature.clone(),
+                client: client(self.names, &of.facts),
+                until: now.tick.saturating_add(bar_ms),
+                by: by.into(),
+                reason: reason.into(),
+            }));
+        }
+        Ok(changes)
     }
 
     /// A session ends, and what of it stays held from the client's last sign of life on (L62): changes to be applied in

@@ -43,6 +43,9 @@ impl State {
         for (id, bundle) in &self.bundles {
             out(Change::Granted(bundle.as_grant(*id)));
         }
+        for barred in self.bars.all() {
+            out(Change::Barred(barred.clone()));
+        }
         for waiting in self.waiters.all() {
             out(Change::Waiting(waiting.clone()));
         }

@@ -76,7 +76,7 @@ impl Holds {
 #[derive(Debug, Default)]
 pub(super) struct Bookings {
     by_id: BTreeMap<BookingId, Booked>,
-    by_token: BTreeMap<[u8; 16], BookingId>,
+    by_token: BTreeSet<([u8; 16], BookingId)>,
     by_feature: BTreeSet<(Name, Name, BookingId)>,
     by_end: BTreeSet<(Tick, BookingId)>,
     pub(super) next: u64,
@@ -84,7 +84,7 @@ pub(super) struct Bookings {
 
 impl Bookings {
     pub(super) fn add(&mut self, booked: &Booked) {
-        self.by_token.insert(booked.token, booked.booking);
+        self.by_token.insert((booked.token, booked.booking));
         self.by_feature.insert((booked.feature.clone(), booked.vendor.clone(), booked.booking));
         self.by_end.insert((booked.until, booked.booking));
         self.by_id.insert(booked.booking, booked.clone());
@@ -93,7 +93,7 @@ impl Bookings {
 
     pub(super) fn remove(&mut self, id: BookingId) {
         if let Some(booked) = self.by_id.remove(&id) {
-            self.by_token.remove(&booked.token);
+            self.by_token.remove(&(booked.token, id));
             self.by_feature.remove(&(booked.feature, booked.vendor, id));
             self.by_end.remove(&(booked.until, id));
         }
@@ -103,8 +103,10 @@ impl Bookings {
         self.by_id.get(&id)
     }
 
-    pub(super) fn of_token(&self, token: &[u8; 16]) -> Option<&Booked> {
-        self.by_id.get(self.by_token.get(token)?)
+    /// Those under one token: one for each of its features.
+    pub(super) fn of_token(&self, token: &[u8; 16]) -> impl Iterator<Item = &Booked> + use<'_> {
+        let all = (*token, BookingId(0))..=(*token, BookingId(u64::MAX));
+        self.by_token.range(all).filter_map(|(_, id)| self.get(*id))
     }
 
     /// Those of a feature, oldest first.

@@ -4,6 +4,7 @@
 //! batch it stands in. Who is connected is not here but in [`presence`](super::presence); what a limit of the policy
 //! counts is not here but in [`usage`](super::usage), since it is worked out again whenever the policy changes.
 
+mod bars;
 mod dump;
 mod held;
 mod waiters;
@@ -17,12 +18,13 @@ use alloc::vec::Vec;
 
 use chrono::NaiveDate;
 
+use self::bars::Bars;
 use self::held::{Bookings, Holds};
 use self::waiters::Waiters;
 use super::tally::Tally;
 use crate::change::{
-    Booked, BookingId, BundleId, Cause, Change, ClockRead, DayServed, Granted, GrantedSession, Held, HoldId,
-    Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick, Waiting,
+    Barred, Booked, BookingId, BundleId, Cause, Change, ClockRead, DayServed, Granted, GrantedSession, Held,
+    HoldId, Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick, Waiting,
 };
 use crate::evaluate::Total;
 use crate::intern::Interned;
@@ -182,6 +184,7 @@ pub struct State {
     holds: Holds,
     bookings: Bookings,
     waiters: Waiters,
+    bars: Bars,
     facts: Interned<Facts>,
     licenses: Interned<Fingerprint>,
     gone: BTreeMap<BundleId, Gone>,
@@ -237,8 +240,10 @@ impl State {
                 self.waiters.add(waiting);
             }
             Change::WaitEnded(ended) => self.waiters.remove(ended.waiter),
+            Change::Barred(barred) => self.bars.add(barred),
         }
         self.forget_old_keys(tick);
+        self.bars.forget(tick);
     }
 
     /// Whether a change read from disk fits. Used in replay, where a contradiction is damage and not a bug.
@@ -597,8 +602,8 @@ impl State {
         self.bookings.get(id)
     }
 
-    /// A booking by the hash of its token.
-    pub fn booking_of(&self, token: &[u8; 16]) -> Option<&Booked> {
+    /// The bookings under a token, by its hash: one for each of its features.
+    pub fn bookings_under(&self, token: &[u8; 16]) -> impl Iterator<Item = &Booked> + use<'_> {
         self.bookings.of_token(token)
     }
 
@@ -619,6 +624,11 @@ impl State {
     /// Every booking, in the order of their ends.
     pub fn bookings_by_end(&self) -> impl Iterator<Item = &Booked> {
         self.bookings.by_end()
+    }
+
+    /// Who may have no seats of a feature, by user and host as they are compared (S25).
+    pub fn bar(&self, vendor: &Name, feature: &Name, client: &str) -> Option<&Barred> {
+        self.bars.get(vendor, feature, client)
     }
 
     /// A waiter by its number (S30).
