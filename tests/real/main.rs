@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/real/mod.rs"]
 mod real;
 
+mod bookings;
 mod crash;
 mod cuts;
 mod hostile;

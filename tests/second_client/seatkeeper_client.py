@@ -106,6 +106,8 @@ _MESSAGES = {
     0x1002: ("Release", "session u64, bar_seconds optional u32, reason text"),
     0x1003: ("Shutdown", ""),
     0x1004: ("HostIds", "explain optional text"),
+    0x1005: ("Book", "token text, items list of Item, seconds u32, facts Facts"),
+    0x1006: ("Unbook", "token text"),
     0x8001: ("Hello", "version u16, server_name text, server_version text, instance 16 bytes, heartbeat_ms u32, "
                       "lease_ms u32, client_frame_bytes_max u32, sessions_max u32"),
     0x8002: ("Granted", "bundle u64, sessions list of Grant, replayed bool, heartbeat_ms u32, lease_ms u32"),
@@ -121,6 +123,8 @@ _MESSAGES = {
     0x9002: ("Release", "session u64"),
     0x9003: ("Shutdown", ""),
     0x9004: ("HostIds", "json text"),
+    0x9005: ("Book", "until i64"),
+    0x9006: ("Unbook", "bookings u32"),
     0xBFFF: ("Refused", "code text, message text, details text"),
     0xC001: ("Expired", "session u64, feature text, license_ends i64"),
     0xC002: ("SessionEnded", "session u64, code text, message text, at i64"),

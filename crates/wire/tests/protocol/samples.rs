@@ -177,6 +177,25 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("full", Request::Shutdown(request::Shutdown { extras: extras() })),
         ("least", Request::HostIds(Default::default())),
         ("full", Request::HostIds(request::HostIds { explain: text("cad"), extras: extras() })),
+        ("least", Request::Book(Default::default())),
+        (
+            "full",
+            Request::Book(request::Book {
+                token: "0123456789abcdef0123456789abcdef".into(),
+                items: items(),
+                seconds: 600,
+                facts: facts(),
+                extras: extras(),
+            }),
+        ),
+        ("least", Request::Unbook(Default::default())),
+        (
+            "full",
+            Request::Unbook(request::Unbook {
+                token: "0123456789abcdef0123456789abcdef".into(),
+                extras: extras(),
+            }),
+        ),
     ]
 }
 
@@ -275,6 +294,10 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("full", Answer::Shutdown(answer::Shutdown { extras: extras() })),
         ("least", Answer::HostIds(Default::default())),
         ("full", Answer::HostIds(answer::HostIds { json: "{\"schema\":1}".into(), extras: extras() })),
+        ("least", Answer::Book(Default::default())),
+        ("full", Answer::Book(answer::Book { until: 1_893_456_000, extras: extras() })),
+        ("least", Answer::Unbook(Default::default())),
+        ("full", Answer::Unbook(answer::Unbook { bookings: 2, extras: extras() })),
         ("least", Answer::Refused(Default::default())),
         (
             "full",
