@@ -220,7 +220,7 @@ pub struct Session {
     pub host: String,
     /// As stated; null: not said.
     pub pid: Option<u32>,
-    /// Where its connection comes from; null: it has none now.
+    /// Where its checkout came from; null: over a Unix socket.
     pub address: Option<String>,
     /// `active`, `suspect` or `borrowed`.
     pub state: String,

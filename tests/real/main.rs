@@ -16,3 +16,4 @@ mod reload;
 mod second_client;
 mod service;
 mod shown;
+mod suspects;
