@@ -389,7 +389,15 @@ impl Ledger {
         let left = |less: &[Part<'_>]| tally::after(tally, less, &[]);
         let (mut less, mut unheld): (Vec<Part<'_>>, u64) = (Vec::new(), 0);
         let mut coming: Vec<(Tick, Coming<'_>)> = Vec::new();
-        for (_, number) in self.presence.suspects_in(pool).take(LOST_LOOKED_AT) {
+        // After a restart those who were not heard yet have a lease (S21): the oldest sessions there are.
+        let before_the_start = || self.state.sessions_of(pool).take(LOST_LOOKED_AT);
+        let is_unheard = |number: &SessionId| {
+            self.state.session(*number).is_some_and(|((id, _), _)| self.presence.is_unheard(id))
+        };
+        let is_recovering = self.presence.is_recovering(now.tick);
+        let unheard = is_recovering.then(before_the_start).into_iter().flatten().filter(is_unheard);
+        let suspects = self.presence.suspects_in(pool).take(LOST_LOOKED_AT).map(|(_, number)| number);
+        for number in unheard.chain(suspects) {
             let Some(((id, bundle), session)) = self.state.session(number) else { continue };
             let Some(at) = self.free_at(id, bundle, session) else { continue };
             let part = (session.share().map(|key| &**key), session.count);
