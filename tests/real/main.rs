@@ -8,6 +8,7 @@ mod common;
 mod real;
 
 mod crash;
+mod cuts;
 mod hostile;
 mod load;
 mod midnight;

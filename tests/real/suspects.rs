@@ -173,7 +173,7 @@ fn a_program_that_slept_while_its_seat_was_needed_is_told() {
     client.give_back(&held);
     // Over its old connection, which is still open.
     program.signal(Signal::CONT);
-    program.await_said("(already_removed)");
+    program.await_said("(already_removed, at ");
     assert!(program.said().contains("lost its seats"), "{}", program.said());
     assert_eq!(program.exit_code(), Some(75), "{}", program.said());
     daemon.await_used("cad", 0);
@@ -192,7 +192,7 @@ fn a_program_that_slept_past_the_reaping_is_told() {
     // Its last sign of life may be a heartbeat (200 ms) older.
     assert!(stopped.elapsed() >= Duration::from_millis(1_700), "a lease, and then a second");
     program.signal(Signal::CONT);
-    program.await_said("(already_removed)");
+    program.await_said("(already_removed, at ");
     assert_eq!(program.exit_code(), Some(75), "{}", program.said());
 }
 
