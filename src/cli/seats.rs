@@ -242,7 +242,7 @@ fn give_back(seats: Seats) -> Result<(), Failure> {
     seats.checkin().map_err(|error| match error {
         CheckinError::NoServer(_) => Failure::new(
             exit::UNAVAILABLE,
-            format!("{error}; the seats come back by themselves once the lease ends"),
+            format!("{error}; the server takes them back by itself when somebody needs them"),
         ),
         CheckinError::Denied(refusal) => denied(&refusal),
         CheckinError::Protocol(_) => Failure::new(exit::INTERNAL, error.to_string()),

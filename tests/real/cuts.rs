@@ -1,7 +1,8 @@
 //! Clients of the library behind a bad network: whatever is cut, stalled, reset or late, nobody has two seats and none is
 //! left behind (S2, S10, S26).
 //!
-//! The lease is far longer than the tests: a seat that comes back does so because its client gave it back.
+//! The lease and the resume window are far longer than the tests: a seat that comes back does so because its client gave it
+//! back, and not because it was needed.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -132,7 +133,7 @@ fn told(events: &mpsc::Receiver<Event>) -> Vec<Event> {
 fn storm(faults: usize, features: &[&str], count: u32) {
     let mut random = Random(seed());
     let site = Site::with(&features.iter().map(|name| exclusive(name, 1_000)).collect::<Vec<_>>());
-    site.configure("heartbeat = \"200ms\"\nlease = \"1h\"");
+    site.configure("heartbeat = \"200ms\"\nlease = \"1h\"\nresume_window = \"1h\"\nreap_after = \"1h\"");
     let daemon = Daemon::start(&site);
     let proxy = Proxy::start(daemon.address(), bits_of(random.bits()));
     proxy.set_wild(true);
@@ -222,7 +223,7 @@ fn next(events: &mpsc::Receiver<Event>) -> Event {
 fn sessions_of_64_clients_survive_kill_9_of_the_daemon_behind_cuts() {
     let mut random = Random(seed());
     let site = Site::with(&[exclusive("cad", 64)]);
-    site.configure("heartbeat = \"500ms\"\nlease = \"1h\"");
+    site.configure("heartbeat = \"500ms\"\nlease = \"1h\"\nresume_window = \"1h\"\nreap_after = \"1h\"");
     let mut daemon = Daemon::start(&site);
     let proxy = Proxy::start(daemon.address(), bits_of(random.bits()));
     let clients: Vec<_> = (0..64).map(|at| held(&proxy, &format!("user{at}"))).collect();
@@ -270,7 +271,7 @@ fn a_daemon_that_stops_keeps_the_sessions_and_its_clients_come_back() {
 #[test]
 fn seats_dropped_with_their_client_while_the_connection_is_down_are_given_back() {
     let site = Site::with(&[exclusive("cad", 1)]);
-    site.configure("heartbeat = \"2m\"\nlease = \"1h\"");
+    site.configure("heartbeat = \"2m\"\nlease = \"1h\"\nresume_window = \"1h\"\nreap_after = \"1h\"");
     let daemon = Daemon::start(&site);
     let proxy = Proxy::start(daemon.address(), bits_of(1));
     let (client, seats, events) = held(&proxy, "ann");
@@ -292,7 +293,7 @@ fn seats_dropped_with_their_client_while_the_connection_is_down_are_given_back()
 fn a_server_that_cannot_be_reached_or_has_no_seats_is_passed_over_and_what_it_may_have_granted_is_given_back()
 {
     let (near, far) = (Site::with(&[exclusive("cad", 5)]), Site::with(&[exclusive("cad", 1)]));
-    near.configure("heartbeat = \"2m\"\nlease = \"1h\"");
+    near.configure("heartbeat = \"2m\"\nlease = \"1h\"\nresume_window = \"1h\"\nreap_after = \"1h\"");
     let (near, far) = (Daemon::start(&near), Daemon::start(&far));
     let proxy = Proxy::start(near.address(), bits_of(1));
     let client = Client::new(options(&[proxy.address(), far.address()]));

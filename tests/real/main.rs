@@ -18,3 +18,4 @@ mod reload;
 mod second_client;
 mod service;
 mod shown;
+mod suspects;

@@ -425,11 +425,7 @@ impl World {
         let from = self.server.now.tick;
         let ended = self.server.pass(ms, &|id| beating.contains(&id));
         let line = |(tick, id)| {
-            format!(
-                "after {} s: session {id} ({}) ends, its lease is over",
-                (tick - from) / 1000,
-                self.labels[&id]
-            )
+            format!("after {} s: session {id} ({}) ends: reaped", (tick - from) / 1000, self.labels[&id])
         };
         Ok(ended.into_iter().map(line).collect())
     }

@@ -43,12 +43,13 @@ pub trait Subject {
     fn order(&mut self, feature: &str) -> Vec<String>;
 }
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("licenses", include_str!("cases/licenses.txt")),
     ("counting", include_str!("cases/counting.txt")),
     ("policy", include_str!("cases/policy.txt")),
     ("idle", include_str!("cases/idle.txt")),
     ("tokens", include_str!("cases/tokens.txt")),
+    ("suspects", include_str!("cases/suspects.txt")),
 ];
 
 /// Runs every case, each on a subject of its own; the number of cases.
