@@ -26,6 +26,8 @@ const UNHELD: u16 = 10;
 const MOVED: u16 = 11;
 const BOOKED: u16 = 12;
 const BOOKING_ENDED: u16 = 13;
+/// 14 to 19 are left to what comes with the queue and with borrowing.
+const CLOCK_RESET: u16 = 20;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
 const COUNTERS_1: u16 = 0x4002;
@@ -47,6 +49,7 @@ pub fn kind(change: &Change) -> u16 {
         Change::Moved(_) => MOVED,
         Change::Booked(_) => BOOKED,
         Change::BookingEnded(_) => BOOKING_ENDED,
+        Change::ClockReset(_) => CLOCK_RESET,
     }
 }
 
@@ -66,6 +69,7 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) {
         Change::Moved(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Booked(body) => encode_into_std_write(body, out, LAYOUT),
         Change::BookingEnded(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::ClockReset(body) => encode_into_std_write(body, out, LAYOUT),
     };
     written.expect("a vector takes what is written to it, and every change has a layout");
 }
@@ -93,6 +97,7 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         MOVED => body(kind, bytes).map(Change::Moved),
         BOOKED => body(kind, bytes).map(Change::Booked),
         BOOKING_ENDED => body(kind, bytes).map(Change::BookingEnded),
+        CLOCK_RESET => body(kind, bytes).map(Change::ClockReset),
         POOL_SET => body(kind, bytes).map(Change::PoolSet),
         GRANTED => body(kind, bytes).map(Change::Granted),
         CHECKED_IN => body(kind, bytes).map(Change::CheckedIn),
@@ -211,7 +216,7 @@ mod tests {
     use std::sync::Arc;
 
     use seats::change::{
-        Booked, BookingEnded, BookingId, Counters, Granted, GrantedSession, Held, HoldId, Moved,
+        Booked, BookingEnded, BookingId, ClockReset, Counters, Granted, GrantedSession, Held, HoldId, Moved,
         MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld,
     };
     use seats::evaluate::Total;
@@ -298,6 +303,13 @@ mod tests {
             sessions: vec![MovedSession { session: SessionId(7), share: Some("user ann".into()) }],
         };
         let counters = Counters { next_session: 300, next_pool: 2, next_hold: 6, next_booking: 5 };
+        let reset = ClockReset {
+            from: "2099-01-01".parse().unwrap(),
+            to: "2030-06-30".parse().unwrap(),
+            unix_ms: 1_909_051_200_000,
+            by: "uid 0".into(),
+            reason: "bios".into(),
+        };
         for (change, hex) in [
             (granted(vec![plain, shared]), GRANT),
             (Change::PoolSet(set), SET),
@@ -306,6 +318,7 @@ mod tests {
             (Change::Moved(moved), MOVE),
             (Change::Booked(booked), BOOKING),
             (Change::BookingEnded(BookingEnded { booking: BookingId(4) }), "04"),
+            (Change::ClockReset(reset), RESET),
             (Change::Counters(counters), "fb2c01020605"),
         ] {
             let mut bytes = Vec::new();
@@ -337,5 +350,6 @@ mod tests {
     const SET: &str = "020441434d450363616401023766000a00";
     const HOLD: &str = "05020303616e6e0377733707616e6e00777337fc905f0100";
     const MOVE: &str = "03010701087573657220616e6e";
+    const RESET: &str = "";
     const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";
 }

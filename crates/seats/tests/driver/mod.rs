@@ -24,6 +24,7 @@ use seats::license::{
 };
 use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item, NameRules};
+use seats::wall::WallClock;
 
 /// The lease of S12 where a test says nothing else.
 pub const LEASE_MS: u64 = 120_000;
@@ -58,7 +59,7 @@ impl Server {
     pub fn patient(day: NaiveDate, patience: Patience) -> Server {
         let mut server = Server {
             ledger: Ledger::new(State::default(), 0, patience, NameRules::default()),
-            now: Now { tick: 0, day },
+            now: Now { tick: 0, day, clock: WallClock::Trusted },
             journal: Vec::new(),
             heard: BTreeMap::new(),
             active: BTreeMap::new(),

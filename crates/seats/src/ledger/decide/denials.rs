@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::super::tally::{self, Part};
 use super::super::{Ledger, Now};
+use super::clock::doubt;
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Tried, Want};
 use super::limits;
@@ -17,6 +18,7 @@ use crate::evaluate::{State as LicenseState, Total, evaluate, next_rise, pool_ki
 use crate::license::Reason;
 use crate::policy::RuleId;
 use crate::request::Item;
+use crate::wall::WallClock;
 
 /// How many silent clients are looked at to say when a seat is due.
 const LOST_LOOKED_AT: usize = 64;
@@ -28,7 +30,8 @@ pub(super) fn nearness(code: Code) -> u8 {
         Code::NoSeats | Code::NoCoveredSeat => 20,
         Code::ReservedForOthers | Code::NotNamed => 19,
         Code::LimitUser | Code::LimitHost | Code::LimitGroup | Code::LimitProject => 18,
-        Code::DeniedByRule => 17,
+        // Of the pool itself everything is right: only the clock must be mended.
+        Code::DeniedByRule | Code::ClockSuspect => 17,
         Code::MaintenanceNotStarted => 16,
         Code::MaintenanceExpired => 15,
         Code::MinorUpdateNotIncluded | Code::MajorUpdateNotIncluded => 14,
@@ -369,6 +372,16 @@ impl Ledger {
         if elsewhere > 0 {
             code = Code::NoCoveredSeat;
             text.push_str(&format!("; {elsewhere} other seats are free and do not cover this version"));
+        }
+        // S71: the seats are there, and only the clock keeps them.
+        let certain = self.grantable(want.feature, pool, now);
+        if let (WallClock::Suspect(clock_day), true) = (now.clock, certain < total && free >= wanted) {
+            code = Code::ClockSuspect;
+            text = format!(
+                "of {total} seats of {} only {certain} are perpetual and {used} are in use; {}",
+                want.name,
+                doubt(now, clock_day)
+            );
         }
         let mut denial = self.about(want, Some(pool), code, text);
         if let Some(subject) = &mut denial.subject {

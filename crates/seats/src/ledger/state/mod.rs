@@ -19,8 +19,8 @@ use chrono::NaiveDate;
 use self::held::{Bookings, Holds};
 use super::tally::Tally;
 use crate::change::{
-    Booked, BookingId, BundleId, Cause, Change, ClockRead, DayServed, Granted, GrantedSession, Held, HoldId,
-    Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick,
+    Booked, BookingId, BundleId, Cause, Change, ClockRead, ClockReset, DayServed, Granted, GrantedSession,
+    Held, HoldId, Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick,
 };
 use crate::evaluate::Total;
 use crate::intern::Interned;
@@ -188,6 +188,7 @@ pub struct State {
     next_session: u64,
     next_pool: u32,
     day: Option<NaiveDate>,
+    clock_reset: Option<ClockReset>,
 }
 
 fn half(key: &[u8; 16]) -> u64 {
@@ -229,6 +230,10 @@ impl State {
             Change::Moved(moved) => self.move_sessions(moved),
             Change::Booked(booked) => self.bookings.add(booked),
             Change::BookingEnded(ended) => self.bookings.remove(ended.booking),
+            Change::ClockReset(reset) => {
+                self.day = Some(reset.to);
+                self.clock_reset = Some(reset.clone());
+            }
         }
         self.forget_old_keys(tick);
     }
@@ -639,6 +644,16 @@ impl State {
     /// The highest day served (S71).
     pub fn day(&self) -> Option<NaiveDate> {
         self.day
+    }
+
+    /// The last time that an administrator lowered the highest day served (S71).
+    pub fn clock_reset(&self) -> Option<&ClockReset> {
+        self.clock_reset.as_ref()
+    }
+
+    /// The last reading of the wall clock.
+    pub fn last_clock_read(&self) -> Option<ClockRead> {
+        self.marks.last_key_value().map(|(tick, unix_ms)| ClockRead { tick: *tick, unix_ms: *unix_ms })
     }
 
     /// The number of the next session to be granted.
