@@ -12,6 +12,7 @@ pub mod ask;
 pub mod fuzz;
 pub mod picture;
 pub mod record;
+pub mod reset;
 pub mod thread;
 mod time;
 

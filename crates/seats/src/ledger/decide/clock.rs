@@ -37,6 +37,13 @@ pub(super) fn check_clock(license: &License, feature: &str, now: Now) -> Result<
     }
 }
 
+/// A license that is over by the highest day served and not by the clock: why it gives no seats.
+pub(super) fn ended_in_doubt(license: &License, feature: &str, now: Now) -> Option<String> {
+    let WallClock::Suspect(clock_day) = now.clock else { return None };
+    let end = license.end.filter(|end| *end >= clock_day)?;
+    Some(format!("the license of {feature} ends with {end} and {}", doubt(now, clock_day)))
+}
+
 /// Why there are no seats, and what to do.
 pub(super) fn doubt(now: Now, clock_day: chrono::NaiveDate) -> String {
     format!(

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::super::tally::{self, Part};
 use super::super::{Ledger, Now};
-use super::clock::doubt;
+use super::clock::{doubt, ended_in_doubt};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Tried, Want};
 use super::limits;
@@ -131,6 +131,10 @@ impl Ledger {
                 format!("the license of {} begins on {}", want.name, show(l.start)),
                 Some(l),
             ),
+            // S71: by the clock it is in force still.
+            (None, Some(l)) if let Some(text) = ended_in_doubt(l, want.name, now) => {
+                (Code::ClockSuspect, text, Some(l))
+            }
             (None, Some(l)) => {
                 let text = format!(
                     "the license of {} ended with {}: running sessions go on, new ones need a renewal",
