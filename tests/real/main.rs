@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/real/mod.rs"]
 mod real;
 
+mod clock;
 mod crash;
 mod hostile;
 mod load;

@@ -385,8 +385,9 @@ impl World {
     fn clock_line(&self, before: (WallClock, chrono::NaiveDate)) -> Option<String> {
         let (now, mark) = (self.server.now, self.server.ledger.state().day()?);
         let clock = now.clock.as_str();
-        ((clock, now.day) != (before.0.as_str(), before.1))
-            .then(|| format!("the clock is {clock}: grants are of {}, {mark} is the highest day served", now.day))
+        ((clock, now.day) != (before.0.as_str(), before.1)).then(|| {
+            format!("the clock is {clock}: grants are of {}, {mark} is the highest day served", now.day)
+        })
     }
 
     /// What `seatkeeper state clock-reset` writes, and a start after it.

@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::super::{Ledger, Now};
+use super::judge::Want;
 use crate::catalog::FeatureLicenses;
 use crate::change::PoolId;
 use crate::denial::Code;
@@ -45,7 +46,7 @@ pub(super) fn ended_in_doubt(license: &License, feature: &str, now: Now) -> Opti
 }
 
 /// Why there are no seats, and what to do.
-pub(super) fn doubt(now: Now, clock_day: chrono::NaiveDate) -> String {
+fn doubt(now: Now, clock_day: chrono::NaiveDate) -> String {
     format!(
         "the server's clock shows {clock_day} though {} was served already: its administrator sets the clock right, or, \
          where it is right, stops the daemon and runs `seatkeeper state clock-reset`",
@@ -68,5 +69,19 @@ impl Ledger {
         let upgrades = licenses.filter(|l| is_certain(l, clock_day)).map(|l| seats(l));
         let sum = upgrades.fold(seats(first), u32::saturating_add);
         pool.total.min(Total::Limited(sum))
+    }
+    /// Why a pool that is full for new sessions is not: its seats are there, and only the clock keeps them.
+    pub(super) fn kept_by_clock(&self, want: &Want<'_>, id: PoolId, wanted: u64, now: Now) -> Option<String> {
+        let WallClock::Suspect(clock_day) = now.clock else { return None };
+        let (numbers, certain) = (self.numbers(id), self.grantable(want.feature, id, now));
+        let total = numbers.total;
+        let free = total.limited().map_or(u64::MAX, |total| {
+            u64::from(total).saturating_sub(numbers.used.saturating_add(numbers.held))
+        });
+        (certain < total && free >= wanted).then(|| {
+            let (used, name) = (numbers.used, want.name);
+            let doubt = doubt(now, clock_day);
+            format!("of {total} seats of {name} only {certain} are perpetual and {used} are in use; {doubt}")
+        })
     }
 }

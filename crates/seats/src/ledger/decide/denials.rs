@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::super::tally::{self, Part};
 use super::super::{Ledger, Now};
-use super::clock::{doubt, ended_in_doubt};
+use super::clock::ended_in_doubt;
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Tried, Want};
 use super::limits;
@@ -18,7 +18,6 @@ use crate::evaluate::{State as LicenseState, Total, evaluate, next_rise, pool_ki
 use crate::license::Reason;
 use crate::policy::RuleId;
 use crate::request::Item;
-use crate::wall::WallClock;
 
 /// How many silent clients are looked at to say when a seat is due.
 const LOST_LOOKED_AT: usize = 64;
@@ -196,7 +195,7 @@ impl Ledger {
             // It is about a feature that the token needs, and lists the pools of that one.
             return denial;
         }
-        let others: Vec<OtherPool> = tried.iter().map(|t| self.other_pool(want, t)).collect();
+        let others: Vec<OtherPool> = tried.iter().map(|t| self.other_pool(want, t, asked.now)).collect();
         let mut denial = self.of_pool(want, asked, best, &tried, draft);
         if let Some(subject) = &mut denial.subject {
             subject.others = others;
@@ -204,13 +203,16 @@ impl Ledger {
         denial
     }
 
-    pub(super) fn other_pool(&self, want: &Want<'_>, tried: &Tried) -> OtherPool {
+    pub(super) fn other_pool(&self, want: &Want<'_>, tried: &Tried, now: Now) -> OtherPool {
         let kind = pool_kind(&tried.license).unwrap_or(crate::change::PoolKind::Exclusive);
         let numbers = self.numbers(tried.pool);
         let message = match &tried.failure {
             Failure::Terms(_, text) => text.clone(),
             Failure::Needed(denial) => denial.message.clone(),
             Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
+            Failure::Full(wanted) if let Some(kept) = self.kept_by_clock(want, tried.pool, *wanted, now) => {
+                return OtherPool { pool: tried.pool, kind, code: Code::ClockSuspect, message: kept };
+            }
             Failure::Full(wanted) => {
                 let taken = numbers.used.saturating_add(numbers.held);
                 let free = numbers.total.limited().map_or(0, |t| u64::from(t).saturating_sub(taken));
@@ -377,15 +379,8 @@ impl Ledger {
             code = Code::NoCoveredSeat;
             text.push_str(&format!("; {elsewhere} other seats are free and do not cover this version"));
         }
-        // S71: the seats are there, and only the clock keeps them.
-        let certain = self.grantable(want.feature, pool, now);
-        if let (WallClock::Suspect(clock_day), true) = (now.clock, certain < total && free >= wanted) {
-            code = Code::ClockSuspect;
-            text = format!(
-                "of {total} seats of {} only {certain} are perpetual and {used} are in use; {}",
-                want.name,
-                doubt(now, clock_day)
-            );
+        if let Some(kept) = self.kept_by_clock(want, pool, wanted, now) {
+            (code, text) = (Code::ClockSuspect, kept);
         }
         let mut denial = self.about(want, Some(pool), code, text);
         if let Some(subject) = &mut denial.subject {
