@@ -2,7 +2,8 @@
 //!
 //! Either the clock is wrong or the highest day served is, and nobody here can tell which. So only that gives new seats
 //! what is in force by both days and has no end. A license with END, or one that has not begun by the clock's day, gives
-//! none, and as an upgrade adds none: a perpetual exclusive gives its own seats and those of perpetual upgrades. Which
+//! none (`clock_suspect`), and as an upgrade adds none: a perpetual exclusive gives its own seats and those of perpetual
+//! upgrades, and is full when those are taken (`no_seats`). Which
 //! exclusive is in force is settled as ever (L31); an older one does not step in. Running sessions are not asked.
 
 use alloc::format;

@@ -210,10 +210,10 @@ impl Ledger {
             Failure::Terms(_, text) => text.clone(),
             Failure::Needed(denial) => denial.message.clone(),
             Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
-            Failure::Full(wanted) if let Some(kept) = self.kept_by_clock(want, tried.pool, *wanted, now) => {
-                return OtherPool { pool: tried.pool, kind, code: Code::ClockSuspect, message: kept };
-            }
             Failure::Full(wanted) => {
+                if let Some(kept) = self.kept_by_clock(want, tried.pool, *wanted, now) {
+                    return OtherPool { pool: tried.pool, kind, code: Code::NoSeats, message: kept };
+                }
                 let taken = numbers.used.saturating_add(numbers.held);
                 let free = numbers.total.limited().map_or(0, |t| u64::from(t).saturating_sub(taken));
                 if free > 0 {
@@ -370,6 +370,10 @@ impl Ledger {
                 total => format!("all {total} seats of {} are in use", want.name),
             }
         };
+        // It stays a want of seats: one that is given back serves whoever waits.
+        if let Some(kept) = self.kept_by_clock(want, pool, wanted, now) {
+            text = kept;
+        }
         // Rules 3, 6.7.3: only where every pool that covers this program is full, and another has a free seat.
         let is_full = |t: &Tried| !(17..=19).contains(&nearness(t.failure.code()));
         let has_seats = |t: &&Tried| is_about_version(t.failure.code()) && t.license.count.is_some();
@@ -378,9 +382,6 @@ impl Ledger {
         if elsewhere > 0 {
             code = Code::NoCoveredSeat;
             text.push_str(&format!("; {elsewhere} other seats are free and do not cover this version"));
-        }
-        if let Some(kept) = self.kept_by_clock(want, pool, wanted, now) {
-            (code, text) = (Code::ClockSuspect, kept);
         }
         let mut denial = self.about(want, Some(pool), code, text);
         if let Some(subject) = &mut denial.subject {
