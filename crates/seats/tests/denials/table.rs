@@ -171,7 +171,8 @@ const IN_ORDER: [Fault; 21] = [
 fn can_apply_at_once(one: &Fault, other: &Fault) -> bool {
     let is_version = |f: &Fault| f.facts.starts_with("version");
     let is_end = |f: &Fault| f.license.starts_with("END=");
-    !(is_version(one) && is_version(other)) && !(is_end(one) && is_end(other))
+    let are = |is: &dyn Fn(&Fault) -> bool| is(one) && is(other);
+    !are(&is_version) && !are(&is_end)
 }
 
 /// One pool with both faults.
