@@ -226,7 +226,7 @@ fn a_checkout_that_loses_its_seats_exits_75() {
     });
     let (code, _, err) = output(server.address, &["checkout", "cad"]);
     assert_eq!(code, 75);
-    assert!(err.contains("session 2t has lost its seats: released by root: over"), "{err}");
+    assert!(err.contains("session 2t has lost its seats: released by root: over (already_removed"), "{err}");
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn a_short_file_is_filled_in_with_defaults() {
     assert_eq!(config.signatures, Signatures::Required);
     assert_eq!(config.log_format, LogFormat::Text);
     assert_eq!((config.heartbeat, config.lease), (Duration::from_secs(30), Duration::from_secs(120)));
+    assert_eq!((config.resume_window, config.reap_after), (Duration::from_secs(5), Duration::from_secs(900)));
     assert_eq!(config.limits, Limits::default());
     assert!(!config.fqdn);
 }
@@ -98,6 +99,8 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         log_format = "json"
         heartbeat = "500ms"
         lease = "1s"
+        resume_window = "0s"
+        reap_after = "7d"
         host_ids = ["rack 7"]
         fqdn = true
         [limits]
@@ -126,6 +129,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
     assert_eq!(config.readers, Some(Readers::Admin));
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!((config.heartbeat, config.lease), (Duration::from_millis(500), Duration::from_secs(1)));
+    assert_eq!((config.resume_window, config.reap_after), (Duration::ZERO, Duration::from_secs(7 * 86_400)));
     assert_eq!(config.host_ids, ["rack 7"]);
     assert!(config.fqdn);
     let limits = Limits {
@@ -283,7 +287,19 @@ fn a_mistake_is_told_with_file_line_and_column() {
         ),
         (
             "lease = \"59s\"\n",
-            "seatkeeper.toml:4:9: a lease of 59s with a heartbeat of 30s: one lost heartbeat would end it; make lease at least twice",
+            "seatkeeper.toml:4:9: a lease of 59s with a heartbeat of 30s: one lost heartbeat would make a client suspect; make lease at least twice",
+        ),
+        (
+            "resume_window = \"20m\"\n",
+            "seatkeeper.toml:4:17: reap_after is 15m and resume_window 20m: a client that may still come back would have lost its seats; make reap_after at least resume_window",
+        ),
+        (
+            "resume_window = \"8d\"\n",
+            "seatkeeper.toml:4:17: resume_window = 8d is out of range: allowed is 0s to 7d; leave it out for the default, 5s",
+        ),
+        (
+            "reap_after = \"100ms\"\n",
+            "seatkeeper.toml:4:14: reap_after = 100ms is out of range: allowed is 200ms to 7d; leave it out for the default, 15m",
         ),
         (
             "heartbeat = \"5m\"\nlease = \"10m\"\n",

@@ -22,6 +22,8 @@ use seats::request::{Checkout, Facts, Item, NameRules};
 mod common;
 
 const LEASE_MS: u64 = 120_000;
+/// For how long a suspect stays whose seats nobody needs.
+const REAP_MS: u64 = 900_000;
 /// 2030-01-01T12:00:00Z.
 const NOON: i64 = 1_893_499_200_000;
 
@@ -123,15 +125,13 @@ fn facts() -> Facts {
 }
 
 fn checkout(key: u8, count: u32) -> Request {
+    Request::Checkout(asking(key, count))
+}
+
+fn asking(key: u8, count: u32) -> Box<Checkout> {
     let items = vec![Item { vendor: None, feature: "cad".into(), count }];
-    Request::Checkout(Box::new(Checkout {
-        key: [key; 16],
-        secret: [key; 16],
-        booking: None,
-        items,
-        facts: Arc::new(facts()),
-        pid: 1,
-    }))
+    let facts = Arc::new(facts());
+    Box::new(Checkout { key: [key; 16], secret: [key; 16], booking: None, items, facts, pid: 1 })
 }
 
 /// An engine over a disk, as the daemon puts it together.
@@ -294,8 +294,8 @@ fn a_full_disk_refuses_checkouts_and_takes_checkins() {
     assert!(ear.take()[0].contains("checked in 1: 1, 0 left"));
 }
 
-/// S12, S61, S70: the lease of a client that is gone runs on ticks: over a restart with a full lease, untouched by
-/// a step of the wall clock.
+/// S12, S21, S22, S61, S70: the time of a client that is gone runs on ticks: over a restart with a full lease, untouched
+/// by a step of the wall clock; when that is over somebody who needs its seats may have them, and at last they are reaped.
 #[test]
 fn leases_run_on_ticks_and_begin_anew_after_a_restart() {
     let disk = MemoryDisk::new(1);
@@ -310,8 +310,17 @@ fn leases_run_on_ticks_and_begin_anew_after_a_restart() {
     disk.restart();
     let mut world = World::start(&disk, inline(), 10);
     world.time.advance(Duration::from_millis(LEASE_MS - 1));
+    let other = world.connect(2);
+    let ask = world.ask(&other, checkout(2, 7));
+    world.step(vec![ask]).unwrap();
+    assert_eq!((world.used(), other.take()[0].contains("denied no_seats")), (4, true), "a full lease");
+    world.time.advance(Duration::from_millis(1));
+    let ask = world.ask(&other, Request::Try(asking(2, 7)));
+    world.step(vec![ask]).unwrap();
+    assert_eq!((world.used(), other.take()[0].contains("denied")), (4, false), "they could be had now");
+    world.time.advance(Duration::from_millis(REAP_MS - 1));
     world.step(vec![]).unwrap();
-    assert_eq!(world.used(), 4, "a full lease after the start");
+    assert_eq!(world.used(), 4, "nobody needs them");
     world.time.advance(Duration::from_millis(1));
     world.step(vec![]).unwrap();
     assert_eq!(world.used(), 0, "nobody came back");
@@ -336,9 +345,19 @@ fn a_heartbeat_that_bypasses_the_engine_keeps_the_session() {
         assert_eq!(world.used(), 1);
     }
     ear.take();
-    world.time.advance(Duration::from_millis(LEASE_MS));
+    // Silent for longer than a lease, and heard again: nobody needed the seat.
+    world.time.advance(Duration::from_millis(LEASE_MS + REAP_MS - 1));
     world.step(vec![]).unwrap();
-    assert_eq!(world.used(), 0, "silent for a lease, the socket open");
+    assert_eq!((world.used(), ear.take()), (1, Vec::new()), "suspect, and its client is told nothing");
+    *ear.heard.lock().unwrap() = world.clock.tick().0;
+    // A daemon's engine looks twice a second, whatever happens.
+    world.step(vec![]).unwrap();
+    world.time.advance(Duration::from_millis(LEASE_MS + REAP_MS - 1));
+    world.step(vec![]).unwrap();
+    assert_eq!(world.used(), 1);
+    world.time.advance(Duration::from_millis(1));
+    world.step(vec![]).unwrap();
+    assert_eq!(world.used(), 0, "reaped, the socket open");
     let told = ear.take();
     assert!(told[0].contains("Ended") && told[0].contains("already_removed"), "{told:?}");
 }

@@ -212,6 +212,9 @@ fn full_status() -> Status {
         state: "active".into(),
         since: instant(),
         last_seen: instant(),
+        suspect_since: instant(),
+        free_at: instant(),
+        reaped_at: instant(),
         borrowed_until: instant(),
         token: text(),
         ..Session::default()

@@ -32,7 +32,7 @@ pub enum Command {
     Status(Read),
     /// Each feature with its numbers.
     Features(ReadFeature),
-    /// Who has seats.
+    /// Who has seats; of a client that is gone since when, and what becomes of its seats.
     Sessions(ReadFeature),
     /// Every license of every file: in force, waiting, or not, and why.
     Licenses(ReadFeature),

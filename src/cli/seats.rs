@@ -156,6 +156,7 @@ fn want(ask: &Want) -> seatkeeper_client::Want {
         items: ask.features.iter().map(item).collect(),
         facts,
         share: ask.share.clone(),
+        again: false,
     }
 }
 
@@ -240,7 +241,7 @@ fn give_back(seats: Seats) -> Result<(), Failure> {
     seats.checkin().map_err(|error| match error {
         CheckinError::NoServer(_) => Failure::new(
             exit::UNAVAILABLE,
-            format!("{error}; the seats come back by themselves once the lease ends"),
+            format!("{error}; the server takes them back by itself when somebody needs them"),
         ),
         CheckinError::Denied(refusal) => denied(&refusal),
         CheckinError::Protocol(_) => Failure::new(exit::INTERNAL, error.to_string()),
@@ -271,13 +272,14 @@ fn report_event(event: &Event) {
             SessionId(*session),
             instant(*license_ends)
         ),
-        Event::SessionEnded { session, code, message, .. } => {
-            format!("session {} has lost its seats: {message} ({code})", SessionId(*session))
+        Event::GivenAway { session, code, message, at, .. } => {
+            let since = at.map_or_else(String::new, |at| format!(", at {}", instant(at)));
+            format!("session {} has lost its seats: {message} ({code}{since})", SessionId(*session))
         }
         Event::ResumedElsewhere { bundle } => {
             format!("bundle {} was resumed by another process", SessionId(*bundle))
         }
-        Event::Stopping => "the server stops; the seats are kept and resumed when it is back".to_owned(),
+        Event::ShuttingDown => "the server stops; the seats are kept and resumed when it is back".to_owned(),
         Event::Lost { message } => format!("{message}; trying to get back to the server"),
         Event::SeatWanted { session, feature, seconds } => format!(
             "warning: somebody needs {feature} and session {} is idle; its seats are given away in {} unless it is \

@@ -131,8 +131,11 @@ fn header(server: &Server) -> String {
         lines += &wrap(&text, 0, 2);
     }
     if server.recovering {
-        lines +=
-            &wrap("recovering: seats of clients that have not come back yet count as used for a lease", 0, 2);
+        lines += &wrap(
+            "recovering: clients that have not come back yet have a lease to do so; nobody gets their seats before",
+            0,
+            2,
+        );
     }
     if server.demo_key_trusted {
         lines +=
@@ -233,7 +236,19 @@ fn session_table(sessions: &[Session]) -> String {
             .take(headers.len()),
         );
     }
-    table.text()
+    table.text() + &suspect_table(sessions)
+}
+
+/// The sessions whose clients are gone: since when, and what becomes of their seats (S20 to S22).
+fn suspect_table(sessions: &[Session]) -> String {
+    let mut table = Lines::new(&["SUSPECT", "SINCE", "FREE FOR OTHERS", "ENDS"]);
+    for s in sessions.iter().filter(|s| s.suspect_since.is_some()) {
+        let instants = [&s.suspect_since, &s.free_at, &s.reaped_at];
+        let instants = instants.map(|at| at.clone().unwrap_or_else(|| "-".into()));
+        table.row([s.id.clone()].into_iter().chain(instants));
+    }
+    let text = table.text();
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// What is unusual about a session.
@@ -382,6 +397,26 @@ ACME/suite           -     -     -        -       3  never
     }
 
     #[test]
+    fn what_becomes_of_a_suspects_seats_stands_below_the_sessions() {
+        let active = Session { id: "2t".into(), state: "active".into(), ..Session::default() };
+        assert!(!session_table(std::slice::from_ref(&active)).contains("SUSPECT"));
+        let suspect = Session {
+            id: "2u".into(),
+            state: "suspect".into(),
+            suspect_since: Some("2030-06-30T22:00:00Z".into()),
+            free_at: Some("2030-06-30T22:00:05Z".into()),
+            reaped_at: Some("2030-06-30T22:15:00Z".into()),
+            ..active.clone()
+        };
+        let expected = "
+SUSPECT  SINCE                 FREE FOR OTHERS       ENDS
+2u       2030-06-30T22:00:00Z  2030-06-30T22:00:05Z  2030-06-30T22:15:00Z
+";
+        let text = session_table(&[active, suspect]);
+        assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
     fn every_list_fits_eighty_columns_with_the_longest_names() {
         let long = "x".repeat(64);
         let feature = Feature {
@@ -407,6 +442,9 @@ ACME/suite           -     -     -        -       3  never
             host: long.clone(),
             state: "borrowed".into(),
             since: Some("2030-06-30T22:00:00Z".into()),
+            suspect_since: Some("2030-06-30T22:00:00Z".into()),
+            free_at: Some("2030-06-30T22:00:05Z".into()),
+            reaped_at: Some("2030-06-30T22:15:00Z".into()),
             shared: true,
             above_soft_limit: true,
             ..Session::default()

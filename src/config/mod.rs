@@ -269,7 +269,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
                 .fault(
                     span,
                     format!(
-                        "a lease of {} with a heartbeat of {}: one lost heartbeat would end it",
+                        "a lease of {} with a heartbeat of {}: one lost heartbeat would make a client suspect",
                         duration::format(lease),
                         duration::format(heartbeat)
                     ),

@@ -26,7 +26,7 @@ const UNHELD: u16 = 10;
 const MOVED: u16 = 11;
 const BOOKED: u16 = 12;
 const BOOKING_ENDED: u16 = 13;
-/// 14 to 19 are left to what comes with the queue and with borrowing.
+/// 14 to 19 are left to what is built beside this: the queue and borrowing.
 const CLOCK_RESET: u16 = 20;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;

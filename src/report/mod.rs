@@ -238,7 +238,7 @@ pub struct Session {
     pub host: String,
     /// As stated; null: not said.
     pub pid: Option<u32>,
-    /// Where its connection comes from; null: it has none now.
+    /// Where its checkout came from; null: over a Unix socket.
     pub address: Option<String>,
     /// `active`, `suspect` or `borrowed`.
     pub state: String,
@@ -246,6 +246,16 @@ pub struct Session {
     pub since: Option<Instant>,
     /// When it last gave a sign of life; null: not since the server started.
     pub last_seen: Option<Instant>,
+    /// Since when its client is suspect: its socket closed, or its lease was over (S20); for one that was not heard since the
+    /// server started, that start, until the lease that all have then is over. Null: it is active.
+    #[serde(default)]
+    pub suspect_since: Option<Instant>,
+    /// From when on its seats may be given to whoever needs them (S21, S22); in the past: now. Null: it is active.
+    #[serde(default)]
+    pub free_at: Option<Instant>,
+    /// When it ends if nobody needs its seats and its client does not come back (S22); null: it is active.
+    #[serde(default)]
+    pub reaped_at: Option<Instant>,
     /// Until when its seats are lent; null: they are not.
     pub borrowed_until: Option<Instant>,
     /// The session of the token that took it and ends with it (L51); null: it stands for itself.

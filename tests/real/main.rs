@@ -9,6 +9,7 @@ mod real;
 
 mod clock;
 mod crash;
+mod cuts;
 mod hostile;
 mod load;
 mod midnight;
@@ -17,3 +18,4 @@ mod reload;
 mod second_client;
 mod service;
 mod shown;
+mod suspects;

@@ -31,7 +31,7 @@ fn site() -> Site {
 }
 
 /// The exit code and what is printed, over the administrator's socket.
-fn seatkeeper(daemon: &Daemon, words: &[&str]) -> (i32, String) {
+pub(crate) fn seatkeeper(daemon: &Daemon, words: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
         .args(words)
         .arg("--admin")
@@ -46,7 +46,7 @@ fn seatkeeper(daemon: &Daemon, words: &[&str]) -> (i32, String) {
     (output.status.code().expect("it exits"), text)
 }
 
-fn json(daemon: &Daemon, words: &[&str]) -> Value {
+pub(crate) fn json(daemon: &Daemon, words: &[&str]) -> Value {
     let (_, text) = seatkeeper(daemon, &[words, &["--json"]].concat());
     serde_json::from_str(&text).expect("JSON")
 }

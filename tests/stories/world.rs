@@ -353,11 +353,7 @@ impl World {
         let from = self.server.now.tick;
         let ended = self.server.pass(ms, &|id| beating.contains(&id));
         let line = |(tick, id)| {
-            format!(
-                "after {} s: session {id} ({}) ends, its lease is over",
-                (tick - from) / 1000,
-                self.labels[&id]
-            )
+            format!("after {} s: session {id} ({}) ends: reaped", (tick - from) / 1000, self.labels[&id])
         };
         let mut answer: Vec<String> = ended.into_iter().map(line).collect();
         let before = (self.server.now.clock, self.server.now.day);

@@ -8,14 +8,16 @@ use wire::codes;
 use wire::request::{Checkout, Facts, Item, Secret, Try};
 
 use crate::activity::Activity;
+use crate::again;
 use crate::connection::Connection;
-use crate::error::{CallError, CheckoutError, Refusal};
-use crate::event::{Event, Subscribers};
+use crate::error::{CallError, CheckoutError};
+use crate::event::{Event, Subscribers, subscribe};
+use crate::giving::DROP_TIMEOUT;
 use crate::grace::clock::{Clock, SystemClock};
 use crate::grace::{Grace, Signal};
 use crate::link::Link;
 use crate::seats::{Place, Seats};
-use crate::{Options, facts, lock};
+use crate::{Options, facts};
 
 /// What to ask for: one or more features, all of them or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Want {
     pub facts: Facts,
     /// The string that processes sharing a seat have in common (L60).
     pub share: Option<String>,
+    /// Whether to ask anew when all of it was given away (S23); `false` to begin with. See [`Want::again`].
+    pub again: bool,
 }
 
 impl Want {
@@ -37,13 +41,22 @@ impl Want {
     /// One seat of each of these features.
     pub fn features<'a>(names: impl IntoIterator<Item = &'a str>) -> Want {
         let item = |name: &str| Item { vendor: None, feature: name.to_owned(), count: 1 };
-        Want { items: names.into_iter().map(item).collect(), facts: facts::here(), share: None }
+        Want { items: names.into_iter().map(item).collect(), facts: facts::here(), share: None, again: false }
     }
 
     /// So many seats of each feature.
     #[must_use]
     pub fn count(mut self, count: u32) -> Want {
         self.items.iter_mut().for_each(|item| item.count = count);
+        self
+    }
+
+    /// If the server gives the seats away, because somebody needed them while this machine slept or its network was gone, they
+    /// are asked for anew (S23): from the first server of the list, with growing pauses as long as there are none, until
+    /// [`Event::TakenAgain`], a denial without hope, or the [`Seats`] are dropped. Meanwhile [`Seats::sessions`] is empty.
+    #[must_use]
+    pub fn again(mut self) -> Want {
+        self.again = true;
         self
     }
 
@@ -85,7 +98,8 @@ impl Client {
         let link = |(index, address): (usize, &crate::Address)| {
             let (options, subscribers) = (Arc::clone(&options), Arc::clone(&subscribers));
             let (activity, signal) = (Arc::clone(&activity), Arc::clone(&signal));
-            let link = Link::new(index, address.clone(), options, subscribers, activity, signal);
+            let link =
+                Link::new(index, address.clone(), options, subscribers, activity, signal, Arc::clone(&clock));
             link.enter();
             link
         };
@@ -140,11 +154,10 @@ impl Client {
         self.activity.ask(Arc::new(idle));
     }
 
-    /// What happens to the seats of this client from now on. Who does not read them any more drops the receiver.
+    /// What happens to the seats of this client from now on. Who does not read them any more drops the receiver; of who is a
+    /// thousand events behind, further ones are counted only ([`Event::Missed`]).
     pub fn subscribe(&self) -> mpsc::Receiver<Event> {
-        let (sender, receiver) = mpsc::channel();
-        lock(&self.subscribers).push(sender);
-        receiver
+        subscribe(&self.subscribers)
     }
 
     /// Takes seats, all that are asked for or none. Waits for the servers' answers, at most a few time-outs each.
@@ -157,6 +170,7 @@ impl Client {
     ///
     /// [`CheckoutError`].
     pub fn checkout(&self, want: Want) -> Result<Seats, CheckoutError> {
+        let is_again = want.again;
         let ask = Checkout {
             request_key: draw()?,
             secret: Secret(draw()?),
@@ -166,16 +180,19 @@ impl Client {
             ..Checkout::default()
         };
         let asked = Instant::now();
-        let place = match checkout(&self.grace, &ask) {
+        let place = match checkout(&self.grace, &ask, is_again) {
             Ok((link, bundle)) => Place::on(&link, bundle),
             Err(CheckoutError::NoServer(mut reasons)) => {
-                self.grace.take(&ask, asked).map_err(|no_grace| {
+                self.grace.take(&ask, is_again, asked).map_err(|no_grace| {
                     reasons.extend(no_grace.map(|why| format!("no grace: {why}")));
                     CheckoutError::NoServer(reasons)
                 })?
             }
             Err(error) => return Err(error),
         };
+        if is_again {
+            again::enlist(&self.grace, &place, &ask);
+        }
         Ok(Seats::new(place, &self.grace))
     }
 
@@ -224,17 +241,25 @@ impl Client {
 }
 
 impl Drop for Client {
+    /// Seats that are still there keep what they need. Else the connections are closed and the threads end; what could not be
+    /// given back yet is tried for two seconds more, and in the background for ten.
     fn drop(&mut self) {
+        let until = Instant::now() + DROP_TIMEOUT;
         self.grace.links().iter().for_each(|link| link.leave());
+        self.grace.links().iter().for_each(|link| link.settle(until));
         self.grace.leave();
     }
 }
 
 /// Takes seats from the first server that grants them, and remembers what its license says of grace. A denial of any server is
 /// remembered too.
-pub(crate) fn checkout(grace: &Arc<Grace>, ask: &Checkout) -> Result<(Arc<Link>, u64), CheckoutError> {
+pub(crate) fn checkout(
+    grace: &Arc<Grace>,
+    ask: &Checkout,
+    again: bool,
+) -> Result<(Arc<Link>, u64), CheckoutError> {
     let granted = first(grace.links(), |link| {
-        let answer = link.checkout(ask);
+        let answer = link.checkout(ask, again);
         if let Err(CheckoutError::Denied(refusal)) = &answer {
             grace.denied(&ask.items, &refusal.code);
         }
@@ -246,42 +271,64 @@ pub(crate) fn checkout(grace: &Arc<Grace>, ask: &Checkout) -> Result<(Arc<Link>,
     granted
 }
 
-/// Asks one server after the other until one decides.
+/// Asks one server after the other until one grants, or denies where no other may grant. Of several denials the first is
+/// reported (S26), unless it is about a server that could not serve and another was about seats.
 fn first<T>(
     links: &[Arc<Link>],
     mut ask: impl FnMut(&Arc<Link>) -> Result<T, CheckoutError>,
 ) -> Result<T, CheckoutError> {
-    let mut first_denial: Option<Refusal> = None;
-    let mut breach = None;
+    let (mut denial, mut unable, mut breach) = (None, None, None);
     let mut silent = Vec::new();
     for link in links {
         match ask(link) {
             Err(CheckoutError::NoServer(reasons)) => silent.extend(reasons),
             Err(CheckoutError::Protocol(what)) => breach = breach.or(Some(what)),
-            Err(CheckoutError::Denied(refusal)) if another_may_grant(&refusal.code) => {
-                first_denial = first_denial.or(Some(refusal));
+            Err(CheckoutError::Denied(refusal)) if cannot_serve(&refusal.code) => {
+                unable = unable.or(Some(refusal));
+            }
+            Err(CheckoutError::Denied(refusal)) => {
+                let is_last = !another_may_grant(&refusal.code);
+                denial = denial.or(Some(refusal));
+                if is_last {
+                    break;
+                }
             }
             decided => return decided,
         }
     }
-    match (first_denial, breach) {
+    match (denial.or(unable), breach) {
         (Some(refusal), _) => Err(CheckoutError::Denied(refusal)),
         (None, Some(what)) => Err(CheckoutError::Protocol(what)),
         (None, None) => Err(CheckoutError::NoServer(silent)),
     }
 }
 
-/// Denials after which another server of the list is asked (S26). One that stops or does not lead is as good as not reached.
-fn another_may_grant(code: &str) -> bool {
+/// Denials after which another server of the list is asked (S26): for want of the feature, of seats (`no_covered_seat` is
+/// `no_seats` for this release) or of a license in its days. Not `maintenance_expired`: it is about the release that asks, the
+/// license is in force, and the way out is an older release or a renewal, not another server.
+pub(crate) fn another_may_grant(code: &str) -> bool {
     matches!(
         code,
         codes::UNKNOWN_FEATURE
             | codes::NO_SEATS
+            | codes::NO_COVERED_SEAT
             | codes::EXPIRED
             | codes::EVALUATION_EXPIRED
             | codes::SUBSCRIPTION_EXPIRED
-            | codes::SHUTTING_DOWN
+    )
+}
+
+/// Codes of a server that cannot serve now, whoever asks and for whatever: as good as one that cannot be reached (S26).
+pub(crate) fn cannot_serve(code: &str) -> bool {
+    matches!(
+        code,
+        codes::SHUTTING_DOWN
             | codes::NOT_LEADER
+            | codes::BUSY
+            | codes::INTERNAL
+            | codes::CLOCK_SUSPECT
+            | codes::CLIENT_TOO_OLD
+            | codes::SERVER_TOO_OLD
     )
 }
 

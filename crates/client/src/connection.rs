@@ -198,17 +198,27 @@ impl Connection {
         request: &C,
         then: impl FnOnce(Result<C::Answer, CallError>) -> T + Send + 'static,
     ) -> T {
+        self.call_within(request, self.answer_timeout, then)
+    }
+
+    /// As [`Connection::call_then`], waiting so long for the answer.
+    pub(crate) fn call_within<C: Call, T: Send + 'static>(
+        &self,
+        request: &C,
+        limit: Duration,
+        then: impl FnOnce(Result<C::Answer, CallError>) -> T + Send + 'static,
+    ) -> T {
         let (sender, receiver) = mpsc::sync_channel(1);
         let call = self.send(request, move |result| {
             // Who gave up waiting has no use for it.
             let _ = sender.send(then(result));
         });
-        if let Ok(done) = receiver.recv_timeout(self.answer_timeout) {
+        if let Ok(done) = receiver.recv_timeout(limit) {
             return done;
         }
         // The call's place in the stream is lost; so is the connection.
-        self.shared.give_up(call, CallError::TimedOut(self.answer_timeout));
-        self.shared.end(Ending::Lost(format!("no answer within {:?}", self.answer_timeout)));
+        self.shared.give_up(call, CallError::TimedOut(limit));
+        self.shared.end(Ending::Lost(format!("no answer within {limit:?}")));
         match receiver.recv() {
             Ok(done) => done,
             Err(_) => unreachable!("a waiter runs exactly once and always sends"),

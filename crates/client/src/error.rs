@@ -132,7 +132,8 @@ pub enum CheckinError {
     /// The server said no; with `already_removed`, `resumed_elsewhere` and `unknown_session` the seats were gone before.
     #[error("{0}")]
     Denied(Refusal),
-    /// The server does not answer. It counts the seats as suspect once the lease ends, and gives them to who needs them.
+    /// The server does not answer. It counts the seats as suspect when it has lost the connection or its lease is over,
+    /// and gives them to who needs them.
     #[error("the license server does not answer: {0}")]
     NoServer(String),
     /// The server answered something that breaks the protocol.

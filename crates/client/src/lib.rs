@@ -31,18 +31,22 @@ mod scripted;
 
 mod activity;
 mod address;
+mod again;
 mod backoff;
 mod client;
 mod connection;
 mod error;
 mod event;
 pub mod facts;
+mod giving;
 mod grace;
 mod install;
 mod keeper;
 mod link;
+mod pulse;
 mod seats;
 mod stream;
+mod told;
 #[cfg(unix)]
 mod unix;
 
@@ -51,6 +55,7 @@ pub use wire::request::{Facts, HostId, Item};
 pub use wire::{codes, request};
 
 pub use address::{Address, AddressError, DEFAULT_PORT, SERVERS_MAX, SERVERS_VARIABLE};
+pub use backoff::Backoff;
 pub use client::{Client, Want};
 pub use connection::{Connection, Told};
 pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
@@ -78,6 +83,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long to wait for an answer, the hello's included. A connection on which one is missing is given up.
     pub answer_timeout: Duration,
+    /// How long to wait between attempts to get back to a server that was lost.
+    pub backoff: Backoff,
     /// Where is remembered which licenses give grace and how it was used (L65), the directory of [`InstallId::kept_in`] unless
     /// an application knows a better one; `None`: this client never goes on without a server. All programs that name the same
     /// directory share what is remembered.
@@ -94,6 +101,7 @@ impl Options {
             install_id: InstallId::kept(),
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
+            backoff: Backoff::default(),
             grace_directory: install::directory(),
         }
     }

@@ -1,39 +1,41 @@
 //! One server, and everything held on it: the connection, the bundles, and the thread that keeps both.
 //!
 //! The thread beats as often as the server says. When the connection is lost it comes back after a pause that grows and is
-//! drawn at random, resumes every bundle, and tells the application. It ends with the last user of the link.
+//! drawn at random, resumes every bundle, and tells the application. It ends with the last user of the link, or a few seconds
+//! later if something must be given back. What calls do is here; what the thread does in `keeper`, what the server says
+//! unasked in `told`, and how seats that nobody wants go back in `giving`.
 //!
-//! Locks, in the order in which they are taken: `turn`, `connecting`, `state`. Nothing is waited for under `state`, which the
-//! reading thread of the connection takes.
+//! **What was sent and not answered may arrive late.** The bytes of a connection that was given up may lie in a network that
+//! stalls, and reach the server after all that came over the next connection. A late checkout or resume takes the bundle away
+//! from the connection that has it now. So each bundle counts its doubts, the requests of this kind that were never answered,
+//! and as many times a `ResumedElsewhere` is taken for one of them, and answered by a resume. One more is another program.
+//!
+//! Locks, in the order in which they are taken: `turn`, `giving`, `connecting`, `state`. Nothing is waited for under `state`,
+//! which the reading thread of the connection takes.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, Weak, mpsc};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use wire::answer::{self, Grant};
-use wire::{codes, event, request};
+use wire::{codes, request};
 
 use crate::activity::Activity;
 use crate::address::Address;
-use crate::backoff;
-use crate::connection::{Connection, Told};
-use crate::error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal, printable};
+use crate::connection::Connection;
+use crate::error::{CallError, CheckoutError, ConnectError};
 use crate::event::{Event, Subscribers, tell};
+use crate::giving::Unwanted;
 use crate::grace::Signal;
+use crate::grace::clock::Clock;
 use crate::{Options, lock};
 
 /// How often a request is sent in all, when its answer is lost.
-const TRIES: u32 = 3;
-/// How long a dropped bundle waits for the server to take it back.
-const DROP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a server remembers a request key after the session's end (S2): after that there is nothing to cancel.
-const CANCEL_WITHIN: Duration = Duration::from_secs(3600);
-/// The most checkouts remembered for cancelling; beyond it the oldest are left to their lease.
-const CANCEL_MAX: usize = 1000;
-
-/// The longest time that a warning is kept in mind.
-const WARNED_LONGEST: Duration = Duration::from_secs(3600);
+pub(crate) const TRIES: u32 = 3;
+/// The least time that a server has to answer a heartbeat or a resume. Else it is a third of the lease, so that a connection
+/// which is dead is replaced before the lease is over, and never more than [`Options::answer_timeout`].
+const PATIENCE_LEAST: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Link {
@@ -47,9 +49,12 @@ pub(crate) struct Link {
     pub(crate) signal: Arc<Signal>,
     pub(crate) state: Mutex<State>,
     pub(crate) wake: Condvar,
+    pub(crate) clock: Arc<dyn Clock>,
     connecting: Mutex<()>,
     /// Resumes and checkins take turns, so that each sees what the one before left.
     pub(crate) turn: Mutex<()>,
+    /// So does giving back what nobody wants.
+    pub(crate) giving: Mutex<()>,
 }
 
 /// What is held, and over which connection.
@@ -62,8 +67,14 @@ pub(crate) struct State {
     serial: u64,
     pub(crate) has_keeper: bool,
     pub(crate) bundles: BTreeMap<u64, Held>,
-    /// Checkouts that may have taken seats nobody uses, and until when to care.
-    pub(crate) unwanted: Vec<(request::Checkout, Instant)>,
+    /// Checkouts that may have taken seats nobody uses, oldest first.
+    pub(crate) unwanted: VecDeque<Unwanted>,
+    /// Nobody uses the link any more: until when the thread goes on to give back what is unwanted.
+    pub(crate) linger_until: Option<Instant>,
+    /// There is a reason to try at once, whatever failed before.
+    pub(crate) is_hurried: bool,
+    /// Bundles that the server gave away and that are to be asked for anew.
+    pub(crate) given_away: BTreeMap<u64, Vec<request::Item>>,
     /// Goes up with whatever changes how many sessions the server should count.
     pub(crate) changes: u64,
     pub(crate) checkouts_in_flight: usize,
@@ -96,6 +107,14 @@ pub(crate) struct Held {
     pub(crate) grace: Vec<answer::Grace>,
     /// The serial number of the connection that holds it; 0: resume it.
     pub(crate) on: u64,
+    /// How many checkouts and resumes of it were sent and never answered.
+    pub(crate) doubts: u32,
+    /// Sessions whose checkin was sent: it is no surprise if they are gone.
+    pub(crate) returning: BTreeSet<u64>,
+    /// Whether to ask for it anew if it is given away.
+    pub(crate) again: bool,
+    /// Then: what of it was given away so far.
+    pub(crate) lost: Vec<request::Item>,
 }
 
 /// A connection and its serial number.
@@ -109,6 +128,7 @@ impl Link {
         subscribers: Arc<Subscribers>,
         activity: Arc<Activity>,
         signal: Arc<Signal>,
+        clock: Arc<dyn Clock>,
     ) -> Arc<Link> {
         Arc::new(Link {
             index,
@@ -117,10 +137,12 @@ impl Link {
             subscribers,
             activity,
             signal,
+            clock,
             state: Mutex::default(),
             wake: Condvar::new(),
             connecting: Mutex::default(),
             turn: Mutex::default(),
+            giving: Mutex::default(),
         })
     }
 
@@ -129,17 +151,17 @@ impl Link {
         lock(&self.state).users += 1;
     }
 
-    /// One fewer; after the last the connection is closed and the thread ends.
-    pub(crate) fn leave(&self) {
-        let mut state = lock(&self.state);
-        state.users = state.users.saturating_sub(1);
-        if state.users == 0 {
-            // Dropped outside the lock: its end tells the reading thread, which takes it.
-            let current = state.current.take();
-            drop(state);
-            drop(current);
-            self.wake.notify_all();
-        }
+    /// How long the server may take to answer what keeps sessions alive.
+    pub(crate) fn patience(&self) -> Duration {
+        let lease = lock(&self.state).lease;
+        let most = self.options.answer_timeout;
+        if lease.is_zero() { most } else { most.min((lease / 3).max(PATIENCE_LEAST)) }
+    }
+
+    /// How long to wait after so many failures in a row.
+    pub(crate) fn pause(&self, failures: u32) -> Duration {
+        let lease = lock(&self.state).lease;
+        self.options.backoff.within(lease).delay(failures)
     }
 
     pub(crate) fn sessions(&self, bundle: u64) -> Vec<Grant> {
@@ -172,12 +194,7 @@ impl Link {
             let old = state.current.replace((serial, Arc::clone(&connection)));
             state.beat_at = Some(Instant::now());
             state.wanted = None;
-            if !state.has_keeper && state.users > 0 {
-                let link = Arc::clone(self);
-                let keeper = thread::Builder::new().name("seatkeeper-keep".to_owned());
-                // Without a thread there are no heartbeats, but seats for a lease.
-                state.has_keeper = keeper.spawn(move || link.keep()).is_ok();
-            }
+            self.begin_keeping(&mut state);
             old
         };
         // The keeper had no time to say so.
@@ -188,150 +205,130 @@ impl Link {
         Ok((serial, connection))
     }
 
+    /// Sees to it that there is a thread.
+    pub(crate) fn begin_keeping(self: &Arc<Link>, state: &mut State) {
+        if !state.has_keeper && state.users > 0 {
+            let link = Arc::clone(self);
+            let keeper = thread::Builder::new().name("seatkeeper-keep".to_owned());
+            // Without a thread there are no heartbeats, but seats for a lease.
+            state.has_keeper = keeper.spawn(move || link.keep()).is_ok();
+        }
+    }
+
     fn holds_anything(&self) -> bool {
         !lock(&self.state).bundles.is_empty()
     }
 
-    /// Takes seats. A request whose answer is lost is sent again with the same key and secret, so it takes no second seat
-    /// (S2); if no answer comes at all, it is cancelled when the server is back (S26).
-    pub(crate) fn checkout(self: &Arc<Link>, ask: &request::Checkout) -> Result<u64, CheckoutError> {
-        let mut was_sent = false;
+    /// Takes seats. A request whose connection is lost is sent again with the same key and secret, so it takes no second seat
+    /// (S2); if no answer comes at all, it is cancelled when the server is back (S26). What was to be cancelled before is
+    /// cancelled first, so that nobody has two seats for a moment.
+    pub(crate) fn checkout(
+        self: &Arc<Link>,
+        ask: &request::Checkout,
+        again: bool,
+    ) -> Result<u64, CheckoutError> {
+        let mut doubts = 0;
         let mut reason = String::new();
         for attempt in 0..TRIES {
             if attempt > 0 {
-                thread::sleep(backoff::delay(attempt - 1));
+                thread::sleep(self.options.backoff.delay(attempt - 1));
             }
             let (serial, connection) = match self.connection() {
                 Ok(live) => live,
-                Err(ConnectError::Refused { refusal, .. }) if !was_sent => {
+                Err(ConnectError::Refused { refusal, .. }) if doubts == 0 => {
                     return Err(CheckoutError::Denied(refusal));
                 }
                 Err(error) => {
                     reason = error.to_string();
-                    if was_sent {
+                    if doubts > 0 {
                         continue;
                     }
                     break;
                 }
             };
+            match self.give_back_unwanted(&(serial, Arc::clone(&connection))) {
+                Ok(()) => {}
+                Err(CallError::Refused(refusal)) if attempt + 1 == TRIES && doubts == 0 => {
+                    return Err(CheckoutError::Denied(refusal));
+                }
+                Err(error) => {
+                    reason = format!("{}: {error}", self.address);
+                    continue;
+                }
+            }
             let (link, kept) = (Arc::clone(self), ask.clone());
             lock(&self.state).checkouts_in_flight += 1;
             let result = connection.call_then(ask, move |result| {
                 lock(&link.state).checkouts_in_flight -= 1;
-                result.map(|granted| link.granted(serial, kept, granted))
+                let held = |granted| link.granted(serial, granted, kept, doubts, again);
+                result.map(held)
             });
             match result {
                 Ok(bundle) => {
                     self.wake.notify_all();
                     return Ok(bundle);
                 }
-                Err(CallError::Refused(refusal)) => return Err(CheckoutError::Denied(refusal)),
+                Err(CallError::Refused(refusal)) => {
+                    // A request that was sent before may still arrive, and be granted: its key must be used up.
+                    if doubts > 0 && refusal.code != codes::ALREADY_REMOVED {
+                        self.cancel_later(ask.clone());
+                    }
+                    return Err(CheckoutError::Denied(refusal));
+                }
                 Err(CallError::TooLong(error)) => return Err(CheckoutError::Request(error.to_string())),
                 Err(CallError::Protocol(what)) => {
                     self.cancel_later(ask.clone());
                     return Err(CheckoutError::Protocol(what));
                 }
                 Err(error @ (CallError::TimedOut(_) | CallError::Lost(_))) => {
-                    was_sent = true;
+                    doubts += 1;
                     reason = format!("{}: {error}", self.address);
+                    // A server that hangs would do so again, and another one is waiting.
+                    if matches!(error, CallError::TimedOut(_)) && self.options.servers.len() > 1 {
+                        break;
+                    }
                 }
             }
         }
-        if was_sent {
+        if doubts > 0 {
             self.cancel_later(ask.clone());
         }
         Err(CheckoutError::NoServer(vec![reason]))
     }
 
     /// On the reading thread, before any event about these sessions.
-    fn granted(&self, serial: u64, checkout: request::Checkout, granted: answer::Granted) -> u64 {
+    fn granted(
+        &self,
+        serial: u64,
+        granted: answer::Granted,
+        checkout: request::Checkout,
+        doubts: u32,
+        again: bool,
+    ) -> u64 {
         let sessions = granted.sessions.into_iter().map(|g| (g.session, g)).collect();
         let mut state = lock(&self.state);
         state.changes += 1;
         let grace = answer::Grace::among(&granted.extras);
-        state.bundles.insert(granted.bundle, Held { checkout, sessions, grace, on: serial });
+        let returning = BTreeSet::new();
+        let lost = Vec::new();
+        let held = Held { checkout, sessions, grace, on: serial, doubts, returning, again, lost };
+        state.bundles.insert(granted.bundle, held);
         granted.bundle
     }
 
-    fn cancel_later(&self, checkout: request::Checkout) {
+    /// Somebody else has this bundle, as the server says. If that may be a late request of our own, it is to be resumed.
+    pub(crate) fn settle_doubt(&self, bundle: u64) -> bool {
         let mut state = lock(&self.state);
-        if state.unwanted.len() >= CANCEL_MAX {
-            state.unwanted.remove(0);
-        }
-        state.unwanted.push((checkout, Instant::now() + CANCEL_WITHIN));
+        let Some(held) = state.bundles.get_mut(&bundle).filter(|held| held.doubts > 0) else { return false };
+        held.doubts -= 1;
+        held.on = 0;
+        state.changes += 1;
         drop(state);
         self.wake.notify_all();
+        true
     }
 
-    /// Gives back `count` seats of a session, all of them if 0. Returns how many it still has.
-    pub(crate) fn checkin(
-        self: &Arc<Link>,
-        bundle: u64,
-        session: u64,
-        count: u32,
-    ) -> Result<u32, CheckinError> {
-        let _turn = lock(&self.turn);
-        let before = self.count_of(bundle, session);
-        let mut reason = String::new();
-        for attempt in 0..TRIES {
-            if attempt > 0 {
-                thread::sleep(backoff::delay(attempt - 1));
-            }
-            let live = self.connection().map_err(|error| CheckinError::NoServer(error.to_string()))?;
-            match self.hold(&live, bundle) {
-                Ok(()) => {}
-                Err(CallError::Protocol(what)) => return Err(CheckinError::Protocol(what)),
-                Err(CallError::Refused(refusal)) if self.count_of(bundle, session).is_some() => {
-                    // Still ours, but not now: `busy` and the like.
-                    return Err(CheckinError::Denied(refusal));
-                }
-                Err(CallError::Refused(_)) => {}
-                Err(error) => {
-                    reason = error.to_string();
-                    continue;
-                }
-            }
-            let now = self.count_of(bundle, session);
-            // The first try may have been heard: then the resume shows the seats gone.
-            let was_heard = attempt > 0 && (now.is_none() || now < before);
-            let Some(now) = now.filter(|_| !was_heard) else {
-                return if was_heard { Ok(now.unwrap_or(0)) } else { Err(CheckinError::Denied(gone())) };
-            };
-            let link = Arc::clone(self);
-            let ask =
-                request::Checkin { session, count: if count >= now { 0 } else { count }, extras: vec![] };
-            let over = count > now;
-            if over {
-                let message = format!("the session has {now} seats, not {count}");
-                let code = codes::BAD_REQUEST.to_owned();
-                return Err(CheckinError::Denied(Refusal { code, message, details: String::new() }));
-            }
-            let result = live.1.call_then(&ask, move |result| {
-                result.map(|done| {
-                    link.set_count(bundle, session, done.remaining);
-                    done.remaining
-                })
-            });
-            match result {
-                Ok(remaining) => return Ok(remaining),
-                Err(CallError::Refused(refusal)) => {
-                    if is_gone(&refusal.code) {
-                        self.set_count(bundle, session, 0);
-                    }
-                    return Err(CheckinError::Denied(refusal));
-                }
-                Err(CallError::Protocol(what)) => return Err(CheckinError::Protocol(what)),
-                Err(error) => reason = error.to_string(),
-            }
-        }
-        Err(CheckinError::NoServer(reason))
-    }
-
-    fn count_of(&self, bundle: u64, session: u64) -> Option<u32> {
-        Some(lock(&self.state).bundles.get(&bundle)?.sessions.get(&session)?.count)
-    }
-
-    fn set_count(&self, bundle: u64, session: u64, count: u32) {
+    pub(crate) fn set_count(&self, bundle: u64, session: u64, count: u32) {
         let mut state = lock(&self.state);
         state.changes += 1;
         let Some(held) = state.bundles.get_mut(&bundle) else { return };
@@ -339,33 +336,12 @@ impl Link {
             Some(grant) if count > 0 => grant.count = count,
             _ => {
                 held.sessions.remove(&session);
+                held.returning.remove(&session);
                 if held.sessions.is_empty() {
                     state.bundles.remove(&bundle);
                 }
             }
         }
-    }
-
-    /// Gives a bundle back without making anybody wait long: at once if the connection is there, else when it is back.
-    pub(crate) fn abandon(self: &Arc<Link>, bundle: u64) {
-        let (held, live) = {
-            let mut state = lock(&self.state);
-            state.changes += 1;
-            let Some(held) = state.bundles.remove(&bundle) else { return };
-            (held, state.live())
-        };
-        let Some((_, connection)) = live.filter(|(serial, _)| *serial == held.on) else {
-            return self.cancel_later(held.checkout);
-        };
-        let (sender, receiver) = mpsc::channel::<()>();
-        for session in held.sessions.into_keys() {
-            let sender = sender.clone();
-            let ask = request::Checkin { session, ..request::Checkin::default() };
-            connection.send(&ask, move |_| drop(sender));
-        }
-        drop(sender);
-        // Nothing is ever received: the channel closes with the last answer.
-        let _ = receiver.recv_timeout(DROP_TIMEOUT);
     }
 
     /// Makes sure that this connection holds the bundle. `Ok` too where there is no such bundle any more.
@@ -384,132 +360,23 @@ impl Link {
             }
         };
         let link = Arc::clone(self);
-        connection.call_then(&ask, move |result| match result {
-            Ok(resumed) => {
-                link.resumed(serial, resumed);
-                Ok(())
-            }
+        let vanished = connection.call_within(&ask, self.patience(), move |result| match result {
+            Ok(resumed) => Ok(link.resumed(serial, resumed)),
             Err(CallError::Refused(refusal)) => {
                 if is_gone(&refusal.code) || refusal.code == codes::BAD_REQUEST {
                     link.forget(bundle, &refusal);
                 }
                 Err(CallError::Refused(refusal))
             }
-            Err(error) => Err(error),
-        })
-    }
-
-    fn resumed(&self, serial: u64, resumed: answer::Resume) {
-        let bundle = resumed.bundle;
-        let sessions: BTreeMap<u64, Grant> = resumed.sessions.into_iter().map(|g| (g.session, g)).collect();
-        let list: Vec<Grant> = sessions.values().cloned().collect();
-        {
-            let mut state = lock(&self.state);
-            state.changes += 1;
-            let Some(held) = state.bundles.get_mut(&bundle) else { return };
-            held.on = serial;
-            held.grace = answer::Grace::among(&resumed.extras);
-            let before = std::mem::replace(&mut held.sessions, sessions);
-            for grant in before.values() {
-                let ended = resumed.ended.iter().find(|ended| ended.session == grant.session);
-                if let Some(ended) = ended {
-                    self.taken(bundle, grant, &printable(&ended.message));
-                } else if list.is_empty() {
-                    self.taken(bundle, grant, "the session has ended");
+            Err(error) => {
+                if let Some(held) = lock(&link.state).bundles.get_mut(&bundle) {
+                    held.doubts = held.doubts.saturating_add(1);
                 }
+                Err(error)
             }
-            if list.is_empty() {
-                state.bundles.remove(&bundle);
-            }
-        }
-        for ended in resumed.ended {
-            let (code, message) = (printable(&ended.code), printable(&ended.message));
-            self.tell(Event::SessionEnded { session: ended.session, code, message, at: Some(ended.at) });
-        }
-        if !list.is_empty() {
-            self.tell(Event::Resumed { bundle, sessions: list });
-        }
-        self.signal.poke();
-    }
-
-    /// The server does not know the bundle any more: all its sessions have ended.
-    fn forget(&self, bundle: u64, refusal: &Refusal) {
-        let held = {
-            let mut state = lock(&self.state);
-            state.changes += 1;
-            let held = state.bundles.remove(&bundle);
-            for grant in held.iter().flat_map(|held| held.sessions.values()) {
-                self.taken(bundle, grant, &refusal.to_string());
-            }
-            held
-        };
-        for session in held.into_iter().flat_map(|held| held.sessions.into_keys()) {
-            let (code, message) = (refusal.code.clone(), refusal.message.clone());
-            self.tell(Event::SessionEnded { session, code, message, at: None });
-        }
-    }
-
-    /// On the reading thread of connection `serial`.
-    fn told(&self, serial: u64, told: Told) {
-        let event = match told {
-            Told::Event(event) => event,
-            Told::Ended(_) => {
-                // The keeper looks, and says so. Its lock must be taken, or it could miss the call between look and wait.
-                drop(lock(&self.state));
-                return self.wake.notify_all();
-            }
-        };
-        match event {
-            wire::Event::Expired(event::Expired { session, feature, license_ends, .. }) => {
-                self.tell(Event::Expired { session, feature: printable(&feature), license_ends });
-            }
-            wire::Event::SessionEnded(ended) => {
-                let (code, message) = (printable(&ended.code), printable(&ended.message));
-                let bundle = {
-                    let state = lock(&self.state);
-                    let Some(bundle) = state.bundle_of(ended.session) else { return };
-                    let grant = state.bundles.get(&bundle).and_then(|held| held.sessions.get(&ended.session));
-                    if let Some(grant) = grant {
-                        self.taken(bundle, grant, &message);
-                    }
-                    bundle
-                };
-                self.set_count(bundle, ended.session, 0);
-                self.tell(Event::SessionEnded { session: ended.session, code, message, at: Some(ended.at) });
-            }
-            wire::Event::ResumedElsewhere(event::ResumedElsewhere { bundle, .. }) => {
-                let mut state = lock(&self.state);
-                // Our own resume over a newer connection is told on the older one too.
-                if state.bundles.get(&bundle).is_some_and(|held| held.on == serial) {
-                    state.changes += 1;
-                    state.bundles.remove(&bundle);
-                    drop(state);
-                    self.tell(Event::ResumedElsewhere { bundle });
-                }
-            }
-            wire::Event::Stopping(_) => self.tell(Event::Stopping),
-            wire::Event::SeatWanted(wanted) => self.seat_wanted(wanted),
-            // Nobody here asks for it.
-            wire::Event::PoolChanged(_) => {}
-        }
-    }
-
-    /// The keeper will say at once when the user is back.
-    fn seat_wanted(&self, wanted: event::SeatWanted) {
-        let event::SeatWanted { session, feature, seconds, .. } = wanted;
-        {
-            let mut state = lock(&self.state);
-            if state.bundle_of(session).is_none() {
-                return;
-            }
-            let at = Instant::now();
-            // Far more than any server waits, and no instant beyond what there is.
-            let until = at + Duration::from_secs(seconds.into()).min(WARNED_LONGEST);
-            state.wanted = Some(Wanted { at, until });
-            self.activity.await_report();
-        }
-        self.wake.notify_all();
-        self.tell(Event::SeatWanted { session, feature: printable(&feature), seconds });
+        })?;
+        self.explain(connection, &vanished);
+        Ok(())
     }
 
     /// The user is back, and the server waits to hear it.
@@ -534,6 +401,12 @@ impl State {
         self.current.as_ref().filter(|(_, connection)| !connection.has_ended()).cloned()
     }
 
+    /// Whether the thread is needed.
+    pub(crate) fn is_used(&self) -> bool {
+        self.users > 0
+            || (!self.unwanted.is_empty() && self.linger_until.is_some_and(|until| Instant::now() < until))
+    }
+
     /// Whether there is something to be connected for.
     pub(crate) fn has_work(&self) -> bool {
         !self.bundles.is_empty() || !self.unwanted.is_empty()
@@ -544,20 +417,17 @@ impl State {
         !self.unwanted.is_empty() || self.bundles.values().any(|held| held.on != serial)
     }
 
-    fn bundle_of(&self, session: u64) -> Option<u64> {
+    pub(crate) fn bundle_of(&self, session: u64) -> Option<u64> {
         self.bundles.iter().find(|(_, held)| held.sessions.contains_key(&session)).map(|(bundle, _)| *bundle)
     }
 }
 
 /// Codes after which a session of ours is no more.
-fn is_gone(code: &str) -> bool {
+pub(crate) fn is_gone(code: &str) -> bool {
     matches!(code, codes::ALREADY_REMOVED | codes::RESUMED_ELSEWHERE | codes::UNKNOWN_SESSION)
 }
 
-fn gone() -> Refusal {
-    Refusal {
-        code: codes::ALREADY_REMOVED.to_owned(),
-        message: "the session has ended".to_owned(),
-        details: String::new(),
-    }
+/// Codes of a checkin that another connection must make: the one that holds the session, or one that resumes it.
+pub(crate) fn is_elsewhere(code: &str) -> bool {
+    matches!(code, codes::RESUMED_ELSEWHERE | codes::UNKNOWN_SESSION)
 }

@@ -1,12 +1,14 @@
 //! Seats that a program has: on a server, or for some hours without one.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use wire::answer::Grant;
 use wire::codes;
 use wire::request::Item;
 
 use crate::error::{CheckinError, Refusal};
+use crate::giving::DROP_TIMEOUT;
 use crate::grace::{Grace, Limit};
 use crate::link::Link;
 use crate::lock;
@@ -32,7 +34,7 @@ use crate::lock;
 ///         Event::GraceBegan { ends_at, .. } => println!("going on until {ends_at}"),
 ///         Event::GraceEnded { reason: GraceEnd::Back, .. } => println!("the server is back"),
 ///         // Save the user's work: there is no right to go on.
-///         Event::GraceEnded { .. } | Event::NoGrace { .. } | Event::SessionEnded { .. } => break,
+///         Event::GraceEnded { .. } | Event::NoGrace { .. } | Event::GivenAway { .. } => break,
 ///         _ => {}
 ///     }
 /// }
@@ -114,12 +116,14 @@ impl Seats {
 }
 
 impl Drop for Seats {
-    /// Gives back what is left. Waits two seconds at most; if the server is not there, it is told when it is back, or counts the
-    /// lease down.
+    /// Gives back what is left. Waits two seconds at most, and not at all where the server is not there: it is told when it is
+    /// back, also after this. The last of a client that was dropped before waits for that, as [`Client`](crate::Client) does.
     fn drop(&mut self) {
         if let State::OnServer { link, bundle } = self.place.leave() {
-            link.abandon(bundle);
+            let until = Instant::now() + DROP_TIMEOUT;
+            link.abandon(bundle, until);
             link.leave();
+            link.settle(until);
         }
         self.grace.leave();
     }
@@ -148,7 +152,26 @@ impl Place {
         Arc::new(Place { state: Mutex::new(State::InGrace { grants, limit }) })
     }
 
-    fn on_server(&self) -> Option<(Arc<Link>, u64)> {
+    /// Somebody has let go, or grace is over.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(&*lock(&self.state), State::Gone)
+    }
+
+    /// The same seats, anew: from a bundle that was given away to one that was granted. `false`: nobody wants them any more.
+    pub(crate) fn move_to(&self, from: (&Arc<Link>, u64), to: (&Arc<Link>, u64)) -> bool {
+        let mut state = lock(&self.state);
+        let State::OnServer { link, bundle } = &*state else { return false };
+        if !Arc::ptr_eq(link, from.0) || *bundle != from.1 {
+            return false;
+        }
+        to.0.enter();
+        *state = State::OnServer { link: Arc::clone(to.0), bundle: to.1 };
+        drop(state);
+        from.0.leave();
+        true
+    }
+
+    pub(crate) fn on_server(&self) -> Option<(Arc<Link>, u64)> {
         match &*lock(&self.state) {
             State::OnServer { link, bundle } => Some((Arc::clone(link), *bundle)),
             _ => None,

@@ -109,7 +109,7 @@ fn a_seat_lost_while_disconnected_is_told_with_its_reason() {
     let events = client.subscribe();
     let seats = client.checkout(Want::feature("cad")).unwrap();
     assert!(matches!(events.recv_timeout(PATIENCE), Ok(Event::Lost { .. })));
-    let Ok(Event::SessionEnded { session: 90, code, message, .. }) = events.recv_timeout(PATIENCE) else {
+    let Ok(Event::GivenAway { session: 90, code, message, .. }) = events.recv_timeout(PATIENCE) else {
         panic!()
     };
     assert_eq!((code.as_str(), message.as_str()), ("already_removed", "the seat went to bob"));
@@ -161,7 +161,7 @@ fn another_count_in_a_beat_makes_the_client_look_what_is_gone() {
     let events = client.subscribe();
     let seats = client.checkout(Want::features(["cad", "cam"])).unwrap();
     let told = events.recv_timeout(PATIENCE);
-    assert!(matches!(told, Ok(Event::SessionEnded { session: 91, at: Some(5), .. })), "{told:?}");
+    assert!(matches!(told, Ok(Event::GivenAway { session: 91, at: Some(5), .. })), "{told:?}");
     assert_eq!(seats.sessions().len(), 1);
     std::mem::forget(seats);
 }
@@ -200,8 +200,8 @@ fn what_the_server_tells_reaches_the_application_in_order() {
     assert_eq!(next(), Event::Expired { session: 90, feature: "cad".into(), license_ends: 12 });
     let message = "released\u{fffd}[31m by root".to_owned();
     let code = "already_removed".to_owned();
-    assert_eq!(next(), Event::SessionEnded { session: 91, code, message, at: Some(34) });
-    assert_eq!(next(), Event::Stopping);
+    assert_eq!(next(), Event::GivenAway { session: 91, feature: "cam".into(), code, message, at: Some(34) });
+    assert_eq!(next(), Event::ShuttingDown);
     assert_eq!(next(), Event::ResumedElsewhere { bundle: 9 });
     assert_eq!(seats.sessions(), []);
     go.send(()).unwrap();

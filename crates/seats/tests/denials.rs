@@ -111,7 +111,7 @@ fn a_request_key_is_spent_for_an_hour_and_no_longer() {
     server.restart().expect("the same ledger");
 }
 
-/// S4, L39: with five in use of two, neither the first lease nor the first upgrade frees a seat.
+/// S4, L39: with five in use of two, neither the first client that is lost nor the first upgrade frees a seat, but both.
 #[test]
 fn the_next_seat_is_due_when_one_is_free_and_not_before() {
     let coming = |count, sn, start| License { start: Some(date(start)), ..upgrade("cad", count, sn) };
@@ -135,8 +135,8 @@ fn the_next_seat_is_due_when_one_is_free_and_not_before() {
     server.pass(2_000, &|id| id == two || id == other);
     assert_eq!(
         due(&mut server, 1),
-        Some(Due::Day(date("2030-06-01"))),
-        "two of two stay in use when the three may be given away"
+        Some(Due::Day(date("2030-05-01"))),
+        "two of two stay in use when the three may be given away; two of five then"
     );
     server.disconnect(two);
     assert_eq!(due(&mut server, 1), Some(Due::SuspectFree(5_000)), "the second resume window frees one");
@@ -147,6 +147,14 @@ fn the_next_seat_is_due_when_one_is_free_and_not_before() {
         Some(Due::SuspectFree(3_000)),
         "one is free: the first window adds to it"
     );
+    server.pass(3_000, &|_| true);
+    assert_eq!(
+        due(&mut server, 5),
+        Some(Due::SuspectFree(2_000)),
+        "four could be had: the second window adds to it"
+    );
+    server.pass(2_000, &|_| true);
+    assert_eq!(due(&mut server, 7), None, "six could be had, and nothing comes");
 }
 
 /// S10: a bundle is resumed by its own number. What was never granted, or is no bundle, is unknown and not "removed".

@@ -133,7 +133,14 @@ impl Reader<'_> {
     pub(super) fn session(&self, view: &SessionView) -> report::Session {
         let clock = &self.server.context.clock;
         let (tick, unix_ms) = (clock.tick().0, clock.unix_ms());
-        let instant = |at: u64| i64::try_from(tick.saturating_sub(at)).ok().map(|ago| rfc3339(unix_ms - ago));
+        let instant = |at: u64| {
+            let between = i64::try_from(tick.abs_diff(at)).ok()?;
+            Some(rfc3339(if at <= tick { unix_ms - between } else { unix_ms.saturating_add(between) }))
+        };
+        let suspect = match view.presence {
+            Presentation::Active => None,
+            Presentation::Suspect(suspect) => Some(suspect),
+        };
         let text = |t: &Option<Box<str>>| t.as_ref().map(|t| t.to_string());
         report::Session {
             id: view.session.to_string(),
@@ -148,12 +155,12 @@ impl Reader<'_> {
             host: view.facts.host.to_string(),
             pid: (view.pid != 0).then_some(view.pid),
             address: view.facts.address.map(|a| a.to_string()),
-            state: match view.presence {
-                Presentation::Active => "active".into(),
-                Presentation::Suspect(_) => "suspect".into(),
-            },
+            state: suspect.map_or("active", |_| "suspect").into(),
             since: view.since_unix_ms.map(rfc3339),
             last_seen: view.heard.and_then(instant),
+            suspect_since: suspect.and_then(|suspect| instant(suspect.since)),
+            free_at: view.free_at.and_then(instant),
+            reaped_at: suspect.and_then(|suspect| instant(suspect.reaped_at)),
             borrowed_until: None,
             token: view.token.map(|token| token.to_string()),
             shared: view.is_shared,

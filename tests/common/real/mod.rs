@@ -3,6 +3,7 @@
 //! - [`site`]: a temporary directory with licenses, a vendor who signs them, a configuration
 //! - [`daemon`]: the process: started, waited for through NOTIFY_SOCKET, killed
 //! - [`client`]: a small blocking client on `wire`; every read has a time limit
+//! - [`proxy`]: a bad network between both
 //! - [`fake_clock`]: libfaketime, so that the daemon that ships can be led over a midnight
 //!
 //! No fixed ports, and no sleeps that hope: [`until`] looks again until something is true.
@@ -11,6 +12,7 @@
 pub mod client;
 pub mod daemon;
 pub mod fake_clock;
+pub mod proxy;
 pub mod site;
 
 use std::time::{Duration, Instant};

@@ -40,6 +40,11 @@ pub(crate) fn shown(unix_seconds: i64) -> String {
         .map_or_else(|_| format!("second {unix_seconds} of Unix time"), |at| at.to_string())
 }
 
+/// What [`shown`] or a server wrote, also with parts of a second; `None`: it is no instant.
+pub(crate) fn read(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

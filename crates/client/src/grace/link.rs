@@ -11,7 +11,7 @@ use super::{Claimed, asker};
 use crate::connection::{Connection, Told};
 use crate::error::ConnectError;
 use crate::link::{Held, Link};
-use crate::lock;
+use crate::{Options, lock};
 
 /// A bundle whose server is away.
 pub(crate) struct Away {
@@ -33,7 +33,13 @@ pub(crate) enum Standing {
 impl Link {
     /// Connects, and notes whether anything answered.
     pub(crate) fn open(&self, told: impl FnMut(Told) + Send + 'static) -> Result<Connection, ConnectError> {
-        let opened = Connection::open(&self.address, &self.options, told);
+        let patience = self.patience();
+        let options = Options {
+            answer_timeout: patience,
+            connect_timeout: self.options.connect_timeout.min(patience),
+            ..(*self.options).clone()
+        };
+        let opened = Connection::open(&self.address, &options, told);
         let was_answered =
             matches!(opened, Ok(_) | Err(ConnectError::Refused { .. } | ConnectError::Protocol { .. }));
         if was_answered {

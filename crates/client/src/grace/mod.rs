@@ -38,6 +38,7 @@ use wire::answer::Grant;
 use wire::codes;
 use wire::request::{Checkout, Facts, Item};
 
+use crate::again::Again;
 use crate::event::{Event, Subscribers, tell};
 use crate::link::Link;
 use crate::lock;
@@ -86,6 +87,8 @@ pub(crate) struct Grace {
     links: Vec<Arc<Link>>,
     subscribers: Arc<Subscribers>,
     pub(crate) signal: Arc<Signal>,
+    /// What is to be asked for anew when it is given away.
+    pub(crate) again: Again,
     /// Held while a grant or a denial is written down.
     order: Mutex<()>,
     state: Mutex<State>,
@@ -119,6 +122,7 @@ impl Grace {
             links,
             subscribers,
             signal,
+            again: Again::default(),
             order: Mutex::default(),
             state: Mutex::default(),
         })
@@ -126,6 +130,12 @@ impl Grace {
 
     pub(crate) fn links(&self) -> &[Arc<Link>] {
         &self.links
+    }
+
+    /// Keeps all links in use.
+    pub(crate) fn hold_links(&self) -> HeldLinks<'_> {
+        self.links.iter().for_each(|link| link.enter());
+        HeldLinks(&self.links)
     }
 
     pub(crate) fn enter(&self) {
@@ -201,6 +211,7 @@ impl Grace {
     pub(crate) fn take(
         self: &Arc<Grace>,
         ask: &Checkout,
+        again: bool,
         asked: Instant,
     ) -> Result<Arc<Place>, Option<String>> {
         let store = self.store.as_ref().filter(|store| store.exists()).ok_or_else(|| self.not_kept())?;
@@ -241,7 +252,7 @@ impl Grace {
                 grant.session = u64::MAX - state.last_session;
             }
             let place = Place::in_grace(grants, limit);
-            state.seats.push(Waiting::new(&place, ask, spans, now));
+            state.seats.push(Waiting::new(&place, ask, again, spans, now));
             place
         };
         self.watch();
@@ -265,12 +276,21 @@ impl Grace {
         limit.rest(&*self.clock).is_none()
     }
 
-    fn tell(&self, event: &Event) {
+    pub(crate) fn tell(&self, event: &Event) {
         tell(&self.subscribers, event);
     }
 
     fn tell_began(&self, bundle: u64, features: Vec<String>, limit: Limit) {
         self.tell(&Event::GraceBegan { bundle, features, ends_at: limit.unix_seconds });
+    }
+}
+
+/// Links that a thread of this library uses. Dropped, they are left.
+pub(crate) struct HeldLinks<'a>(&'a [Arc<Link>]);
+
+impl Drop for HeldLinks<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|link| link.leave());
     }
 }
 

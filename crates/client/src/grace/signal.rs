@@ -104,6 +104,11 @@ impl Signal {
         lock(&self.state).is_watched = false;
     }
 
+    /// How much has changed so far, for [`Signal::wait`].
+    pub(crate) fn seen(&self) -> u64 {
+        lock(&self.state).changes
+    }
+
     /// How much has changed so far, for [`Signal::wait`]; `None`: nobody needs the watch any more.
     pub(crate) fn next(&self) -> Option<u64> {
         let mut state = lock(&self.state);

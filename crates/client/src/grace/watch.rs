@@ -12,11 +12,13 @@ use wire::request::{Checkout, Facts, Item, Secret};
 use super::book::{Claim, NoGrace, key};
 use super::link::{Away, Standing};
 use super::{Grace, Limit, Spans, is_denial};
+use crate::backoff::Backoff;
 use crate::error::CheckoutError;
 use crate::event::{Event, GraceEnd};
+use crate::giving::DROP_TIMEOUT;
 use crate::link::Link;
 use crate::seats::Place;
-use crate::{backoff, client, lock};
+use crate::{client, lock};
 
 /// How often it is written down that grace is in use, and the clock noted while it is not.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
@@ -60,6 +62,7 @@ pub(super) struct Waiting {
     place: Arc<Place>,
     facts: Facts,
     share: Option<String>,
+    again: bool,
     spans: Spans,
     since: i64,
     failures: u32,
@@ -67,15 +70,16 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(place: &Arc<Place>, ask: &Checkout, spans: Spans, since: i64) -> Waiting {
+    pub(super) fn new(place: &Arc<Place>, ask: &Checkout, again: bool, spans: Spans, since: i64) -> Waiting {
         Waiting {
             place: Arc::clone(place),
             facts: ask.facts.clone(),
             share: ask.share.clone(),
+            again,
             spans,
             since,
             failures: FAILURES_AT_FIRST,
-            try_at: Instant::now() + backoff::delay(FAILURES_AT_FIRST),
+            try_at: Instant::now() + Backoff::default().delay(FAILURES_AT_FIRST),
         }
     }
 }
@@ -284,13 +288,15 @@ impl Grace {
             share: seat.share.clone(),
             ..Checkout::default()
         };
-        let reason = match client::checkout(self, &ask) {
+        // The application may let go of everything meanwhile: what is granted must be given back all the same.
+        let _links = self.hold_links();
+        let reason = match client::checkout(self, &ask, seat.again) {
             Ok((link, bundle)) => {
                 if seat.place.settle(&link, bundle) {
                     let features = features(&ask.items);
                     self.tell(&Event::GraceEnded { bundle, features, reason: GraceEnd::Back });
                 } else {
-                    link.abandon(bundle);
+                    link.abandon(bundle, Instant::now() + DROP_TIMEOUT);
                 }
                 return false;
             }
@@ -299,7 +305,7 @@ impl Grace {
             }
             Err(_) => {
                 seat.failures += 1;
-                seat.try_at = Instant::now() + backoff::delay(seat.failures);
+                seat.try_at = Instant::now() + Backoff::default().delay(seat.failures);
                 return true;
             }
         };

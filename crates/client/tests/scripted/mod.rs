@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use seatkeeper_client::{Address, InstallId, Options};
+use seatkeeper_client::{Address, Backoff, InstallId, Options};
 use wire::{Answer, Event, Request, answer, frame};
 
 /// How long a test waits for what must come. Long, so that a slow machine fails no test; no test waits for it to pass.
@@ -167,6 +167,7 @@ pub fn options(addresses: &[SocketAddr]) -> Options {
         install_id: InstallId([7; 16]),
         connect_timeout: PATIENCE,
         answer_timeout: PATIENCE,
+        backoff: Backoff::default(),
         grace_directory: None,
     }
 }

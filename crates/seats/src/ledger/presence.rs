@@ -160,6 +160,11 @@ impl Presence {
         Some(self.suspects.get(&id).copied().unwrap_or_else(|| self.unheard()))
     }
 
+    /// When a client that is suspect was last heard; `None`: it is there, or was not heard since the start.
+    pub(super) fn last_heard(&self, id: BundleId) -> Option<Tick> {
+        self.suspects.get(&id).map(|suspect| suspect.heard).filter(|heard| *heard > self.started)
+    }
+
     /// What holds for all that were not heard of since the start: they have a full lease (S21).
     fn unheard(&self) -> Suspect {
         let free_at = self.started.saturating_add(self.patience.lease_ms);

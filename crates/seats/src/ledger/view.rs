@@ -73,9 +73,13 @@ pub struct SessionView {
     pub since_unix_ms: Option<i64>,
     /// Whether its client is there.
     pub presence: Presentation,
+    /// From when on its seats may be given to whoever needs them, HOLD and MIN_CHECKOUT counted (S22, L62); `None`: its
+    /// client is there.
+    pub free_at: Option<Tick>,
     /// The connection it is on.
     pub connection: Option<ConnectionId>,
-    /// When its client was last heard, if that is known here: for one that is connected, its connection knows.
+    /// When its client was last heard, if that is known here: for one that is connected, its connection knows. `None` also
+    /// for one that was not heard since the start.
     pub heard: Option<Tick>,
 }
 
@@ -158,8 +162,9 @@ impl Ledger {
                     pid: bundle.pid,
                     since_unix_ms: self.state.unix_ms_of(bundle.since),
                     presence: self.presence.suspect(id).map_or(Presentation::Active, Presentation::Suspect),
+                    free_at: self.free_at(id, bundle, s),
                     connection: self.presence.connection_of(id),
-                    heard: self.presence.suspect(id).map(|suspect| suspect.heard),
+                    heard: self.presence.last_heard(id),
                 });
             }
         }

@@ -45,12 +45,13 @@ pub trait Subject {
     fn order(&mut self, feature: &str) -> Vec<String>;
 }
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("licenses", include_str!("cases/licenses.txt")),
     ("counting", include_str!("cases/counting.txt")),
     ("policy", include_str!("cases/policy.txt")),
     ("idle", include_str!("cases/idle.txt")),
     ("tokens", include_str!("cases/tokens.txt")),
+    ("suspects", include_str!("cases/suspects.txt")),
     ("clock", include_str!("cases/clock.txt")),
 ];
 

@@ -422,7 +422,7 @@ fn a_running_session_that_its_server_has_given_away_is_over() {
         peer.refuse(call, "already_removed", "the seat went to bob");
         peer.next();
     });
-    assert!(matches!(next(&events), Event::SessionEnded { session: 90, .. }));
+    assert!(matches!(next(&events), Event::GivenAway { session: 90, .. }));
     let message = "already_removed: the seat went to bob".to_owned();
     assert_eq!(next(&events), ended(9, GraceEnd::Denied { message }));
     assert_eq!((seats.sessions(), seats.is_in_grace()), (vec![], false));
@@ -523,7 +523,7 @@ fn a_seat_that_an_administrator_took_has_no_grace() {
     let client = machine.client(&[server.address]);
     let events = client.subscribe();
     let seats = client.checkout(want()).unwrap();
-    assert!(matches!(next(&events), Event::SessionEnded { session: 90, .. }));
+    assert!(matches!(next(&events), Event::GivenAway { session: 90, .. }));
     // The program ends at once: that must not save it.
     drop((seats, client));
     server.finish();

@@ -397,29 +397,41 @@ impl Ledger {
     /// begins.
     pub(super) fn next_due(&self, at: usize, pool: PoolId, now: Now) -> Option<Due> {
         let numbers = self.numbers(pool);
-        // After an expiry more may be in use than the licenses grant: what comes back fills that first (L39).
-        let missing = numbers.over() + 1;
+        let tally = self.state.pool(pool).map(|p| &p.tally);
+        // A member that leaves a share group frees nothing while the group is as large (L60).
+        let left = |less: &[Part<'_>]| tally::after(tally, less, &[]);
+        let (mut less, mut unheld): (Vec<Part<'_>>, u64) = (Vec::new(), 0);
         let mut coming: Vec<(Tick, Coming<'_>)> = Vec::new();
-        for (_, number) in self.presence.suspects_in(pool).take(LOST_LOOKED_AT) {
+        // After a restart those who were not heard yet have a lease (S21): the oldest sessions there are.
+        let before_the_start = || self.state.sessions_of(pool).take(LOST_LOOKED_AT);
+        let is_unheard = |number: &SessionId| {
+            self.state.session(*number).is_some_and(|((id, _), _)| self.presence.is_unheard(id))
+        };
+        let is_recovering = self.presence.is_recovering(now.tick);
+        let unheard = is_recovering.then(before_the_start).into_iter().flatten().filter(is_unheard);
+        let suspects = self.presence.suspects_in(pool).take(LOST_LOOKED_AT).map(|(_, number)| number);
+        for number in unheard.chain(suspects) {
             let Some(((id, bundle), session)) = self.state.session(number) else { continue };
-            let Some(suspect) = self.presence.suspect(id) else { continue };
-            // Its license may hold the seats for longer (L62).
-            let held = self.held_after(id, bundle, session);
-            let at = held.map_or(suspect.free_at, |until| until.max(suspect.free_at));
-            // What could be had already was not enough.
+            let Some(at) = self.free_at(id, bundle, session) else { continue };
+            let part = (session.share().map(|key| &**key), session.count);
             if at > now.tick {
-                coming.push((at, Coming::Lost((session.share().map(|key| &**key), session.count))));
+                coming.push((at, Coming::Lost(part)));
+            } else {
+                less.push(part);
             }
         }
+        // What could be had already was not enough. And after an expiry more may be in use than the licenses grant: what
+        // comes back fills that first (L39).
+        let (freed_now, over) = (numbers.used.saturating_sub(left(&less)), numbers.over());
+        let missing = freed_now.max(over) + 1;
         let held = || self.state.holds_in(pool).map(|held| (held.until, Coming::Held(held.seats)));
-        match missing {
+        if freed_now >= over {
             // There may be very many: one is enough.
-            1 => coming.extend(held().min_by_key(|(until, _)| *until)),
-            _ => coming.extend(held()),
+            coming.extend(held().min_by_key(|(until, _)| *until));
+        } else {
+            coming.extend(held());
         }
         coming.sort_by_key(|(tick, _)| *tick);
-        let tally = self.state.pool(pool).map(|p| &p.tally);
-        let (mut less, mut unheld): (Vec<Part<'_>>, u64) = (Vec::new(), 0);
         for (tick, what) in coming {
             let in_ms = tick.saturating_sub(now.tick);
             let due = match what {
@@ -432,13 +444,12 @@ impl Ledger {
                     Due::HoldEnds(in_ms)
                 }
             };
-            // A member that leaves a share group frees nothing while the group is as large (L60).
-            let freed = numbers.used.saturating_sub(tally::after(tally, &less, &[])) + unheld;
-            if freed >= missing {
+            if numbers.used.saturating_sub(left(&less)) + unheld >= missing {
                 return Some(due);
             }
         }
-        let used = u32::try_from(numbers.used).unwrap_or(u32::MAX);
+        // By that day all these may be given away.
+        let used = u32::try_from(left(&less)).unwrap_or(u32::MAX);
         let enough = numbers.total.max(Total::Limited(used));
         next_rise(&self.terms.catalog().features()[at], now.day, enough).map(Due::Day)
     }

@@ -115,9 +115,23 @@ impl Ledger {
         self.stays_held(bundle, of, session, 0, [self.life_of(bundle, now), now.tick], draft).is_empty()
     }
 
-    /// Until when a lost client's seats of a session stay held after its lease, counted from its last sign of life; `None`:
-    /// no HOLD or MIN_CHECKOUT of its license says so (L62).
-    pub(super) fn held_after(&self, id: BundleId, bundle: &Bundle, session: &Session) -> Option<Tick> {
+    /// From when on a session may be given away whose client is suspect: after its resume window or its lease (S21, S22), and
+    /// after what its license and those of all that goes with it hold (L62). `None`: its client is there.
+    pub(in crate::ledger) fn free_at(
+        &self,
+        id: BundleId,
+        bundle: &Bundle,
+        session: &Session,
+    ) -> Option<Tick> {
+        let suspect = self.presence.suspect(id)?;
+        let together = bundle.with_dependents(session.token().unwrap_or(session.nth));
+        let held = together.filter_map(|part| self.held_after(id, bundle, part)).max();
+        Some(held.map_or(suspect.free_at, |until| until.max(suspect.free_at)))
+    }
+
+    /// Until when a lost client's seats of a session stay held, counted from its last sign of life; `None`: no HOLD or
+    /// MIN_CHECKOUT of its license says so (L62).
+    fn held_after(&self, id: BundleId, bundle: &Bundle, session: &Session) -> Option<Tick> {
         let license = self.terms.license_of(session.pool, &self.state)?;
         let root = match session.token() {
             Some(nth) => bundle.sessions().iter().find(|s| s.nth == nth)?,
