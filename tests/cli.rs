@@ -350,6 +350,10 @@ fn completions_and_state_check_need_no_server() {
     let dir = tempfile::tempdir().unwrap();
     let (code, out, _) = output(nobody(), &["state", "check", dir.path().to_str().unwrap()]);
     assert!(code == 74 && out.contains("not a state directory"), "{code}: {out}");
+    let reset = ["state", "clock-reset", dir.path().to_str().unwrap(), "--reason", "a test"];
+    let (code, _, err) = output(nobody(), &[&reset[..], &["--time-zone", "UTC"]].concat());
+    assert!(code == 64 && err.contains("not a state directory"), "{code}: {err}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was made");
 }
 
 fn why_of(granted: bool) -> Value {

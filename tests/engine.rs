@@ -144,15 +144,20 @@ struct World {
 
 impl World {
     fn start(disk: &MemoryDisk, options: Options, seats: u32) -> World {
+        World::at(NOON, disk, options, vec![license(seats)])
+    }
+
+    /// A start while the wall clock shows that instant.
+    fn at(unix_ms: i64, disk: &MemoryDisk, options: Options, licenses: Vec<Arc<License>>) -> World {
         let mut fold = StateFold::default();
         let opened =
             Journal::open(disk.clone(), Path::new("journal"), options, &mut fold).expect("a whole journal");
-        let (clock, time) = Clock::simulated(Zone::utc(), Ticks(opened.tick), NOON);
+        let (clock, time) = Clock::simulated(Zone::utc(), Ticks(opened.tick), unix_ms);
         let ledger =
             Ledger::new(fold.state, opened.tick, Patience::with_lease(LEASE_MS), NameRules::default());
         let engine = Engine::new(ledger, opened.journal, 10_000);
         let mut world = World { engine, clock, time, call: 0 };
-        let catalog = Arc::new(Catalog::new(vec![license(seats)]));
+        let catalog = Arc::new(Catalog::new(licenses));
         world.step(vec![Ask::Catalog(catalog, Box::new(|()| ()))]).expect("the disk is well");
         world
     }
@@ -383,4 +388,84 @@ fn one_idle_client_is_told_that_its_seat_is_wanted() {
     let ask = world.ask(&wants, checkout(4, 2));
     world.step(vec![ask]).unwrap();
     assert_eq!(short.take(), Vec::<String>::new(), "a server that stops grants nothing");
+}
+
+/// `cad` until the end of 2030.
+fn dated() -> Vec<Arc<License>> {
+    vec![Arc::new(License { end: "2030-12-31".parse().ok(), ..(*license(5)).clone() })]
+}
+
+/// What a checkout of a seat comes to, without what the connection was told beside it.
+fn try_seat(world: &mut World, ear: &Arc<Ear>, key: u8) -> String {
+    let ask = world.ask(ear, checkout(key, 1));
+    world.step(vec![ask]).expect("the disk is well");
+    let told = ear.take();
+    let answer = told.iter().find_map(|line| line.split_once(": ").filter(|_| !line.starts_with("event")));
+    answer.unwrap_or_else(|| panic!("no answer: {told:?}")).1.to_owned()
+}
+
+/// Time passes; the engine looks every so often, and everybody beats.
+fn pass(world: &mut World, ear: &Arc<Ear>, seconds: u64) {
+    for _ in 0..seconds / 30 {
+        world.time.advance(Duration::from_secs(30));
+        *ear.heard.lock().unwrap() = world.clock.tick().0;
+        world.step(Vec::new()).expect("the disk is well");
+    }
+}
+
+const FAR_MS: i64 = 69 * 365 * 86_400_000;
+
+/// S71: an hour of ticks, and not a moment sooner; nobody is told of an end that may be taken back.
+#[test]
+fn a_clock_far_ahead_is_believed_after_an_hour_and_an_end_is_told_then() {
+    let disk = MemoryDisk::new(1);
+    let mut world = World::at(NOON, &disk, inline(), dated());
+    let ear = world.connect(1);
+    assert_eq!(try_seat(&mut world, &ear, 1), "granted 1 replayed false");
+    world.time.set_wall_clock(NOON + FAR_MS);
+    assert_eq!(try_seat(&mut world, &ear, 2), "denied expired");
+    pass(&mut world, &ear, 3_570);
+    assert_eq!(ear.take(), Vec::<String>::new(), "nobody was told anything");
+    assert_eq!(world.engine.ledger().state().day(), "2030-01-01".parse().ok());
+    assert!(!world.engine.has_background_work(), "what waits for the clock is no reason to spin");
+    pass(&mut world, &ear, 30);
+    assert!(world.engine.ledger().state().day() > "2098-01-01".parse().ok(), "believed");
+    let told = ear.take();
+    assert!(told.iter().any(|line| line.starts_with("event Expired")), "{told:?}");
+    assert_eq!(world.used(), 1, "and no session ends");
+
+    // Now it is wrong for good: what has dates waits for somebody to mend it.
+    world.time.set_wall_clock(NOON + 7_200_000);
+    assert_eq!(try_seat(&mut world, &ear, 3), "denied clock_suspect");
+    drop(world);
+    let mut world = World::at(NOON + 7_200_000, &disk, inline(), dated());
+    let ear = world.connect(1);
+    assert_eq!(try_seat(&mut world, &ear, 4), "denied clock_suspect");
+    assert_eq!(world.used(), 1);
+}
+
+/// S71: what was told while the clock was ahead, and what was kept, is as if it had never been there.
+#[test]
+fn a_clock_that_is_set_right_within_the_hour_leaves_no_trace() {
+    let disk = MemoryDisk::new(1);
+    let mut world = World::at(NOON, &disk, inline(), dated());
+    let ear = world.connect(1);
+    try_seat(&mut world, &ear, 1);
+    drop(world);
+    // A boot in 2099, restarts, midnights of 2099 too.
+    for boot in 2..5 {
+        let mut world = World::at(NOON + FAR_MS, &disk, inline(), dated());
+        let ear = world.connect(1);
+        assert_eq!(try_seat(&mut world, &ear, boot), "denied expired");
+        pass(&mut world, &ear, 3_000);
+        world.time.set_wall_clock(NOON + FAR_MS + 12 * 3_600_000);
+        pass(&mut world, &ear, 300);
+    }
+    let mut world = World::at(NOON + 3_600_000, &disk, inline(), dated());
+    let ear = world.connect(1);
+    assert_eq!(world.engine.ledger().state().day(), "2030-01-01".parse().ok());
+    assert!(try_seat(&mut world, &ear, 9).starts_with("granted"), "dated licenses serve");
+    assert!(ear.take().is_empty());
+    let since = world.engine.ledger().state().unix_ms_of(world.clock.tick().0).expect("a clock was read");
+    assert!((since - world.clock.unix_ms()).abs() < 2_000, "and instants are shown by the right clock");
 }

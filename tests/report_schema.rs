@@ -164,6 +164,13 @@ fn full_status() -> Status {
         today: Some(day()),
         next_midnight: instant(),
         clock: Some("ok".into()),
+        clock_reset: Some(ClockReset {
+            at: "2030-06-30T22:00:00Z".into(),
+            by: "uid 0".into(),
+            reason: "the clock said 2099".into(),
+            from: day(),
+            to: day(),
+        }),
         key: text(),
         demo_key_trusted: true,
         recovering: true,

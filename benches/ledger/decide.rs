@@ -7,6 +7,7 @@ use seats::catalog::Catalog;
 use seats::change::Change;
 use seats::ledger::{CheckoutOutcome, ConnectionId, Ledger, Now, Patience, State};
 use seats::request::NameRules;
+use seats::wall::WallClock;
 use serde_json::json;
 
 use crate::common::licenses::write;
@@ -61,7 +62,7 @@ struct Bench {
 
 impl Bench {
     fn new(catalog: Arc<Catalog>, features: usize) -> Bench {
-        let now = Now { tick: 1, day: DAY };
+        let now = Now { tick: 1, day: DAY, clock: WallClock::Trusted };
         let mut ledger =
             Ledger::new(State::default(), 1, Patience::with_lease(3_600_000), NameRules::default());
         ledger.replace_catalog(catalog, DAY);

@@ -340,6 +340,12 @@ pub struct Doctor {
 pub enum StateCommand {
     /// Read all of it and say whether a daemon would start on it. Changes nothing.
     Check(StateCheck),
+    /// Lower the highest day served, where a wrong clock has raised it. The daemon is stopped.
+    ///
+    /// The day used for grants never goes back. Where the clock was wrong for so long that its day was believed, licenses with dates
+    /// give no new seats after it was set right (`clock_suspect`). This lowers the day to that of the system's clock: set that right
+    /// first. Who did it, when and why is recorded, and shown by `seatkeeper status` for 30 days. Run it as the user of the daemon.
+    ClockReset(ClockReset),
 }
 
 /// `state check`.
@@ -351,6 +357,28 @@ pub struct StateCheck {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `state clock-reset`.
+#[derive(Args, Clone, Debug)]
+pub struct ClockReset {
+    /// The state directory.
+    #[arg(default_value = "state", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Why, for the record: 1 to 256 bytes in one line.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// The daemon's time_zone, where it is not the system's.
+    #[arg(long, value_name = "NAME")]
+    pub time_zone: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let is_good = !text.trim().is_empty() && text.len() <= 256 && !text.chars().any(char::is_control);
+    if is_good { Ok(text.to_owned()) } else { Err("say why in one line of 1 to 256 bytes".to_owned()) }
 }
 
 fn session(text: &str) -> Result<SessionId, String> {
@@ -481,6 +509,8 @@ mod tests {
             "why ann cad --admin a --server b",
             "borrow cad",
             "state",
+            "state clock-reset",
+            "state clock-reset --reason",
             "statsu",
         ] {
             let error = parse(words).err();

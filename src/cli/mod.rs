@@ -1,6 +1,6 @@
 //! The command line: what a person types, and what it answers (interfaces.md 3).
 //!
-//! It speaks to the daemon as any application does, over `seatkeeper-client`; `state check` and `vendor` need no daemon. What is
+//! It speaks to the daemon as any application does, over `seatkeeper-client`; `state` and `vendor` need no daemon. What is
 //! shown to people goes through [`table`], everything with `--json` is what the server sent. Errors are one
 //! [`Failure`]: an exit code of sysexits and a sentence on stderr.
 //!
@@ -107,6 +107,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Hostid(ask) => admin::host_ids(&ask, out)?,
         Command::Doctor(ask) => return doctor::doctor(&ask, out),
         Command::State(args::StateCommand::Check(ask)) => return state::check(&ask, out),
+        Command::State(args::StateCommand::ClockReset(ask)) => state::clock_reset(&ask, out)?,
         Command::Vendor(command) => return Ok(vendor::run(command)),
         Command::Completions { shell } => {
             // Into memory first: the generator panics where its writer fails, and `… | head` makes it fail.

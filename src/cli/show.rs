@@ -9,7 +9,7 @@ use super::Failure;
 use super::args::{Read, ReadFeature};
 use super::server;
 use super::table::{Lines, clean, plural, seats, wrap};
-use crate::report::{Feature, License, Pool, Problem, Server, Session, Status};
+use crate::report::{ClockReset, Feature, License, Pool, Problem, Server, Session, Status};
 
 /// `seatkeeper status`.
 ///
@@ -115,7 +115,20 @@ fn header(server: &Server) -> String {
                 2,
             );
         }
+        Some("provisional") => {
+            lines += &wrap(
+                "clock: provisional; it jumped ahead by more than a day, and is believed when it has stood there for an \
+                 hour: if it is wrong, set it right before that",
+                0,
+                2,
+            );
+        }
         Some(state) => lines += &wrap(&format!("clock: {state}"), 0, 2),
+    }
+    if let Some(reset) = &server.clock_reset {
+        let ClockReset { at, by, reason, from, to } = reset;
+        let text = format!("clock reset at {at} by {by}, from {from} to {to}: {reason}");
+        lines += &wrap(&text, 0, 2);
     }
     if server.recovering {
         lines += &wrap(

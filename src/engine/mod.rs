@@ -13,19 +13,22 @@ pub mod fuzz;
 pub mod picture;
 mod queue;
 pub mod record;
+pub mod reset;
 pub mod thread;
+mod time;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use seats::change::{Cause, Change, ClockRead, DayServed, Granted, PoolId, SessionId};
+use seats::change::{Cause, Change, Granted, PoolId, SessionId};
 use seats::denial::{Code, Denial};
 use seats::ledger::{
     BookRequest, CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, IdleWish, Ledger, Now, Owed, Patience,
     PoolChange,
 };
 use seats::request::{Checkout, Facts};
+use seats::wall::{WallClock, WallWatch};
 use tracing::{debug, error, info};
 
 use self::ask::{Answer, Ask, Booking, Event, Outbox, Request, Then};
@@ -45,8 +48,6 @@ const DUE_A_STEP: usize = 10_000;
 const BATCH_BYTES: usize = 4 << 20;
 /// How many changed totals of one reload or midnight are logged each in a line of its own.
 const CHANGES_TOLD_MAX: usize = 100;
-/// How far the wall clock may stray from the ticks before another reading of it is journaled.
-const DRIFT_MS: i64 = 1_000;
 
 /// See the module.
 pub struct Engine<D: Disk> {
@@ -67,7 +68,9 @@ pub struct Engine<D: Disk> {
     denials: u64,
     is_stopping: bool,
     day: NaiveDate,
-    last_mark: Option<ClockRead>,
+    /// The day and what it is worth (S71).
+    wall: WallWatch,
+    clock: WallClock,
     sessions_max: usize,
     /// Changed totals since every pool was up to date.
     changes_told: usize,
@@ -95,6 +98,7 @@ impl<D: Disk> Engine<D> {
     /// `sessions_max`: how many sessions one connection may hold (S82).
     pub fn new(ledger: Ledger, journal: Journal<D>, sessions_max: u32) -> Engine<D> {
         let day = ledger.state().day().unwrap_or(NaiveDate::MIN);
+        let wall = WallWatch::new(ledger.state().last_clock_read());
         Engine {
             ledger,
             journal,
@@ -109,7 +113,8 @@ impl<D: Disk> Engine<D> {
             denials: 0,
             is_stopping: false,
             day,
-            last_mark: None,
+            wall,
+            clock: WallClock::Trusted,
             sessions_max: sessions_max as usize,
             changes_told: 0,
             is_short_of_room: false,
@@ -123,7 +128,9 @@ impl<D: Disk> Engine<D> {
 
     /// Whether there is work that waits for nobody: pools to bring up to date, sessions to tell.
     pub fn has_background_work(&self) -> bool {
-        !self.ledger.is_complete() || !self.expired.is_empty() || self.ledger.is_hungry()
+        !self.ledger.is_complete()
+            || (self.may_tell_of_ends() && !self.expired.is_empty())
+            || self.ledger.is_hungry()
     }
 
     /// The tick at which something falls due by itself.
@@ -138,7 +145,7 @@ impl<D: Disk> Engine<D> {
     /// told to nobody and may or may not be on disk (S60).
     pub fn step(&mut self, asks: &mut Vec<Ask>, reading: Reading) -> Result<(), JournalError> {
         let tick = reading.tick.0;
-        self.keep_time(reading)?;
+        let now = self.keep_time(reading)?;
         let connections = &self.connections;
         let heard = |id: ConnectionId| connections.get(&id).map(|outbox| outbox.heard());
         self.ledger.listen(tick, SESSIONS_A_STEP, &heard);
@@ -146,7 +153,6 @@ impl<D: Disk> Engine<D> {
         for change in self.ledger.due(tick, DUE_A_STEP) {
             self.accept(tick, &change)?;
         }
-        let now = Now { tick, day: self.day };
         for ask in asks.drain(..) {
             self.take(ask, now, reading)?;
             if self.journal.pending_bytes() > BATCH_BYTES {
@@ -161,29 +167,6 @@ impl<D: Disk> Engine<D> {
         self.journal.check_path(tick)?;
         if let Some(Err(error)) = self.compactor.poll(&mut self.journal) {
             error!(%error, "the journal could not be shortened; it grows until this is mended");
-        }
-        Ok(())
-    }
-
-    /// The day first: no request is ever decided with another day's totals (L21), and it never goes back (S71).
-    fn keep_time(&mut self, reading: Reading) -> Result<(), JournalError> {
-        let (tick, unix_ms) = (reading.tick.0, reading.unix_ms);
-        let is_new_day = reading.today > self.day;
-        let strays = |mark: ClockRead| {
-            let predicted =
-                i64::try_from(tick - mark.tick.min(tick)).unwrap_or(i64::MAX).saturating_add(mark.unix_ms);
-            (predicted - unix_ms).abs() > DRIFT_MS
-        };
-        if is_new_day || self.last_mark.is_none_or(strays) {
-            let mark = ClockRead { tick, unix_ms };
-            self.accept(tick, &Change::ClockRead(mark))?;
-            self.last_mark = Some(mark);
-        }
-        if is_new_day {
-            info!(day = %reading.today, "a new day");
-            self.day = reading.today;
-            self.accept(tick, &Change::DayServed(DayServed { day: reading.today }))?;
-            self.ledger.begin_day(reading.today);
         }
         Ok(())
     }
@@ -552,6 +535,9 @@ impl<D: Disk> Engine<D> {
 
     /// L39: the sessions of a pool whose license has ended are told; they keep their seats.
     fn tell_expired(&mut self) {
+        if !self.may_tell_of_ends() {
+            return;
+        }
         let mut left = SESSIONS_A_STEP;
         while let Some((pool, after, end)) = self.expired.pop_front() {
             let Some(feature) = self.ledger.state().pool(pool).map(|p| p.feature.clone()) else { continue };
@@ -633,6 +619,7 @@ impl<D: Disk> Engine<D> {
         let is_fresh = |p: &Arc<Picture>| {
             now.tick.saturating_sub(p.tick) < PICTURE_MS
                 && p.day == now.day
+                && p.clock == now.clock
                 && Arc::ptr_eq(&p.catalog, self.ledger.catalog())
         };
         if let Some(picture) = self.picture.as_ref().filter(|p| is_fresh(p)) {
@@ -641,6 +628,8 @@ impl<D: Disk> Engine<D> {
         let picture = Arc::new(Picture {
             catalog: self.ledger.catalog().clone(),
             day: now.day,
+            clock: now.clock,
+            clock_reset: self.ledger.state().clock_reset().cloned(),
             tick: now.tick,
             unix_ms: reading.unix_ms,
             counters: self.ledger.counters(),

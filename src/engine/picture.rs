@@ -8,8 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
+use seats::change::ClockReset;
 use seats::ledger::Counters;
 use seats::license::Name;
+use seats::wall::WallClock;
 
 /// How old a picture may be before another is made, in ticks.
 pub const PICTURE_MS: u64 = 50;
@@ -21,6 +23,10 @@ pub struct Picture {
     pub catalog: Arc<Catalog>,
     /// The day used for grants.
     pub day: NaiveDate,
+    /// Whether the wall clock that gave it can be trusted (S71).
+    pub clock: WallClock,
+    /// The last time that an administrator lowered the highest day served.
+    pub clock_reset: Option<ClockReset>,
     /// The tick it was made.
     pub tick: u64,
     /// The instant it was made, Unix milliseconds.

@@ -29,6 +29,8 @@ const BOOKING_ENDED: u16 = 13;
 const WAITING: u16 = 15;
 const WAIT_ENDED: u16 = 16;
 const BARRED: u16 = 17;
+/// 14, 18 and 19 are left to borrowing.
+const CLOCK_RESET: u16 = 20;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
 const COUNTERS_1: u16 = 0x4002;
@@ -53,6 +55,7 @@ pub fn kind(change: &Change) -> u16 {
         Change::Waiting(_) => WAITING,
         Change::WaitEnded(_) => WAIT_ENDED,
         Change::Barred(_) => BARRED,
+        Change::ClockReset(_) => CLOCK_RESET,
     }
 }
 
@@ -75,6 +78,7 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) {
         Change::Waiting(body) => encode_into_std_write(body, out, LAYOUT),
         Change::WaitEnded(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Barred(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::ClockReset(body) => encode_into_std_write(body, out, LAYOUT),
     };
     written.expect("a vector takes what is written to it, and every change has a layout");
 }
@@ -105,6 +109,7 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         WAITING => body(kind, bytes).map(Change::Waiting),
         WAIT_ENDED => body(kind, bytes).map(Change::WaitEnded),
         BARRED => body(kind, bytes).map(Change::Barred),
+        CLOCK_RESET => body(kind, bytes).map(Change::ClockReset),
         POOL_SET => body(kind, bytes).map(Change::PoolSet),
         GRANTED => body(kind, bytes).map(Change::Granted),
         CHECKED_IN => body(kind, bytes).map(Change::CheckedIn),
@@ -223,7 +228,7 @@ mod tests {
     use std::sync::Arc;
 
     use seats::change::{
-        Booked, BookingEnded, BookingId, Counters, Granted, GrantedSession, Held, HoldId, Moved,
+        Booked, BookingEnded, BookingId, ClockReset, Counters, Granted, GrantedSession, Held, HoldId, Moved,
         MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld,
     };
     use seats::evaluate::Total;
@@ -310,6 +315,13 @@ mod tests {
             sessions: vec![MovedSession { session: SessionId(7), share: Some("user ann".into()) }],
         };
         let counters = Counters { next_session: 300, next_pool: 2, next_hold: 6, next_booking: 5 };
+        let reset = ClockReset {
+            from: "2099-01-01".parse().unwrap(),
+            to: "2030-06-30".parse().unwrap(),
+            unix_ms: 1_909_051_200_000,
+            by: "uid 0".into(),
+            reason: "bios".into(),
+        };
         for (change, hex) in [
             (granted(vec![plain, shared]), GRANT),
             (Change::PoolSet(set), SET),
@@ -318,6 +330,7 @@ mod tests {
             (Change::Moved(moved), MOVE),
             (Change::Booked(booked), BOOKING),
             (Change::BookingEnded(BookingEnded { booking: BookingId(4) }), "04"),
+            (Change::ClockReset(reset), RESET),
             (Change::Counters(counters), "fb2c01020605"),
         ] {
             let mut bytes = Vec::new();
@@ -349,5 +362,7 @@ mod tests {
     const SET: &str = "020441434d450363616401023766000a00";
     const HOLD: &str = "05020303616e6e0377733707616e6e00777337fc905f0100";
     const MOVE: &str = "03010701087573657220616e6e";
+    const RESET: &str =
+        "0a323039392d30312d30310a323033302d30362d3330fd0024a3f8780300000575696420300462696f73";
     const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";
 }

@@ -87,6 +87,9 @@ pub struct Server {
     /// `ok`, `provisional` (it jumped ahead) or `suspect` (it is behind the highest day served, S71).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<String>,
+    /// An administrator lowered the highest day served within the last 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_reset: Option<ClockReset>,
     /// The server's identity key, as SERVERKEY takes it (L12).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -96,6 +99,21 @@ pub struct Server {
     /// Sessions were taken over from before a restart and may still come back (S21).
     #[serde(default, skip_serializing_if = "is_false")]
     pub recovering: bool,
+}
+
+/// `seatkeeper state clock-reset`: who lowered the highest day served, and why (S71).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClockReset {
+    /// When, by the server's clock.
+    pub at: Instant,
+    /// Who, as the system names the process.
+    pub by: String,
+    /// The reason given.
+    pub reason: String,
+    /// The highest day served before.
+    pub from: NaiveDate,
+    /// The highest day served after.
+    pub to: NaiveDate,
 }
 
 /// One feature of one vendor, its pools summed (S6).

@@ -178,6 +178,14 @@ impl StateDir {
     }
 }
 
+/// Whether a daemon has run on a directory.
+///
+/// # Errors
+/// [`StateError::NewerFormat`], [`StateError::BadFormat`], or what the system says.
+pub fn is_in_use(state: &Path) -> Result<bool, StateError> {
+    read_format(state).map(|format| format.is_some())
+}
+
 fn journal_dir(state: &Path) -> PathBuf {
     state.join("journal")
 }

@@ -8,6 +8,7 @@ mod common;
 mod real;
 
 mod bookings;
+mod clock;
 mod crash;
 mod cuts;
 mod hostile;

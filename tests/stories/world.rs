@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use seats::change::{BundleId, Change, PoolKind, SessionId, WaitCause};
+use seats::change::{BundleId, Change, ClockReset, PoolKind, SessionId, WaitCause};
 use seats::evaluate::{evaluate, explain, forecast, lower_successors};
 use seats::ledger::{CheckoutOutcome, ConnectionId, PoolChange};
 use seats::request::{Checkout, Facts, Item};
+use seats::wall::WallClock;
 
 use crate::driver::{self, Happened, LEASE_MS, Server, date, facts, half_hash};
 use crate::licenses::license;
@@ -77,6 +78,8 @@ impl World {
                 self.server.begin_day(day.parse().map_err(|e| format!("{day}: {e}"))?);
                 self.sweep_unless(flags)
             }
+            ["clock", day, time] => self.set_clock(day, time),
+            ["clock-reset"] => self.reset_clock(),
             ["sweep"] => self.sweep_unless(&[]),
             ["checkout", who, ref rest @ ..] => self.checkout(who, rest),
             ["queue", who, ref rest @ ..] => self.wait_for(who, rest),
@@ -99,11 +102,13 @@ impl World {
             ["wait", time] => self.wait(time),
             ["release", id, ref options @ ..] => self.release(id, options),
             ["restart", ref flags @ ..] => {
+                let before = (self.server.now.clock, self.server.now.day);
                 self.server.restart()?;
                 self.clients.values_mut().for_each(|c| c.connection = None);
                 let sessions = self.server.ledger.state().session_count();
                 let mut answer = vec![format!("restarted with {sessions} sessions, the same ledger")];
                 answer.extend(self.sweep_unless(flags)?);
+                answer.extend(self.clock_line(before));
                 Ok(answer)
             }
             ["policy"] => self.policy(body),
@@ -427,7 +432,47 @@ impl World {
         let line = |(tick, id)| {
             format!("after {} s: session {id} ({}) ends: reaped", (tick - from) / 1000, self.labels[&id])
         };
-        Ok(ended.into_iter().map(line).collect())
+        let mut answer: Vec<String> = ended.into_iter().map(line).collect();
+        let before = (self.server.now.clock, self.server.now.day);
+        self.server.look_at_clock();
+        answer.extend(self.clock_since(before)?);
+        Ok(answer)
+    }
+
+    /// `clock 2030-01-05 12:00`: somebody sets the wall clock, which is in UTC.
+    fn set_clock(&mut self, day: &str, time: &str) -> Answer {
+        let instant: chrono::DateTime<chrono::Utc> =
+            format!("{day}T{time}:00Z").parse().map_err(|e| format!("{day} {time}: {e}"))?;
+        let before = (self.server.now.clock, self.server.now.day);
+        self.server.set_clock(instant.timestamp_millis());
+        self.clock_since(before)
+    }
+
+    /// What is said of a clock that was another before.
+    fn clock_since(&mut self, before: (WallClock, chrono::NaiveDate)) -> Answer {
+        let mut answer: Vec<String> = self.clock_line(before).into_iter().collect();
+        answer.extend(self.sweep_unless(&[])?);
+        Ok(answer)
+    }
+
+    fn clock_line(&self, before: (WallClock, chrono::NaiveDate)) -> Option<String> {
+        let (now, mark) = (self.server.now, self.server.ledger.state().day()?);
+        let clock = now.clock.as_str();
+        ((clock, now.day) != (before.0.as_str(), before.1)).then(|| {
+            format!("the clock is {clock}: grants are of {}, {mark} is the highest day served", now.day)
+        })
+    }
+
+    /// What `seatkeeper state clock-reset` writes, and a start after it.
+    fn reset_clock(&mut self) -> Answer {
+        let from = self.server.ledger.state().day().ok_or("no day was served")?;
+        let WallClock::Suspect(to) = self.server.now.clock else {
+            return Err("the clock is not behind".into());
+        };
+        let (by, reason) = ("uid 0".into(), "the clock was wrong".into());
+        let reset = ClockReset { from, to, unix_ms: 0, by, reason };
+        self.server.commit(&Change::ClockReset(reset));
+        self.command(&["restart"], &[])
     }
 
     fn release(&mut self, id: &str, rest: &[&str]) -> Answer {

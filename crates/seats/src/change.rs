@@ -383,20 +383,36 @@ pub struct Barred {
     pub reason: Box<str>,
 }
 
-/// A new highest day was served; it never goes back (S71).
+/// A new highest day was served; it never goes back but by a [`ClockReset`] (S71).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayServed {
     /// The day.
     pub day: NaiveDate,
 }
 
-/// What the wall clock showed at a tick, so that ticks can be shown as instants. Nothing is decided by it.
+/// What the wall clock showed at a tick, so that ticks can be shown as instants, and a jump of the clock can be told at
+/// the next start (S71). The tick may be earlier than that of the batch: a clock that jumped is believed an hour later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockRead {
     /// The tick.
     pub tick: Tick,
     /// Milliseconds since 1970, UTC.
     pub unix_ms: i64,
+}
+
+/// An administrator said that the highest day served was wrong: it is lower from now on (S71).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReset {
+    /// The highest day served until now.
+    pub from: NaiveDate,
+    /// The highest day served from now on: that of the wall clock then.
+    pub to: NaiveDate,
+    /// When, milliseconds since 1970, UTC.
+    pub unix_ms: i64,
+    /// Who, as the system names the process.
+    pub by: Box<str>,
+    /// The reason given.
+    pub reason: Box<str>,
 }
 
 /// A bundle that is gone: its request key is remembered for an hour (S2). Only in snapshots.
@@ -460,6 +476,8 @@ pub enum Change {
     WaitEnded(WaitEnded),
     /// See [`Barred`].
     Barred(Barred),
+    /// See [`ClockReset`].
+    ClockReset(ClockReset),
 }
 
 #[cfg(test)]

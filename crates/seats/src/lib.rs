@@ -7,7 +7,7 @@
 //!
 //! Where to look: what a license says is in [`license`], what a set of them grants on a day in
 //! [`evaluate`](mod@evaluate), what the administrator's policy allows in [`policy`], who holds what in [`ledger`], why not
-//! in [`denial`].
+//! in [`denial`], and whether the wall clock can be trusted in [`wall`].
 
 extern crate alloc;
 
@@ -21,3 +21,4 @@ pub mod license;
 pub mod policy;
 pub mod request;
 pub mod version;
+pub mod wall;

@@ -8,7 +8,7 @@ mod fill;
 
 use std::sync::Arc;
 
-use seats::change::SessionId;
+use seats::change::{ClockReset, SessionId};
 use seats::denial::Code;
 use seats::evaluate::evaluate;
 use seats::ledger::{Counters, SessionView};
@@ -29,8 +29,8 @@ const PART_BYTES: usize = 512 << 10;
 /// a hundred thousand features.
 const TRIES: usize = 40;
 
-/// How far the wall clock may be behind the day served before status says so (S71).
-const CLOCK_BEHIND_MAX_MS: i64 = 86_400_000;
+/// For how long status tells of a `seatkeeper state clock-reset` (S71).
+const CLOCK_RESET_SHOWN_MS: i64 = 30 * 86_400_000;
 
 /// What reports tell beside the ledger.
 pub trait Facts: Send + Sync {
@@ -205,13 +205,13 @@ impl Reader<'_> {
 
     fn server_facts(&self, picture: &Picture) -> report::Server {
         let end_of_day = self.zone().end_instant(picture.day);
-        // S71: the wall clock is more than a day behind the highest day served.
-        let behind_ms = self.zone().start_of_day(picture.day) - self.server.context.clock.unix_ms();
-        let clock = if behind_ms > CLOCK_BEHIND_MAX_MS { "suspect" } else { "ok" };
+        let is_recent = |reset: &&ClockReset| picture.unix_ms - reset.unix_ms < CLOCK_RESET_SHOWN_MS;
+        let reset = picture.clock_reset.as_ref().filter(is_recent);
         report::Server {
             today: Some(picture.day),
             next_midnight: Some(rfc3339(end_of_day)),
-            clock: Some(clock.into()),
+            clock: Some(picture.clock.as_str().into()),
+            clock_reset: reset.map(clock_reset),
             recovering: picture.is_recovering,
             ..self.server.facts.server()
         }
@@ -395,6 +395,16 @@ fn json<T: serde::Serialize>(value: &T, next: String) -> Result<Part, Refusal> {
     let json = serde_json::to_string(value)
         .map_err(|e| no(Code::Internal, format!("the report cannot be written: {e}")))?;
     Ok(Part { json, next })
+}
+
+fn clock_reset(reset: &ClockReset) -> report::ClockReset {
+    report::ClockReset {
+        at: rfc3339(reset.unix_ms),
+        by: reset.by.as_ref().into(),
+        reason: reset.reason.as_ref().into(),
+        from: reset.from,
+        to: reset.to,
+    }
 }
 
 /// A cursor's number; an empty one is the beginning.

@@ -220,6 +220,11 @@ impl Client {
         }
     }
 
+    /// Whether such an event came with what was received so far and was not yet waited for.
+    pub fn has_event(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.events.iter().any(wanted)
+    }
+
     /// The next change of a total: feature, before, after.
     pub fn await_total(&mut self) -> (String, Option<u32>, Option<u32>) {
         self.await_event("PoolChanged", |event| match event {

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
@@ -55,13 +56,20 @@ impl FakeClock {
     /// libfaketime names shared memory by the process id and leaves it behind when the daemon is killed, as most tests
     /// do; a later program of that id may then refuse to start. What belongs to no process any more goes first.
     pub fn lead(&self, start: Start) -> Start {
-        forget_dead_clocks();
+        let mut start = start;
+        self.lead_command(&mut start.command);
         start
+    }
+
+    /// Any other program that lives by this clock.
+    pub fn lead_command(&self, command: &mut Command) {
+        forget_dead_clocks();
+        command
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DISABLE_SHM", "1")
+            .env("FAKETIME_DISABLE_SHM", "1");
     }
 }
 

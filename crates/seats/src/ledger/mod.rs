@@ -39,6 +39,7 @@ use crate::change::{
 use crate::license::License;
 use crate::policy::Policy;
 use crate::request::{Facts, NameRules};
+use crate::wall::WallClock;
 
 /// How many sessions one change moves to another pool: a record of the journal stays small.
 const MOVED_AT_ONCE: usize = 1_000;
@@ -52,6 +53,8 @@ pub struct Now {
     pub tick: Tick,
     /// The server's civil day, never lower than the highest served (S71).
     pub day: NaiveDate,
+    /// Whether the wall clock that gave it can be trusted (S71).
+    pub clock: WallClock,
 }
 
 /// See the module.
@@ -233,6 +236,11 @@ impl Ledger {
     /// A new day begins: the pools with a date at this boundary are owed. The caller has applied `DayServed`.
     pub fn begin_day(&mut self, day: NaiveDate) {
         self.terms.new_day(day);
+    }
+
+    /// The day used for grants goes back: a clock that had jumped ahead was set right (S71). Every pool is owed again.
+    pub fn return_to_day(&mut self, day: NaiveDate) {
+        self.terms.begin_again(day);
     }
 
     /// Brings the pools of one feature name to the day, and of what its tokens take; at most one change a call, to be

@@ -197,6 +197,16 @@ impl Terms {
         self.evaluated_to = self.evaluated_to.max(day);
     }
 
+    /// The day goes back: nothing that is known holds any more, and changes that nobody took are void.
+    pub(super) fn begin_again(&mut self, day: NaiveDate) {
+        self.known.fill(UNKNOWN);
+        self.next_feature = 0;
+        self.due.clear();
+        self.pending.clear();
+        self.orphaned.clear();
+        self.evaluated_to = day;
+    }
+
     /// Whether every pool is up to date.
     pub(super) fn is_complete(&self) -> bool {
         self.pending.is_empty()

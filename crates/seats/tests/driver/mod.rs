@@ -12,7 +12,8 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::{
-    BundleId, Cause, Change, DayServed, Moved, PoolId, PoolKind, SessionId, Tick, WaitCause, WaitEnded,
+    BundleId, Cause, Change, ClockRead, DayServed, Moved, PoolId, PoolKind, SessionId, Tick, WaitCause,
+    WaitEnded,
 };
 use seats::denial::{Denial, Numbers};
 use seats::ledger::{
@@ -24,6 +25,7 @@ use seats::license::{
 };
 use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item, NameRules};
+use seats::wall::{WallClock, WallWatch};
 
 /// The lease of S12 where a test says nothing else.
 pub const LEASE_MS: u64 = 120_000;
@@ -60,6 +62,8 @@ pub struct Server {
     pub queue: Vec<Happened>,
     next_connection: u64,
     patience: Patience,
+    /// Who watches the wall clock, and what that showed at tick 0; only where a test sets one.
+    wall: Option<(WallWatch, i64)>,
 }
 
 impl Server {
@@ -71,7 +75,7 @@ impl Server {
     pub fn patient(day: NaiveDate, patience: Patience) -> Server {
         let mut server = Server {
             ledger: Ledger::new(State::default(), 0, patience, NameRules::default()),
-            now: Now { tick: 0, day },
+            now: Now { tick: 0, day, clock: WallClock::Trusted },
             journal: Vec::new(),
             heard: BTreeMap::new(),
             active: BTreeMap::new(),
@@ -80,6 +84,7 @@ impl Server {
             queue: Vec::new(),
             next_connection: 1,
             patience,
+            wall: None,
         };
         server.commit(&Change::DayServed(DayServed { day }));
         server
@@ -115,6 +120,30 @@ impl Server {
         self.now.day = day;
         self.commit(&Change::DayServed(DayServed { day }));
         self.ledger.begin_day(day);
+    }
+
+    /// Somebody sets the wall clock, which is in UTC and runs on from there. Nothing is swept yet.
+    pub fn set_clock(&mut self, unix_ms: i64) {
+        let first = || WallWatch::new(None);
+        let watch = self.wall.take().map_or_else(first, |(watch, _)| watch);
+        self.wall = Some((watch, unix_ms - self.now.tick as i64));
+        self.look_at_clock();
+    }
+
+    /// What the engine does at the beginning of each step.
+    pub fn look_at_clock(&mut self) {
+        let Some((watch, at_start)) = &mut self.wall else { return };
+        let read = ClockRead { tick: self.now.tick, unix_ms: *at_start + self.now.tick as i64 };
+        let today = chrono::DateTime::from_timestamp_millis(read.unix_ms).expect("an instant").date_naive();
+        let look = watch.look(read, today, self.ledger.state().day());
+        look.changes.iter().for_each(|change| self.commit(change));
+        self.now.clock = look.clock;
+        let before = std::mem::replace(&mut self.now.day, look.day);
+        if look.day > before {
+            self.ledger.begin_day(look.day);
+        } else if look.day < before {
+            self.ledger.return_to_day(look.day);
+        }
     }
 
     /// Applies what the background owes, looking at `budget` features a slice, until nothing is left.
@@ -458,6 +487,11 @@ impl Server {
         let (catalog, policy) = (self.ledger.catalog().clone(), self.ledger.policy().clone());
         self.ledger = Ledger::new(state, self.now.tick, self.patience, NameRules::default());
         self.rules(policy);
+        if let Some((watch, _)) = &mut self.wall {
+            *watch = WallWatch::new(self.ledger.state().last_clock_read());
+            self.now.day = self.ledger.state().day().unwrap_or(self.now.day);
+            self.look_at_clock();
+        }
         self.ledger.replace_catalog(catalog, self.now.day);
         self.heard.clear();
         self.active.clear();

@@ -30,6 +30,8 @@ pub trait Subject {
     fn resume(&mut self, bundle: u64, secret: u64, program: &Program, on: u64) -> String;
     fn pass(&mut self, ms: u64);
     fn begin_day(&mut self, day: i32);
+    /// The wall clock shows this day, far behind; `None`: it is right.
+    fn set_clock(&mut self, day: Option<i32>);
     fn restart(&mut self);
     fn book(&mut self, token: u64, feature: &str, count: u64, ms: u64);
     fn numbers(&mut self, feature: &str) -> Numbers;
@@ -43,13 +45,14 @@ pub trait Subject {
     fn order(&mut self, feature: &str) -> Vec<String>;
 }
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("licenses", include_str!("cases/licenses.txt")),
     ("counting", include_str!("cases/counting.txt")),
     ("policy", include_str!("cases/policy.txt")),
     ("idle", include_str!("cases/idle.txt")),
     ("tokens", include_str!("cases/tokens.txt")),
     ("suspects", include_str!("cases/suspects.txt")),
+    ("clock", include_str!("cases/clock.txt")),
 ];
 
 /// Runs every case, each on a subject of its own; the number of cases.
@@ -190,6 +193,7 @@ impl<'a, S: Subject> Case<'a, S> {
             }
             "pass" => self.subject.pass(time(words[1])),
             "day" => self.subject.begin_day(words[1].parse().expect("a day")),
+            "clock" => self.subject.set_clock(words[1].parse().ok()),
             "restart" => {
                 self.subject.restart();
                 self.connections.clear();

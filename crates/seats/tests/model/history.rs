@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use seats::change::{PoolKind, SessionId};
 use seats::denial::Denial;
 use seats::ledger::{CheckoutOutcome, ConnectionId, Patience, PoolChange};
+use seats::wall::WallClock;
 
 use crate::bridge::{checkout, day, facts, pool_key, total};
 use crate::driver::{LEASE_MS, Server, half_hash};
@@ -94,6 +95,7 @@ impl History {
             Step::Resume => self.resume(),
             Step::Pass => self.pass(),
             Step::Midnight => self.midnight(),
+            Step::Clock => self.set_clock(),
             Step::Sweep => self.sweep(),
             Step::Reload => self.reload(),
             Step::Rules => self.rules(),
@@ -369,6 +371,15 @@ impl History {
         if self.random.percent(60) {
             self.sweep();
         }
+    }
+
+    /// Somebody sets the wall clock far back, or right (S71).
+    fn set_clock(&mut self) {
+        let behind = 2 + self.random.below(20);
+        let is_behind = self.naive.clock.is_none() || self.random.percent(30);
+        self.naive.clock = is_behind.then(|| self.naive.day - i32::try_from(behind).expect("few"));
+        self.server.now.clock = self.naive.clock.map_or(WallClock::Trusted, |of| WallClock::Suspect(day(of)));
+        self.note(format!("the clock: {:?}", self.server.now.clock));
     }
 
     pub fn sweep(&mut self) {

@@ -132,6 +132,10 @@ impl Subject for Alone {
         self.0.settle();
     }
 
+    fn set_clock(&mut self, day: Option<i32>) {
+        self.0.clock = day;
+    }
+
     fn restart(&mut self) {
         self.0.restart();
     }

@@ -9,6 +9,7 @@ use seats::denial::Denial;
 use seats::evaluate::evaluate;
 use seats::ledger::{BookRequest, CheckoutOutcome, ConnectionId};
 use seats::request::Item;
+use seats::wall::WallClock;
 
 use crate::bridge::{booking, catalog, checkout, day, facts, policy, total};
 use crate::cases::Subject;
@@ -141,6 +142,10 @@ impl Subject for Served {
     fn begin_day(&mut self, number: i32) {
         self.server.begin_day(day(number));
         self.server.sweep(100);
+    }
+
+    fn set_clock(&mut self, number: Option<i32>) {
+        self.server.now.clock = number.map_or(WallClock::Trusted, |number| WallClock::Suspect(day(number)));
     }
 
     fn restart(&mut self) {

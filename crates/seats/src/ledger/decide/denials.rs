@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::super::tally::{self, Part};
 use super::super::usage::{client, client_of};
 use super::super::{Ledger, Now};
+use super::clock::ended_in_doubt;
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Tried, Want};
 use super::limits;
@@ -29,7 +30,8 @@ pub(super) fn nearness(code: Code) -> u8 {
         Code::NoSeats | Code::NoCoveredSeat => 20,
         Code::ReservedForOthers | Code::NotNamed => 19,
         Code::LimitUser | Code::LimitHost | Code::LimitGroup | Code::LimitProject => 18,
-        Code::DeniedByRule => 17,
+        // Of the pool itself everything is right: only the clock must be mended.
+        Code::DeniedByRule | Code::ClockSuspect => 17,
         Code::MaintenanceNotStarted => 16,
         Code::MaintenanceExpired => 15,
         Code::MinorUpdateNotIncluded | Code::MajorUpdateNotIncluded => 14,
@@ -129,6 +131,10 @@ impl Ledger {
                 format!("the license of {} begins on {}", want.name, show(l.start)),
                 Some(l),
             ),
+            // S71: by the clock it is in force still.
+            (None, Some(l)) if let Some(text) = ended_in_doubt(l, want.name, now) => {
+                (Code::ClockSuspect, text, Some(l))
+            }
             (None, Some(l)) => {
                 let text = format!(
                     "the license of {} ended with {}: running sessions go on, new ones need a renewal",
@@ -214,7 +220,7 @@ impl Ledger {
             // It is about a feature that the token needs, and lists the pools of that one.
             return denial;
         }
-        let others: Vec<OtherPool> = tried.iter().map(|t| self.other_pool(want, t)).collect();
+        let others: Vec<OtherPool> = tried.iter().map(|t| self.other_pool(want, t, asked.now)).collect();
         let mut denial = self.of_pool(want, asked, best, &tried, draft);
         if let Some(subject) = &mut denial.subject {
             subject.others = others;
@@ -222,7 +228,7 @@ impl Ledger {
         denial
     }
 
-    pub(super) fn other_pool(&self, want: &Want<'_>, tried: &Tried) -> OtherPool {
+    pub(super) fn other_pool(&self, want: &Want<'_>, tried: &Tried, now: Now) -> OtherPool {
         let kind = pool_kind(&tried.license).unwrap_or(crate::change::PoolKind::Exclusive);
         let numbers = self.numbers(tried.pool);
         let message = match &tried.failure {
@@ -230,6 +236,9 @@ impl Ledger {
             Failure::Needed(denial) => denial.message.clone(),
             Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
             Failure::Full(wanted) => {
+                if let Some(kept) = self.kept_by_clock(want, tried.pool, *wanted, now) {
+                    return OtherPool { pool: tried.pool, kind, code: Code::NoSeats, message: kept };
+                }
                 let taken = numbers.used.saturating_add(numbers.held);
                 let free = numbers.total.limited().map_or(0, |t| u64::from(t).saturating_sub(taken));
                 if free > 0 {
@@ -386,6 +395,10 @@ impl Ledger {
                 total => format!("all {total} seats of {} are in use", want.name),
             }
         };
+        // It stays a want of seats: one that is given back serves whoever waits.
+        if let Some(kept) = self.kept_by_clock(want, pool, wanted, now) {
+            text = kept;
+        }
         // Rules 3, 6.7.3: only where every pool that covers this program is full, and another has a free seat.
         let is_full = |t: &Tried| !(17..=19).contains(&nearness(t.failure.code()));
         let has_seats = |t: &&Tried| is_about_version(t.failure.code()) && t.license.count.is_some();

@@ -174,7 +174,7 @@ impl Ledger {
         for (pool, license) in self.terms.pools(at) {
             let failure = self.try_pool(&want, &asked, pool, license, &mut draft).err();
             let failure = failure.map(|failure| {
-                let other = self.other_pool(&want, &Tried { pool, license: license.clone(), failure });
+                let other = self.other_pool(&want, &Tried { pool, license: license.clone(), failure }, now);
                 (other.code, other.message)
             });
             draft = Draft::default();

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::{Ledger, Now};
+use super::clock::check_clock;
 use super::draft::{Draft, Taken};
 use super::terms::share_key;
 use crate::catalog::FeatureLicenses;
@@ -172,6 +173,7 @@ impl Ledger {
         };
         self.check_limits(want, asked, pool, share.as_ref(), draft)?;
         self.check_terms(license, want.name, asked.facts, want.version)
+            .and_then(|()| check_clock(license, want.name, asked.now))
             .map_err(|(code, text)| Failure::Terms(code, text))?;
         let above_soft_limit = if license.key_type == KeyType::Token {
             false

@@ -5,6 +5,7 @@
 //! way is kept in a [`Draft`], so that a later feature of the same request meets what an earlier one took.
 
 mod book;
+mod clock;
 mod denials;
 mod draft;
 mod explain;

@@ -110,7 +110,7 @@ impl Ledger {
         let own = self.own_holds(pool, asked, used - before, draft);
         let own_seats: u64 = own.iter().map(|(_, seats)| u64::from(*seats)).sum();
         Room {
-            total: there.map_or(0, |p| p.total.limited().map_or(u64::MAX, u64::from)),
+            total: self.grantable(want.feature, pool, asked.now).limited().map_or(u64::MAX, u64::from),
             before,
             used,
             held: there.map_or(0, |p| p.held) - draft.unheld(pool) - own_seats,
@@ -149,7 +149,8 @@ impl Ledger {
             let used = p.tally.after(&draft.less(id), &draft.more(id));
             let own = if id == pool { own } else { 0 };
             let held = p.held - draft.unheld(id) - own;
-            p.total.limited().map_or(u64::MAX >> 16, |total| u64::from(total).saturating_sub(used + held))
+            let total = self.grantable(want.feature, id, asked.now);
+            total.limited().map_or(u64::MAX >> 16, |total| u64::from(total).saturating_sub(used + held))
         };
         let pools = self.seat_pools(want.at).filter(|(id, license)| *id == pool || passes(license));
         pools.map(|(id, _)| free(id)).fold(0, u64::saturating_add)

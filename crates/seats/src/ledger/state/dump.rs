@@ -29,6 +29,10 @@ impl State {
             next_hold: self.holds.next,
             next_booking: self.bookings.next,
         }));
+        // Before the day: it may have risen since.
+        if let Some(reset) = &self.clock_reset {
+            out(Change::ClockReset(reset.clone()));
+        }
         if let Some(day) = self.day {
             out(Change::DayServed(DayServed { day }));
         }

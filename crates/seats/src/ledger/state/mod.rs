@@ -23,8 +23,8 @@ use self::held::{Bookings, Holds};
 use self::waiters::Waiters;
 use super::tally::Tally;
 use crate::change::{
-    Barred, Booked, BookingId, BundleId, Cause, Change, ClockRead, DayServed, Granted, GrantedSession, Held,
-    HoldId, Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick, Waiting,
+    Barred, Booked, BookingId, BundleId, Cause, Change, ClockRead, ClockReset, DayServed, Granted,
+    GrantedSession, Held, HoldId, Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick, Waiting,
 };
 use crate::evaluate::Total;
 use crate::intern::Interned;
@@ -194,6 +194,7 @@ pub struct State {
     next_session: u64,
     next_pool: u32,
     day: Option<NaiveDate>,
+    clock_reset: Option<ClockReset>,
 }
 
 fn half(key: &[u8; 16]) -> u64 {
@@ -241,6 +242,10 @@ impl State {
             }
             Change::WaitEnded(ended) => self.waiters.remove(ended.waiter),
             Change::Barred(barred) => self.bars.add(barred),
+            Change::ClockReset(reset) => {
+                self.day = Some(reset.to);
+                self.clock_reset = Some(reset.clone());
+            }
         }
         self.forget_old_keys(tick);
         self.bars.forget(tick);
@@ -712,6 +717,16 @@ impl State {
     /// The highest day served (S71).
     pub fn day(&self) -> Option<NaiveDate> {
         self.day
+    }
+
+    /// The last time that an administrator lowered the highest day served (S71).
+    pub fn clock_reset(&self) -> Option<&ClockReset> {
+        self.clock_reset.as_ref()
+    }
+
+    /// The last reading of the wall clock.
+    pub fn last_clock_read(&self) -> Option<ClockRead> {
+        self.marks.last_key_value().map(|(tick, unix_ms)| ClockRead { tick: *tick, unix_ms: *unix_ms })
     }
 
     /// The number of the next session to be granted.

@@ -101,7 +101,7 @@ pub fn rank(code: &str) -> u32 {
         "no_seats" | "no_covered_seat" => 0,
         "reserved_for_others" | "not_named" => 1,
         "limit_user" | "limit_host" | "limit_group" | "limit_project" => 2,
-        "denied_by_rule" => 3,
+        "denied_by_rule" | "clock_suspect" => 3,
         "version_not_licensed" => 4,
         "release_version_required" | "release_version_invalid" | "release_date_invalid" => 5,
         "platform" => 6,
@@ -183,6 +183,9 @@ impl Naive {
         }
         let mut pools = self.pools(&ask.vendor, &ask.feature);
         pools.retain(|pool| pool.license.is_some());
+        for pool in &mut pools {
+            pool.total = self.certain(pool);
+        }
         if let Some(need) = &ask.token {
             pools.retain(|pool| (pool.key.which == Which::Token) == need.is_token);
         }
@@ -282,6 +285,9 @@ impl Naive {
         let needed = ask.token.as_ref().map(|need| need.version);
         if let Some(code) = terms(license, &ask.request.program, needed) {
             return Err(deny(code));
+        }
+        if self.is_in_doubt(license) {
+            return Err(deny("clock_suspect"));
         }
         if license.kind == Kind::Token {
             return match ask.token {

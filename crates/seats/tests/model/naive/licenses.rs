@@ -409,6 +409,27 @@ impl Naive {
         all.into_iter().any(|s| stands_for_a_pool(s) && which_of(s) == key.which)
     }
 
+    /// S71: whether a license may give no new seats because the clock is behind: it ends some day, or has not begun by
+    /// the clock.
+    pub fn is_in_doubt(&self, sold: &Sold) -> bool {
+        self.clock.is_some_and(|clock| sold.end.is_some() || !has_begun(sold, clock))
+    }
+
+    /// S71: the seats of a pool that new sessions may have; as ever where the clock is right.
+    pub fn certain(&self, pool: &Pool) -> u64 {
+        let Some(base) = pool.license.as_ref().filter(|_| self.clock.is_some()) else { return pool.total };
+        if self.is_in_doubt(base) {
+            return 0;
+        }
+        let mut total = pool.total;
+        for sold in self.accepted_of(&pool.key.vendor, &pool.key.feature) {
+            if pool.counting.contains(&sold.key) && sold.key != base.key && self.is_in_doubt(sold) {
+                total -= sold.count.expect("an upgrade has a count");
+            }
+        }
+        total
+    }
+
     /// Why a feature grants nothing: something begins later, or something is over, or neither.
     pub fn why_none(&self, vendor: &str, feature: &str) -> &'static str {
         let mut of = self.accepted_of(vendor, feature);
@@ -416,7 +437,9 @@ impl Naive {
         if of.iter().any(|s| !has_begun(s, self.day)) {
             "not_started"
         } else if of.iter().any(|s| is_over(s, self.day)) {
-            "expired"
+            // S71: by a clock that is behind it may not be over yet.
+            let last = of.iter().filter(|s| is_over(s, self.day)).filter_map(|s| s.end).max();
+            if self.clock.is_some_and(|clock| last >= Some(clock)) { "clock_suspect" } else { "expired" }
         } else {
             "unknown_feature"
         }

@@ -67,6 +67,8 @@ pub struct Naive {
     /// Request keys of bundles that are gone, and since when.
     pub spent: Vec<(u64, u64)>,
     pub next_session: u64,
+    /// S71: the wall clock is more than a day behind, and shows this day.
+    pub clock: Option<i32>,
 }
 
 /// A client was told that its idle session is wanted.

@@ -141,12 +141,13 @@ impl Naive {
             if terms(license, program, needed).is_some() {
                 continue;
             }
-            if mine.total == UNLIMITED {
+            let total = self.certain(&mine);
+            if total == UNLIMITED {
                 return true;
             }
             // A pool that is over its total has none for anybody, and takes none of the others'.
             let own = if mine.key == pool.key { own } else { 0 };
-            there += mine.total.saturating_sub(self.used(&mine.key) + self.kept_in(&mine.key) - own);
+            there += total.saturating_sub(self.used(&mine.key) + self.kept_in(&mine.key) - own);
         }
         there >= adds + for_others
     }
