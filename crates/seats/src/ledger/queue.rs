@@ -292,8 +292,8 @@ impl Ledger {
         self.queue.hungry.extend(tokens.into_iter().map(|feature| (feature, SessionId(0))));
     }
 
-    /// Every queue may serve somebody: after a new policy.
-    pub(super) fn feed_all(&mut self) {
+    /// Every queue may serve somebody: after a new policy, or when the wall clock is believed again.
+    pub fn feed_all(&mut self) {
         let features: Vec<Box<str>> = self.state.features_waited_for().map(Box::from).collect();
         self.queue.hungry.extend(features.into_iter().map(|feature| (feature, SessionId(0))));
     }
