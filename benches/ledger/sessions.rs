@@ -119,7 +119,8 @@ pub(crate) fn fill(engine: &mut Engine<RealDisk>, sessions: usize, features: usi
     let mut asks: Vec<Ask> = connections.iter().map(|c| Ask::Open(c.clone())).collect();
     for n in 0..sessions {
         let program = n % facts.len();
-        let request = Request::Checkout(Box::new(checkout(&mut keys, n % features, facts[program].clone())));
+        let request =
+            Request::Checkout(Box::new(checkout(&mut keys, n % features, facts[program].clone())), 0);
         asks.push(Ask::Request { from: connections[program].clone(), call: 1, request });
         if asks.len() >= STEP || n + 1 == sessions {
             engine.step(&mut asks, reading(n as u64 / 100, 0))?;
