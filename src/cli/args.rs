@@ -34,6 +34,8 @@ pub enum Command {
     Features(ReadFeature),
     /// Who has seats.
     Sessions(ReadFeature),
+    /// Who waits for seats, and in which place.
+    Queue(ReadFeature),
     /// Every license of every file: in force, waiting, or not, and why.
     Licenses(ReadFeature),
     /// The sum: base and upgrades make today's total, and what changes on which day.
@@ -252,7 +254,7 @@ pub struct Admin {
 /// `release`.
 #[derive(Args, Clone, Debug)]
 pub struct Release {
-    /// The session, as `seatkeeper sessions` shows it.
+    /// The session, as `seatkeeper sessions` shows it, or a place in the queue, as `seatkeeper queue` does.
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// For how long its user and host get no seat of the feature: 30s, 10m, 2h.
