@@ -210,6 +210,9 @@ pub struct Want {
     /// What the work is for.
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
+    /// Where there is no seat, wait in the queue for so many seconds; Ctrl-C gives up.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub wait: Option<u32>,
     /// The server; several, separated by commas, are tried in order [default: 127.0.0.1:6200].
     #[arg(long, env = "SEATKEEPER_SERVER", value_name = "HOST:PORT")]
     pub server: Option<String>,
@@ -366,13 +369,16 @@ mod tests {
 
     #[test]
     fn a_run_takes_features_then_the_command_with_its_own_flags() {
-        let Ok(Command::Run(run)) = parse("run cad ACME/cam --count 2 --version 4.2 -- sleep --for 5") else {
+        let Ok(Command::Run(run)) =
+            parse("run cad ACME/cam --count 2 --version 4.2 --wait 9 -- sleep --for 5")
+        else {
             panic!()
         };
         let cam = FeatureName { vendor: Some("ACME".into()), feature: "cam".into() };
         assert_eq!((run.want.features.len(), &run.want.features[1]), (2, &cam));
         assert_eq!((run.want.count, run.want.version.as_deref()), (2, Some("4.2")));
         assert_eq!(run.command, ["sleep", "--for", "5"]);
+        assert_eq!(run.want.wait, Some(9));
     }
 
     #[test]
@@ -422,7 +428,8 @@ mod tests {
             "checkout cad --released 2030-02-30",
             "checkout c@d",
             "checkout a/b/c",
-            "checkout cad --wait 5",
+            "checkout cad --wait 0",
+            "checkout cad --wait 5s",
             "checkout cad --token t",
             "run cad",
             "run -- sleep",
