@@ -470,8 +470,8 @@ impl Connection {
             Incoming::Resume(message) => answer::resume(message, peer),
             Incoming::Checkin(message) => Ok(answer::checkin(&message)),
             Incoming::Watch(message) => Ok(Request::Watch(message.totals)),
-            Incoming::Confirm(message) => Ok(Request::Confirm(seats::change::SessionId(message.bundle))),
-            Incoming::GiveUp(message) => Ok(Request::GiveUp(seats::change::SessionId(message.waiter))),
+            Incoming::Confirm(message) => Ok(answer::confirm(&message)),
+            Incoming::GiveUp(message) => Ok(answer::give_up(&message)),
             Incoming::Why(message) => answer::why(message, peer),
             Incoming::Release(message) => {
                 let by = peer.admin.clone().unwrap_or_default();
