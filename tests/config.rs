@@ -109,6 +109,8 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         sessions_per_connection = 3
         requests_per_second = 4
         queue_length = 5
+        waiters_per_feature = 6
+        waiters_per_client = 7
         frame_bytes = 4096
         unread_bytes = 2097152
         hello_time = "100ms"
@@ -138,6 +140,8 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         sessions_per_connection: 3,
         requests_per_second: 4,
         queue_length: 5,
+        waiters_per_feature: 6,
+        waiters_per_client: 7,
         frame_bytes: 4096,
         unread_bytes: 2_097_152,
         hello_time: Duration::from_millis(100),
@@ -476,6 +480,8 @@ fn the_operations_manual_states_every_default_as_it_is() {
         limits::SESSIONS_PER_CONNECTION,
         limits::REQUESTS_PER_SECOND,
         limits::QUEUE_LENGTH,
+        limits::WAITERS_PER_FEATURE,
+        limits::WAITERS_PER_CLIENT,
         limits::FRAME_BYTES,
         limits::UNREAD_BYTES,
     ] {

@@ -224,6 +224,18 @@ fn full_status() -> Status {
         server: Some(server),
         features: Some(vec![feature, Feature { unlimited: true, ..Feature::default() }]),
         sessions: Some(vec![session, Session { state: "suspect".into(), ..Session::default() }]),
+        queue: Some(vec![
+            Waiter {
+                features: vec![WaitedFor { vendor: text(), feature: "cad".into(), count: 2 }],
+                place: 1,
+                state: "waiting".into(),
+                since: instant(),
+                until: instant().unwrap(),
+                pid: Some(4711),
+                ..Waiter::default()
+            },
+            Waiter { place: 2, state: "gone".into(), until: instant().unwrap(), ..Waiter::default() },
+        ]),
         licenses: Some(vec![license()]),
         problems: Some(vec![problem(), Problem::default()]),
     }
@@ -281,6 +293,7 @@ fn full_denial() -> Denial {
         rule: place.clone(),
         limit: Some(Limit { whose: "user ann".into(), seats: 2, used: 2, rule: place.clone() }),
         needed_by: text(),
+        queued_before_you: 2,
         others: vec![
             OtherPool { message: text(), key_type: "TOKEN".into(), ..OtherPool::default() },
             OtherPool { key_type: "ADDITIVE".into(), ..OtherPool::default() },

@@ -55,6 +55,7 @@ pub(super) fn details(subject: &Subject, sees_all: bool) -> report::Denial {
             rule: None,
         }),
         needed_by: subject.needed_by.as_ref().map(|token| token.to_string()),
+        queued_before_you: subject.queued_before_you,
         others: (subject.others.iter())
             .map(|other| report::OtherPool {
                 pool: other.pool.0.to_string(),

@@ -263,6 +263,16 @@ pub fn checkin(message: &request::Checkin) -> Request {
     Request::Checkin(SessionId(message.session), (message.count > 0).then_some(message.count))
 }
 
+/// Turns a confirmation of the wire into one of the ledger.
+pub fn confirm(message: &request::Confirm) -> Request {
+    Request::Confirm(SessionId(message.bundle))
+}
+
+/// Turns giving up of the wire into that of the ledger.
+pub fn give_up(message: &request::GiveUp) -> Request {
+    Request::GiveUp(SessionId(message.waiter))
+}
+
 /// An administrator takes a session away.
 ///
 /// # Errors

@@ -34,6 +34,8 @@ pub enum Command {
     Features(ReadFeature),
     /// Who has seats; of a client that is gone since when, and what becomes of its seats.
     Sessions(ReadFeature),
+    /// Who waits for seats, and in which place.
+    Queue(ReadFeature),
     /// Every license of every file: in force, waiting, or not, and why.
     Licenses(ReadFeature),
     /// The sum: base and upgrades make today's total, and what changes on which day.
@@ -215,6 +217,9 @@ pub struct Want {
     /// Draw on seats that were booked under this token.
     #[arg(long, value_name = "TOKEN", value_parser = fact)]
     pub token: Option<String>,
+    /// Where there is no seat, wait in the queue for so many seconds; Ctrl-C gives up.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub wait: Option<u32>,
     /// The server; several, separated by commas, are tried in order [default: 127.0.0.1:6200].
     #[arg(long, env = "SEATKEEPER_SERVER", value_name = "HOST:PORT")]
     pub server: Option<String>,
@@ -299,7 +304,7 @@ pub struct Unbook {
 /// `release`.
 #[derive(Args, Clone, Debug)]
 pub struct Release {
-    /// The session, as `seatkeeper sessions` shows it.
+    /// The session, as `seatkeeper sessions` shows it, or a place in the queue, as `seatkeeper queue` does.
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// For how long its user and host get no seat of the feature: 30s, 10m, 2h.
@@ -439,13 +444,16 @@ mod tests {
 
     #[test]
     fn a_run_takes_features_then_the_command_with_its_own_flags() {
-        let Ok(Command::Run(run)) = parse("run cad ACME/cam --count 2 --version 4.2 -- sleep --for 5") else {
+        let Ok(Command::Run(run)) =
+            parse("run cad ACME/cam --count 2 --version 4.2 --wait 9 -- sleep --for 5")
+        else {
             panic!()
         };
         let cam = FeatureName { vendor: Some("ACME".into()), feature: "cam".into() };
         assert_eq!((run.want.features.len(), &run.want.features[1]), (2, &cam));
         assert_eq!((run.want.count, run.want.version.as_deref()), (2, Some("4.2")));
         assert_eq!(run.command, ["sleep", "--for", "5"]);
+        assert_eq!(run.want.wait, Some(9));
     }
 
     #[test]
@@ -495,7 +503,8 @@ mod tests {
             "checkout cad --released 2030-02-30",
             "checkout c@d",
             "checkout a/b/c",
-            "checkout cad --wait 5",
+            "checkout cad --wait 0",
+            "checkout cad --wait 5s",
             "checkout cad --token t",
             "run cad",
             "run -- sleep",

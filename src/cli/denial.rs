@@ -43,6 +43,11 @@ pub(super) fn facts(details: &Denial, sentence: &str) -> Vec<String> {
     if holders.len() > HOLDERS_SHOWN {
         lines.push(format!("and {} more", holders.len() - HOLDERS_SHOWN));
     }
+    match details.queued_before_you {
+        0 => {}
+        1 => lines.push("1 waits already; `--wait SECS` joins the queue".into()),
+        n => lines.push(format!("{n} wait already; `--wait SECS` joins the queue")),
+    }
     lines.extend(details.due.as_ref().map(due));
     if let Some(ended) = &details.ended_at {
         lines.push(format!("it ended at {ended}"));

@@ -94,6 +94,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Status(ask) => show::status(&ask, out)?,
         Command::Features(ask) => show::features(&ask, out)?,
         Command::Sessions(ask) => show::sessions(&ask, out)?,
+        Command::Queue(ask) => show::queue(&ask, out)?,
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
         Command::Why(ask) => return why::why(&ask, out),

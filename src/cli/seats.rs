@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use seatkeeper_client::{
-    CheckinError, CheckoutError, Client, Event, GraceEnd, Grant, Item, Refusal, Seats, facts,
+    Cancel, CheckinError, CheckoutError, Client, Event, GraceEnd, Grant, Item, Refusal, Seats, facts,
 };
 use seats::change::SessionId;
 use serde_json::{Value, json};
@@ -26,6 +26,11 @@ use super::table::{clean, plural};
 use crate::clock::{Stopwatch, rfc3339};
 use crate::exit;
 use crate::report::SCHEMA;
+
+/// How often a program that waits for seats looks for signals and for what it is told.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The signals that end a wait.
+const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
 /// What wakes the waiting main thread.
 enum Wake {
@@ -44,8 +49,8 @@ enum Wake {
 /// 75 denied, 69 no server, 77 not permitted; with `--json` the denial is on `out`.
 pub fn checkout(ask: &args::Checkout, out: &mut impl Write) -> Result<u8, Failure> {
     let client = client(&ask.want)?;
-    let events = client.subscribe();
-    let seats = client.checkout(want(&ask.want)).map_err(|error| match error {
+    let (taken, wakes) = take(&client, &ask.want, &[SIGINT, SIGTERM, SIGHUP])?;
+    let seats = taken.map_err(|error| match error {
         CheckoutError::Denied(refusal) if ask.json => match print_denial(&refusal, out) {
             Ok(()) => denied(&refusal),
             Err(failure) => failure,
@@ -53,8 +58,6 @@ pub fn checkout(ask: &args::Checkout, out: &mut impl Write) -> Result<u8, Failur
         error => no_seats(error),
     })?;
     tell_grace(&seats);
-    // Before the grant is shown: who sees it may send a signal at once.
-    let wakes = wakes(&[SIGINT, SIGTERM, SIGHUP], events)?;
     print_grant(&seats, ask.json, out)?;
     let held = Stopwatch::start();
     let keep = ask.keep.map(|seconds| Duration::from_secs(seconds.into()));
@@ -80,10 +83,10 @@ pub fn checkout(ask: &args::Checkout, out: &mut impl Write) -> Result<u8, Failur
 /// As [`checkout`]; the command is then not run.
 pub fn run(ask: &args::Run) -> Result<u8, Failure> {
     let client = client(&ask.want)?;
-    let events = client.subscribe();
-    let seats = client.checkout(want(&ask.want)).map_err(no_seats)?;
+    let signals = [SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+    let (taken, wakes) = take(&client, &ask.want, &signals)?;
+    let seats = taken.map_err(no_seats)?;
     tell_grace(&seats);
-    let wakes = wakes(&[SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2], events)?;
     let (program, arguments) = ask.command.split_first().unwrap_or_else(|| unreachable!("clap requires it"));
     let started = Command::new(program).args(arguments).spawn();
     let status = match started {
@@ -99,6 +102,69 @@ pub fn run(ask: &args::Run) -> Result<u8, Failure> {
         eprintln!("seatkeeper: {}", failure.message);
     }
     Ok(exit_code(status?))
+}
+
+/// Takes the seats. While it waits for them, a signal that ends programs gives up. What wakes the program afterwards is caught
+/// before the grant is shown: who sees it may send a signal at once.
+fn take(
+    client: &Client,
+    ask: &Want,
+    signals: &[i32],
+) -> Result<(Result<Seats, CheckoutError>, mpsc::Receiver<Wake>), Failure> {
+    let events = client.subscribe();
+    if ask.wait.is_none() {
+        let taken = client.checkout(want(ask));
+        return Ok((taken, wakes(signals, events)?));
+    }
+    let wakes = wakes(signals, events)?;
+    let cancel = Cancel::new();
+    thread::scope(|scope| {
+        let (sender, done) = mpsc::channel();
+        let cancelled = cancel.clone();
+        let want = want(ask);
+        scope.spawn(move || {
+            // The other end waits for it.
+            let _ = sender.send(client.checkout_or_cancel(want, &cancelled));
+        });
+        let mut given_up_by = None;
+        let mut is_told = false;
+        loop {
+            match done.recv_timeout(LOOK_EVERY) {
+                // The seats came at the same moment: nobody wants them any more.
+                Ok(Ok(seats)) if given_up_by.is_some() => drop(seats),
+                Ok(taken) if given_up_by.is_none() => return Ok((taken, wakes)),
+                Ok(_) => {}
+                Err(_) => {
+                    while let Ok(wake) = wakes.try_recv() {
+                        match wake {
+                            Wake::Signal { number, .. } if ENDING.contains(&number) => {
+                                given_up_by = Some(number);
+                                cancel.cancel();
+                            }
+                            Wake::Signal { .. } => {}
+                            Wake::Event(Event::Waiting { server, before, .. }) => {
+                                if !std::mem::replace(&mut is_told, true) {
+                                    eprintln!("seatkeeper: {}", clean(&waits(&server, before)));
+                                }
+                            }
+                            Wake::Event(event) => report_event(&event),
+                        }
+                    }
+                    continue;
+                }
+            }
+            let code = given_up_by.and_then(|signal| u8::try_from(128 + signal).ok());
+            return Err(Failure::new(code.unwrap_or(exit::INTERNAL), "gave up waiting"));
+        }
+    })
+}
+
+fn waits(server: &str, before: u64) -> String {
+    let before = match before {
+        0 => "nobody came before".to_owned(),
+        n => format!("{n} came before"),
+    };
+    format!("waits for seats in the queue of {server}; {before}")
 }
 
 fn wait_for(mut child: Child, wakes: &mpsc::Receiver<Wake>) -> Result<ExitStatus, Failure> {
@@ -158,6 +224,7 @@ fn want(ask: &Want) -> seatkeeper_client::Want {
         share: ask.share.clone(),
         token: ask.token.clone(),
         again: false,
+        wait: Duration::from_secs(ask.wait.unwrap_or(0).into()),
     }
 }
 
@@ -169,6 +236,7 @@ fn no_seats(error: CheckoutError) -> Failure {
             Failure::new(exit::UNAVAILABLE, format!("{error}; {hint}"))
         }
         CheckoutError::Protocol(_) => Failure::new(exit::INTERNAL, error.to_string()),
+        CheckoutError::Cancelled => Failure::new(exit::TEMPORARY, error.to_string()),
         CheckoutError::Request(_) => Failure::new(exit::USAGE, error.to_string()),
     }
 }

@@ -9,7 +9,9 @@ use super::Failure;
 use super::args::{Read, ReadFeature};
 use super::server;
 use super::table::{Lines, clean, plural, seats, wrap};
-use crate::report::{ClockReset, Feature, License, Pool, Problem, Server, Session, Status};
+use crate::report::{
+    ClockReset, Feature, License, Pool, Problem, Server, Session, Status, WaitedFor, Waiter,
+};
 
 /// `seatkeeper status`.
 ///
@@ -56,6 +58,18 @@ pub fn sessions(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> 
     let whole = server::report(&ask.read, "sessions", ask.feature.as_ref())?;
     answer(ask.read.json, whole, out, |status: &Status| {
         or_none(session_table(status.sessions.as_deref().unwrap_or_default()), "no sessions")
+    })
+}
+
+/// `seatkeeper queue`.
+///
+/// # Errors
+///
+/// As [`server::report`].
+pub fn queue(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
+    let whole = server::report(&ask.read, "queue", ask.feature.as_ref())?;
+    answer(ask.read.json, whole, out, |status: &Status| {
+        or_none(queue_table(status.queue.as_deref().unwrap_or_default()), "nobody waits")
     })
 }
 
@@ -249,6 +263,24 @@ fn suspect_table(sessions: &[Session]) -> String {
     }
     let text = table.text();
     if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+fn queue_table(queue: &[Waiter]) -> String {
+    let mut table = Lines::new(&["ID", ">PLACE", "SEATS", "USER", "HOST", "STATE", "SINCE", "UNTIL"]);
+    for w in queue {
+        let seats = |f: &WaitedFor| format!("{} {}", f.count, name(f.vendor.as_deref(), &f.feature));
+        table.row([
+            w.id.clone(),
+            w.place.to_string(),
+            w.features.iter().map(seats).collect::<Vec<_>>().join(", "),
+            w.user.clone(),
+            w.host.clone(),
+            w.state.clone(),
+            w.since.clone().unwrap_or_else(|| "-".into()),
+            w.until.clone(),
+        ]);
+    }
+    table.text()
 }
 
 /// What is unusual about a session.
@@ -463,9 +495,28 @@ SUSPECT  SINCE                 FREE FOR OTHERS       ENDS
             end: chrono::NaiveDate::from_ymd_opt(2030, 1, 1),
             ..License::default()
         };
-        let problem =
-            Problem { file: Some(long), line: Some(1), message: "m ".repeat(90), ..Problem::default() };
+        let problem = Problem {
+            file: Some(long.clone()),
+            line: Some(1),
+            message: "m ".repeat(90),
+            ..Problem::default()
+        };
+        let waiter = Waiter {
+            id: "1234567890abc".into(),
+            features: vec![
+                WaitedFor { vendor: Some(long.clone()), feature: long.clone(), count: u32::MAX };
+                2
+            ],
+            place: 10_000,
+            state: "waiting".into(),
+            since: Some("2030-06-30T22:00:00Z".into()),
+            until: "2030-06-30T22:00:00Z".into(),
+            user: long.clone(),
+            host: long.clone(),
+            pid: None,
+        };
         let text = feature_table(&[feature])
+            + &queue_table(&[waiter])
             + &session_table(&[session])
             + &license_table(&[license])
             + &problem_list(&[problem]);

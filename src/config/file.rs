@@ -57,6 +57,8 @@ pub(super) struct LimitsTable {
     pub(super) sessions_per_connection: Option<Spanned<i64>>,
     pub(super) requests_per_second: Option<Spanned<i64>>,
     pub(super) queue_length: Option<Spanned<i64>>,
+    pub(super) waiters_per_feature: Option<Spanned<i64>>,
+    pub(super) waiters_per_client: Option<Spanned<i64>>,
     pub(super) frame_bytes: Option<Spanned<i64>>,
     pub(super) unread_bytes: Option<Spanned<i64>>,
     pub(super) hello_time: Option<Spanned<DurationText>>,

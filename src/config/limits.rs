@@ -49,6 +49,16 @@ pub const REQUESTS_PER_SECOND: Bounds<u32> =
 pub const QUEUE_LENGTH: Bounds<u32> =
     Bounds { key: "queue_length", default: 16_384, least: 1, most: 1_000_000 };
 
+/// Checkouts that may wait for one feature, of whatever vendor (S33). Each is a few hundred bytes in memory and on disk,
+/// and nobody waits in earnest behind ten thousand others.
+pub const WAITERS_PER_FEATURE: Bounds<u32> =
+    Bounds { key: "waiters_per_feature", default: 10_000, least: 1, most: 1_000_000 };
+
+/// Checkouts of one installation that may wait, in all queues (S33): a program waits for a few features, and only a loop
+/// gone wild for more.
+pub const WAITERS_PER_CLIENT: Bounds<u32> =
+    Bounds { key: "waiters_per_client", default: 64, least: 1, most: 1_000_000 };
+
 /// The largest frame taken from a client, in bytes. The default is what docs/PROTOCOL.md promises clients; less may
 /// refuse a legitimate checkout of many features.
 pub const FRAME_BYTES: Bounds<u32> =
@@ -120,6 +130,10 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// [`QUEUE_LENGTH`]
     pub queue_length: u32,
+    /// [`WAITERS_PER_FEATURE`]
+    pub waiters_per_feature: u32,
+    /// [`WAITERS_PER_CLIENT`]
+    pub waiters_per_client: u32,
     /// [`FRAME_BYTES`]
     pub frame_bytes: u32,
     /// [`UNREAD_BYTES`]
@@ -138,6 +152,8 @@ impl Default for Limits {
             sessions_per_connection: SESSIONS_PER_CONNECTION.default,
             requests_per_second: REQUESTS_PER_SECOND.default,
             queue_length: QUEUE_LENGTH.default,
+            waiters_per_feature: WAITERS_PER_FEATURE.default,
+            waiters_per_client: WAITERS_PER_CLIENT.default,
             frame_bytes: FRAME_BYTES.default,
             unread_bytes: UNREAD_BYTES.default,
             hello_time: HELLO_TIME.default,
@@ -161,6 +177,8 @@ impl Limits {
             sessions_per_connection: number(SESSIONS_PER_CONNECTION, &table.sessions_per_connection),
             requests_per_second: number(REQUESTS_PER_SECOND, &table.requests_per_second),
             queue_length: number(QUEUE_LENGTH, &table.queue_length),
+            waiters_per_feature: number(WAITERS_PER_FEATURE, &table.waiters_per_feature),
+            waiters_per_client: number(WAITERS_PER_CLIENT, &table.waiters_per_client),
             frame_bytes: number(FRAME_BYTES, &table.frame_bytes),
             unread_bytes: number(UNREAD_BYTES, &table.unread_bytes),
             hello_time: HELLO_TIME.check(table.hello_time.as_ref(), source, faults),

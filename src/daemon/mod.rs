@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use seats::ledger::{Ledger, Patience};
+use seats::ledger::{Ledger, Patience, QueueLimits};
 use seats::request::NameRules;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -137,7 +137,11 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         resume_window_ms: millis(config.resume_window),
         reap_after_ms: millis(config.reap_after),
     };
-    let ledger = Ledger::new(fold.state, opened.tick, patience, names);
+    let mut ledger = Ledger::new(fold.state, opened.tick, patience, names);
+    ledger.limit_queue(QueueLimits {
+        per_feature: config.limits.waiters_per_feature,
+        per_client: config.limits.waiters_per_client,
+    });
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection);
     bring_up_to_date(&mut engine, catalog, policy, &clock)?;
 

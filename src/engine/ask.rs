@@ -36,6 +36,38 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     fn flush(&self);
 }
 
+/// A checkout that waits, as a report shows it.
+#[derive(Clone, Debug)]
+pub struct WaiterView {
+    /// Its number.
+    pub waiter: SessionId,
+    /// What it wants.
+    pub items: Vec<Item>,
+    /// Who asks.
+    pub facts: Arc<Facts>,
+    /// The process; 0: not said.
+    pub pid: u32,
+    /// How many came before it, at most over its features.
+    pub before: u64,
+    /// Whether it is there to be served.
+    pub presence: WaiterPresence,
+    /// When it asked, Unix milliseconds; `None`: not known any more.
+    pub since_unix_ms: Option<i64>,
+    /// When it waits no longer, if the clock goes as it goes.
+    pub until_unix_ms: i64,
+}
+
+/// Whether a waiter is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaiterPresence {
+    /// On a connection that is heard.
+    Waiting,
+    /// Its client is not there: it is passed over (S30).
+    Gone,
+    /// It has its seats and has not confirmed them (S31).
+    Served,
+}
+
 /// A callback for one result that leaves the engine after the sync.
 pub type Then<T> = Box<dyn FnOnce(T) + Send>;
 
@@ -62,6 +94,8 @@ pub enum Ask {
     Picture(Then<Arc<Picture>>),
     /// Sessions after one (exclusive), at most so many.
     Sessions(Option<SessionId>, usize, Then<Vec<SessionView>>),
+    /// Waiters after one (exclusive), at most so many, first come first.
+    Waiters(Option<SessionId>, usize, Then<Vec<WaiterView>>),
     /// Nothing; `then` is called when everything asked before is answered.
     Turn(Then<()>),
     /// No new checkouts from now on; every connection is told; `then` is called when all is synced (S64).
@@ -171,6 +205,7 @@ impl fmt::Debug for Ask {
             Ask::Policy(..) => "Policy",
             Ask::Picture(_) => "Picture",
             Ask::Sessions(..) => "Sessions",
+            Ask::Waiters(..) => "Waiters",
             Ask::Turn(_) => "Turn",
             Ask::Stop(_) => "Stop",
         })

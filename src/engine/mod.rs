@@ -209,6 +209,10 @@ impl<D: Disk> Engine<D> {
                 }
                 self.outputs.push(Output::Call(Box::new(move || then(page))));
             }
+            Ask::Waiters(after, limit, then) => {
+                let page = self.waiters_page(after, limit, now, reading);
+                self.outputs.push(Output::Call(Box::new(move || then(page))));
+            }
             Ask::Turn(then) => self.outputs.push(Output::Call(Box::new(move || then(())))),
             Ask::Stop(then) => {
                 self.is_stopping = true;
@@ -633,6 +637,7 @@ impl<D: Disk> Engine<D> {
             tick: now.tick,
             unix_ms: reading.unix_ms,
             counters: self.ledger.counters(),
+            queued: self.queued(),
             sessions: self.ledger.state().session_count(),
             connections: self.connections.len(),
             denials: self.denials,

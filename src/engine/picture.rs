@@ -33,6 +33,8 @@ pub struct Picture {
     pub unix_ms: i64,
     /// One for each pool.
     pub counters: Vec<Counters>,
+    /// How many wait for each feature, its name in lower case, of a vendor, in lower case too, or of any.
+    pub queued: BTreeMap<(Box<str>, Option<Box<str>>), u64>,
     /// How many sessions there are.
     pub sessions: usize,
     /// How many connections.
@@ -89,6 +91,16 @@ impl Picture {
         let index = self.by_feature();
         let end = |at: usize| index.begins.get(at).map_or(index.pools.len(), |begin| *begin as usize);
         self.at(&index.pools[end(feature)..end(feature + 1)])
+    }
+
+    /// How many wait for a feature of a vendor, or for that feature of whatever vendor.
+    pub fn queued_for(&self, vendor: &str, feature: &str) -> u64 {
+        if self.queued.is_empty() {
+            return 0;
+        }
+        let lower = |text: &str| Box::<str>::from(text.to_ascii_lowercase());
+        let of = |vendor: Option<Box<str>>| self.queued.get(&(lower(feature), vendor)).copied().unwrap_or(0);
+        of(None) + of(Some(lower(vendor)))
     }
 
     /// The counters at these indexes.

@@ -1,15 +1,16 @@
 //! The queue, as far as the engine has to do with it: who joins, who is told what, and when it is served (S30 to S33).
 //! Who may have what is the ledger's to say.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use seats::change::{BundleId, Cause, Change, SessionId, WaitCause, WaitEnded};
+use seats::change::{BundleId, Cause, Change, SessionId, WaitCause, WaitEnded, Waiting};
 use seats::denial::{Code, Denial};
 use seats::ledger::{CheckoutOutcome, IDLE_WARNING_MS, Now, Served};
 use seats::request::Checkout;
 use tracing::{debug, info};
 
-use super::ask::{Answer, Event, Outbox};
+use super::ask::{Answer, Event, Outbox, WaiterPresence, WaiterView};
 use super::{Engine, Output, deny};
 use crate::clock::Reading;
 use crate::journal::{Disk, JournalError};
@@ -217,6 +218,68 @@ impl<D: Disk> Engine<D> {
         }
     }
 
+    /// Waiters after `after` (exclusive), at most `limit`, as they stand in the queue.
+    pub(super) fn waiters_page(
+        &self,
+        after: Option<SessionId>,
+        limit: usize,
+        now: Now,
+        reading: Reading,
+    ) -> Vec<WaiterView> {
+        let state = self.ledger.state();
+        let mut lengths: BTreeMap<Box<str>, u64> = BTreeMap::new();
+        let mut page = Vec::new();
+        for waiting in state.waiters() {
+            // Counted on the way, from the first on: one by one it would be a walk for each.
+            let mut before = 0;
+            for feature in features_of(waiting) {
+                let length = lengths.entry(feature).or_default();
+                before = before.max(*length);
+                *length += 1;
+            }
+            if after.is_some_and(|after| waiting.waiter <= after) {
+                continue;
+            }
+            if page.len() >= limit {
+                break;
+            }
+            let presence = if state.bundle_of_key(&waiting.key).is_some() {
+                WaiterPresence::Served
+            } else if self.ledger.is_there(waiting) {
+                WaiterPresence::Waiting
+            } else {
+                WaiterPresence::Gone
+            };
+            let left = i64::try_from(waiting.until.saturating_sub(now.tick)).unwrap_or(i64::MAX);
+            page.push(WaiterView {
+                waiter: waiting.waiter,
+                items: waiting.items.clone(),
+                facts: waiting.facts.clone(),
+                pid: waiting.pid,
+                before,
+                presence,
+                since_unix_ms: state.unix_ms_of(waiting.since),
+                until_unix_ms: reading.unix_ms.saturating_add(left),
+            });
+        }
+        page
+    }
+
+    /// How many wait for what; who has been given seats already, confirmed or not, is not among them.
+    pub(super) fn queued(&self) -> BTreeMap<(Box<str>, Option<Box<str>>), u64> {
+        let state = self.ledger.state();
+        let mut queued = BTreeMap::new();
+        let is_waiting = |waiting: &&Waiting| state.bundle_of_key(&waiting.key).is_none();
+        for waiting in state.waiters().filter(is_waiting) {
+            let lower = |text: &str| Box::<str>::from(text.to_ascii_lowercase());
+            let names: BTreeSet<_> = (waiting.items.iter())
+                .map(|item| (lower(&item.feature), item.vendor.as_deref().map(lower)))
+                .collect();
+            names.into_iter().for_each(|name| *queued.entry(name).or_insert(0) += 1);
+        }
+        queued
+    }
+
     /// Nobody said that the seats came through: they go to the next, and their waiter keeps its place (S31).
     fn take_back_unconfirmed(
         &mut self,
@@ -234,4 +297,9 @@ impl<D: Disk> Engine<D> {
         info!(%bundle, "taken back: its waiter did not confirm it within 10 s");
         Ok(())
     }
+}
+
+/// The features that somebody waits for, in lower case, each once.
+fn features_of(waiting: &Waiting) -> BTreeSet<Box<str>> {
+    waiting.items.iter().map(|item| item.feature.to_ascii_lowercase().into()).collect()
 }

@@ -44,6 +44,9 @@ pub struct Status {
     /// Every session, in the order of the grants. Left out where the reader sees counts only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Vec<Session>>,
+    /// Who waits, first come first (S30). In the list `queue` only; left out where the reader sees counts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Vec<Waiter>>,
     /// Every license of every file, counted or not. In the list `licenses` only: a status has them inside the pools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licenses: Option<Vec<License>>,
@@ -59,6 +62,7 @@ impl Default for Status {
             server: None,
             features: None,
             sessions: None,
+            queue: None,
             licenses: None,
             problems: None,
         }
@@ -269,6 +273,40 @@ pub struct Session {
     pub above_soft_limit: bool,
 }
 
+/// A checkout that waits for seats (S30).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Waiter {
+    /// Its number in base32; no secret, `seatkeeper release` takes it.
+    pub id: String,
+    /// What it wants, all of it or nothing.
+    pub features: Vec<WaitedFor>,
+    /// Its place: 1 is the first of the queue, of several features where it is longest.
+    pub place: u64,
+    /// `waiting`; `gone`: its client is not there, so it is passed over; `served`: it has seats and is to confirm them.
+    pub state: String,
+    /// Since when; null: not known any more.
+    pub since: Option<Instant>,
+    /// Until when it waits at the latest.
+    pub until: Instant,
+    /// As stated.
+    pub user: String,
+    /// As stated.
+    pub host: String,
+    /// As stated; null: not said.
+    pub pid: Option<u32>,
+}
+
+/// Seats of one feature that somebody waits for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WaitedFor {
+    /// Who sells it; null: not said.
+    pub vendor: Option<String>,
+    /// As it was asked for.
+    pub feature: String,
+    /// Seats.
+    pub count: u32,
+}
+
 /// Something wrong with a file, and what to do (L5).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
@@ -313,6 +351,9 @@ pub struct Denial {
     /// The token that needs the feature (L51).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needed_by: Option<String>,
+    /// With `no_seats`: so many wait for the seats that are free (S30).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub queued_before_you: u64,
     /// The feature's other pools, and why they gave no seat either (S4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<OtherPool>,
@@ -607,6 +648,11 @@ pub struct HostEntry {
     pub value: String,
     /// Whether this server has it.
     pub matches: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]

@@ -15,6 +15,7 @@ mod hostile;
 mod load;
 mod midnight;
 mod policy;
+mod queue;
 mod reload;
 mod second_client;
 mod service;

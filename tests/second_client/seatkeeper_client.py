@@ -102,6 +102,8 @@ _MESSAGES = {
     0x0009: ("Goodbye", ""),
     0x000A: ("Why", "vendor optional text, feature text, count u32, facts Facts, share optional text, "
                     "address optional text, asker_user text, asker_host text"),
+    0x000B: ("Confirm", "bundle u64"),
+    0x000C: ("GiveUp", "waiter u64"),
     0x1001: ("Reload", ""),
     0x1002: ("Release", "session u64, bar_seconds optional u32, reason text"),
     0x1003: ("Shutdown", ""),
@@ -119,12 +121,15 @@ _MESSAGES = {
     0x8008: ("Watch", ""),
     0x8009: ("Goodbye", ""),
     0x800A: ("Why", "json text"),
+    0x800B: ("Confirm", "bundle u64"),
+    0x800C: ("GiveUp", "waiter u64"),
     0x9001: ("Reload", "json text"),
     0x9002: ("Release", "session u64"),
     0x9003: ("Shutdown", ""),
     0x9004: ("HostIds", "json text"),
     0x9005: ("Book", "until i64"),
     0x9006: ("Unbook", "bookings u32"),
+    0xBFFE: ("Waiting", "waiter u64, before u64"),
     0xBFFF: ("Refused", "code text, message text, details text"),
     0xC001: ("Expired", "session u64, feature text, license_ends i64"),
     0xC002: ("SessionEnded", "session u64, code text, message text, at i64"),
@@ -132,6 +137,8 @@ _MESSAGES = {
     0xC004: ("Stopping", ""),
     0xC005: ("PoolChanged", "vendor text, feature text, old_total optional u32, new_total optional u32, reason text"),
     0xC006: ("SeatWanted", "session u64, feature text, seconds u32"),
+    0xC007: ("Served", "waiter u64, bundle u64, sessions list of Grant"),
+    0xC008: ("WaitEnded", "waiter u64, code text, message text, at i64"),
 }
 
 
@@ -171,7 +178,7 @@ EVENTS = {name: number for number, (name, _) in MESSAGES.items() if number >= 0x
 Message = collections.namedtuple("Message", "number name call fields")
 
 # The extras that section 3 defines: (tag, name, the messages that may carry it, the type of its bytes).
-GRACE = (4, "grace", ("Granted", "Resume"), ("list", ("part", "Grace")))
+GRACE = (4, "grace", ("Granted", "Resume", "Served"), ("list", ("part", "Grace")))
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Writing
@@ -773,7 +780,8 @@ class Connection:
             raise ProtocolError("malformed", f"0x{number:04x} answers call {call}, which is not outstanding")
         asked, fields = self._outstanding[call]
         if number != REFUSED:
-            if number != asked + 0x8000:
+            # A checkout may be answered by a place in the queue.
+            if number != asked + 0x8000 and (number, asked) != (0xBFFE, 0x0002):
                 raise ProtocolError("malformed", f"0x{number:04x} answers request 0x{asked:04x}")
             if number == 0x8001 and LENGTH_MIN + len(body) > HELLO_LENGTH_MAX:
                 raise ProtocolError("frame_too_long", f"a hello of length {LENGTH_MIN + len(body)}")

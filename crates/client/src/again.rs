@@ -153,7 +153,9 @@ impl Entry {
                 return Next::Drop;
             }
             // Nobody answers: in due time.
-            Err(CheckoutError::NoServer(_) | CheckoutError::Protocol(_)) => return rest,
+            Err(CheckoutError::NoServer(_) | CheckoutError::Protocol(_) | CheckoutError::Cancelled) => {
+                return rest;
+            }
             Err(CheckoutError::Denied(refusal)) => (refusal.code, refusal.message),
             Err(CheckoutError::Request(what)) => (codes::BAD_REQUEST.to_owned(), what),
         };

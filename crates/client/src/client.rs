@@ -17,6 +17,7 @@ use crate::grace::clock::{Clock, SystemClock};
 use crate::grace::{Grace, Signal};
 use crate::link::Link;
 use crate::seats::{Place, Seats};
+use crate::wait::{Cancel, checkout_or_wait};
 use crate::{Options, facts};
 
 /// What to ask for: one or more features, all of them or none.
@@ -32,6 +33,8 @@ pub struct Want {
     pub token: Option<String>,
     /// Whether to ask anew when all of it was given away (S23); `false` to begin with. See [`Want::again`].
     pub again: bool,
+    /// How long to wait in the queue where there are no seats; zero, to begin with: not at all. See [`Want::wait`].
+    pub wait: Duration,
 }
 
 impl Want {
@@ -49,6 +52,7 @@ impl Want {
             share: None,
             token: None,
             again: false,
+            wait: Duration::ZERO,
         }
     }
 
@@ -73,6 +77,33 @@ impl Want {
     #[must_use]
     pub fn token(mut self, token: &str) -> Want {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Waits for seats where there are none, at most so long, in whole seconds (S30). [`Client::checkout`] then blocks until
+    /// the seats are there, the time is over (denied, `queue_timeout`), the server says no, or
+    /// [`Client::checkout_or_cancel`] is cancelled. [`Event::Waiting`] tells the place.
+    ///
+    /// The place is kept over lost connections and restarts of the server. With several servers all are asked for free
+    /// seats first, then it waits at the first that lets it, and at the next once that one cannot be reached for a
+    /// lease.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use seatkeeper_client::{CheckoutError, Client, Options, Want, codes};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::new(Options::from_environment("acme-cad", "4.2")?);
+    /// match client.checkout(Want::feature("cad").wait(Duration::from_secs(600))) {
+    ///     Ok(seats) => println!("{:?}", seats.sessions()),
+    ///     Err(CheckoutError::Denied(no)) if no.code == codes::QUEUE_TIMEOUT => println!("not today"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Want {
+        self.wait = wait;
         self
     }
 
@@ -186,7 +217,17 @@ impl Client {
     ///
     /// [`CheckoutError`].
     pub fn checkout(&self, want: Want) -> Result<Seats, CheckoutError> {
-        let is_again = want.again;
+        self.checkout_or_cancel(want, &Cancel::new())
+    }
+
+    /// As [`Client::checkout`], for a [`Want::wait`] that another thread may end by `cancel`. The place in the queue is given
+    /// up then, and seats that came in the same moment go back.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckoutError`]; [`CheckoutError::Cancelled`] if it was ended.
+    pub fn checkout_or_cancel(&self, want: Want, cancel: &Cancel) -> Result<Seats, CheckoutError> {
+        let (is_again, wait) = (want.again, want.wait);
         let ask = Checkout {
             request_key: draw()?,
             secret: Secret(draw()?),
@@ -197,7 +238,12 @@ impl Client {
             ..Checkout::default()
         };
         let asked = Instant::now();
-        let place = match checkout(&self.grace, &ask, is_again) {
+        let answer = if wait.is_zero() {
+            checkout(&self.grace, &ask, is_again)
+        } else {
+            checkout_or_wait(&self.grace, &ask, is_again, wait, cancel)
+        };
+        let place = match answer {
             Ok((link, bundle)) => Place::on(&link, bundle),
             Err(CheckoutError::NoServer(mut reasons)) => {
                 self.grace.take(&ask, is_again, asked).map_err(|no_grace| {
@@ -226,7 +272,7 @@ impl Client {
             reservation_token: want.token.clone(),
             ..Try::default()
         };
-        first(self.grace.links(), |link| {
+        first(self.grace.links(), another_may_grant, |link| {
             let no_server = |reason: String| CheckoutError::NoServer(vec![reason]);
             let (_, connection) = link.connection().map_err(|e| no_server(e.to_string()))?;
             connection.call(&ask).map(|answer: answer::Try| answer.details).map_err(|error| match error {
@@ -276,7 +322,7 @@ pub(crate) fn checkout(
     ask: &Checkout,
     again: bool,
 ) -> Result<(Arc<Link>, u64), CheckoutError> {
-    let granted = first(grace.links(), |link| {
+    let granted = first(grace.links(), another_may_grant, |link| {
         let answer = link.checkout(ask, again);
         if let Err(CheckoutError::Denied(refusal)) = &answer {
             grace.denied(&ask.items, &refusal.code);
@@ -291,8 +337,9 @@ pub(crate) fn checkout(
 
 /// Asks one server after the other until one grants, or denies where no other may grant. Of several denials the first is
 /// reported (S26), unless it is about a server that could not serve and another was about seats.
-fn first<T>(
+pub(crate) fn first<T>(
     links: &[Arc<Link>],
+    lets_another: impl Fn(&str) -> bool,
     mut ask: impl FnMut(&Arc<Link>) -> Result<T, CheckoutError>,
 ) -> Result<T, CheckoutError> {
     let (mut denial, mut unable, mut breach) = (None, None, None);
@@ -305,7 +352,7 @@ fn first<T>(
                 unable = unable.or(Some(refusal));
             }
             Err(CheckoutError::Denied(refusal)) => {
-                let is_last = !another_may_grant(&refusal.code);
+                let is_last = !lets_another(&refusal.code);
                 denial = denial.or(Some(refusal));
                 if is_last {
                     break;

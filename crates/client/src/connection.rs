@@ -63,6 +63,12 @@ struct Calls {
 /// Runs on the reading thread, so it must not wait for anything. An error is a breach of the protocol.
 type Waiter = Box<dyn FnOnce(Result<Arrived<'_>, CallError>) -> Result<(), String> + Send>;
 
+/// What a checkout comes to.
+pub(crate) enum Asked {
+    Granted(answer::Granted),
+    Waiting(answer::Waiting),
+}
+
 struct Arrived<'a> {
     number: u16,
     body: &'a [u8],
@@ -208,8 +214,18 @@ impl Connection {
         limit: Duration,
         then: impl FnOnce(Result<C::Answer, CallError>) -> T + Send + 'static,
     ) -> T {
+        self.call_reading(request, limit, read_answer::<C>, then)
+    }
+
+    fn call_reading<M: wire::Message, A: 'static, T: Send + 'static>(
+        &self,
+        request: &M,
+        limit: Duration,
+        read: fn(&Arrived<'_>) -> Result<A, CallError>,
+        then: impl FnOnce(Result<A, CallError>) -> T + Send + 'static,
+    ) -> T {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let call = self.send(request, move |result| {
+        let call = self.send_reading(request, read, move |result| {
             // Who gave up waiting has no use for it.
             let _ = sender.send(then(result));
         });
@@ -225,14 +241,33 @@ impl Connection {
         }
     }
 
+    /// A checkout that may wait, or may be known to the server as one that waits.
+    pub(crate) fn checkout_within<T: Send + 'static>(
+        &self,
+        request: &request::Checkout,
+        limit: Duration,
+        then: impl FnOnce(Result<Asked, CallError>) -> T + Send + 'static,
+    ) -> T {
+        self.call_reading(request, limit, read_asked, then)
+    }
+
     /// Sends a request; `then` runs once, with the answer or the reason why there is none. Returns the call's number.
     pub(crate) fn send<C: Call>(
         &self,
         request: &C,
         then: impl FnOnce(Result<C::Answer, CallError>) + Send + 'static,
     ) -> u32 {
+        self.send_reading(request, read_answer::<C>, then)
+    }
+
+    fn send_reading<M: wire::Message, A: 'static>(
+        &self,
+        request: &M,
+        read: fn(&Arrived<'_>) -> Result<A, CallError>,
+        then: impl FnOnce(Result<A, CallError>) + Send + 'static,
+    ) -> u32 {
         let waiter: Waiter = Box::new(move |arrived| {
-            let result = arrived.and_then(|arrived| read_answer::<C>(&arrived));
+            let result = arrived.and_then(|arrived| read(&arrived));
             let breach = match &result {
                 Err(CallError::Protocol(what)) => Err(what.clone()),
                 _ => Ok(()),
@@ -407,6 +442,15 @@ fn read_answer<C: Call>(arrived: &Arrived<'_>) -> Result<C::Answer, CallError> {
     } else {
         Err(CallError::Protocol(format!("{:#06x} does not answer {:#06x}", arrived.number, C::NUMBER)))
     }
+}
+
+/// The answer to a checkout: seats, or a place in the queue.
+fn read_asked(arrived: &Arrived<'_>) -> Result<Asked, CallError> {
+    if arrived.number == answer::Waiting::NUMBER {
+        let waiting = layout::decode(arrived.body).map_err(|e| CallError::Protocol(e.to_string()))?;
+        return Ok(Asked::Waiting(waiting));
+    }
+    read_answer::<request::Checkout>(arrived).map(Asked::Granted)
 }
 
 /// Reads what one length counts. Memory grows with what has arrived, not with what is claimed.

@@ -121,6 +121,9 @@ pub enum CheckoutError {
     /// A server answered something that breaks the protocol.
     #[error("the server broke the protocol: {0}")]
     Protocol(String),
+    /// The wait was ended by [`Cancel`](crate::Cancel).
+    #[error("gave up waiting")]
+    Cancelled,
     /// The request cannot be sent: too long, or no random numbers for its key.
     #[error("{0}")]
     Request(String),

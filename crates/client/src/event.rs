@@ -54,6 +54,17 @@ pub enum Event {
         /// Whether they are asked for again, after a pause: seats may be free by then. `false`: there is no hope.
         is_final: bool,
     },
+    /// A checkout waits for seats, or has another place than before (S31). Comes while [`Client::checkout`] waits.
+    ///
+    /// [`Client::checkout`]: crate::Client::checkout
+    Waiting {
+        /// The address of the server whose queue it is.
+        server: String,
+        /// The number of the place, for logs.
+        waiter: u64,
+        /// How many came before and wait still.
+        before: u64,
+    },
     /// Somebody was refused a seat that this session leaves idle: it will be given away (S50).
     ///
     /// If the user is there, or does something now, say so with [`Client::report_activity`](crate::Client::report_activity): the

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wire::{codes, request};
 
 use crate::client::cannot_serve;
+use crate::connection::Asked;
 use crate::error::{CallError, CheckinError, Refusal};
 use crate::link::{Link, Live, TRIES, is_elsewhere, is_gone};
 use crate::lock;
@@ -250,8 +251,20 @@ fn give_back(
     let mut outcome = Ok(());
     // A late copy of it may be faster, but not always.
     for _ in 0..TRIES {
-        let granted = match connection.call_within(checkout, patience, |result| result) {
-            Ok(granted) => granted,
+        let granted = match connection.checkout_within(checkout, patience, |result| result) {
+            Ok(Asked::Granted(granted)) => granted,
+            // It stands in the queue. Refused: it is served at this moment, and asking again shows that.
+            Ok(Asked::Waiting(waiting)) => {
+                let ask = request::GiveUp { waiter: waiting.waiter, ..request::GiveUp::default() };
+                match connection.call_within(&ask, patience, |result| result) {
+                    Ok(_) => return Ok(()),
+                    Err(error @ CallError::Refused(_)) => {
+                        outcome = Err(error);
+                        continue;
+                    }
+                    Err(error) => return left(error),
+                }
+            }
             Err(error) => return left(error),
         };
         outcome = granted.sessions.iter().try_for_each(|grant| {

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::link::{Link, Live, State};
 use crate::lock;
 use crate::pulse::{self, Pulse};
+use crate::wait::Wait;
 
 /// How often the application is asked whether the user is back, while a seat of his is wanted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -188,7 +189,8 @@ impl Link {
         let ours: usize = state.bundles.values().filter(|h| h.on == live.0).map(|h| h.sessions.len()).sum();
         let theirs = usize::try_from(answer.sessions).unwrap_or(usize::MAX);
         // Only where nothing went on meanwhile is the difference a difference.
-        if state.changes == before && state.checkouts_in_flight == 0 && ours != theirs {
+        let is_settled = state.checkouts_in_flight == 0 && !state.waits.values().any(Wait::is_served);
+        if state.changes == before && is_settled && ours != theirs {
             state.bundles.values_mut().for_each(|held| held.on = 0);
         }
         true

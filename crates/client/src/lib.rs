@@ -14,6 +14,7 @@
 //!
 //! - [`Client`] and [`Seats`]: takes seats and keeps them. A thread behind them beats as often as the server says and,
 //!   after a lost connection, resumes what the program holds; what happens meanwhile is told as [`Event`]s.
+//! - A checkout may wait for its seats in the server's queue: [`Want::wait`].
 //! - If no server answers at all, seats go on for the hours that their license allows (L65): see [`Seats`].
 //! - An application that says when its user is at work, [`Client::report_activity`], lets idle seats go to who needs them.
 //! - [`Connection`]: one connection and its calls, for tools that ask questions and for administrators.
@@ -49,6 +50,7 @@ mod stream;
 mod told;
 #[cfg(unix)]
 mod unix;
+mod wait;
 
 pub use wire::answer::{Grant, SignedLicense};
 pub use wire::request::{Facts, HostId, Item};
@@ -62,6 +64,7 @@ pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
 pub use event::{Event, GraceEnd};
 pub use install::InstallId;
 pub use seats::Seats;
+pub use wait::Cancel;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -29,6 +29,7 @@ use crate::event::{Event, Subscribers, tell};
 use crate::giving::Unwanted;
 use crate::grace::Signal;
 use crate::grace::clock::Clock;
+use crate::wait::Wait;
 use crate::{Options, lock};
 
 /// How often a request is sent in all, when its answer is lost.
@@ -80,6 +81,8 @@ pub(crate) struct State {
     pub(crate) checkouts_in_flight: usize,
     /// When the connection was lost that has not come back.
     pub(crate) lost_at: Option<Instant>,
+    /// Places in the server's queue, by their number.
+    pub(crate) waits: BTreeMap<u64, Wait>,
     /// How long the server keeps the seats of a silent client.
     pub(crate) lease: Duration,
     /// When something that listens there answered last.
@@ -297,7 +300,7 @@ impl Link {
     }
 
     /// On the reading thread, before any event about these sessions.
-    fn granted(
+    pub(crate) fn granted(
         &self,
         serial: u64,
         granted: answer::Granted,

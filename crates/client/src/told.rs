@@ -139,8 +139,8 @@ impl Link {
                 self.resumed_elsewhere(serial, bundle);
             }
             wire::Event::Stopping(_) => self.tell(Event::ShuttingDown),
-            // Nothing of this library waits yet.
-            wire::Event::Served(_) | wire::Event::WaitEnded(_) => {}
+            wire::Event::Served(served) => self.served(serial, served),
+            wire::Event::WaitEnded(ended) => self.wait_ended(serial, &ended),
             wire::Event::SeatWanted(wanted) => self.seat_wanted(wanted),
             // Nobody here asks for it.
             wire::Event::PoolChanged(_) => {}

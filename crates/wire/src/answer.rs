@@ -262,7 +262,7 @@ pub struct Grace {
 }
 
 impl Grace {
-    /// The tag of the extra in [`Granted`] and [`Resume`]. It is even: a client that knows nothing of grace has none.
+    /// The tag of the extra in [`Granted`], [`Resume`] and [`Served`](crate::event::Served). It is even: a client that knows nothing of grace has none.
     pub const TAG: u16 = 4;
     /// The longest grace of any license: a week.
     pub const HOURS_MAX: u32 = 168;

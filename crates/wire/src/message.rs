@@ -37,7 +37,7 @@ pub trait Message: Encode + Decode<()> {
 /// A request, with the answer that grants it. Any request can be answered by [`answer::Refused`] instead.
 pub trait Call: Message {
     /// Its number is this request's + 0x8000.
-    type Answer: Message;
+    type Answer: Message + 'static;
 }
 
 /// Something added to a message after it was published.

@@ -7,11 +7,13 @@ use seats::denial::Numbers;
 use seats::evaluate::{Evaluation, Total, evaluate};
 use seats::ledger::{Counters, Presentation, SessionView};
 use seats::license::{Count, License};
+use seats::request::Item;
 
 use super::Reader;
 use super::explain::share;
 use crate::answer;
 use crate::clock::rfc3339;
+use crate::engine::ask::{WaiterPresence, WaiterView};
 use crate::engine::picture::Picture;
 use crate::report;
 
@@ -42,6 +44,7 @@ impl Reader<'_> {
             share: main.map(|l| share(l)).unwrap_or_default(),
             ends_at: main.and_then(|l| self.ends_at(l)),
             maintenance_ends: None,
+            queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
             pools: if self.origin.sees_all {
                 self.pools(feature, &evaluation, counters.clone(), picture)
             } else {
@@ -66,6 +69,7 @@ impl Reader<'_> {
             vendor: vendor.into(),
             name: name.into(),
             base: Some(0),
+            queued: picture.queued_for(vendor, name),
             pools: pools.map(|c| self.pool(c, None, Vec::new(), picture)).collect(),
             ..sums(counters)
         }
@@ -166,6 +170,30 @@ impl Reader<'_> {
             shared: view.is_shared,
             above_soft_limit: view.above_soft_limit,
         }
+    }
+}
+
+/// A checkout that waits (S30).
+pub(super) fn waiter(view: &WaiterView) -> report::Waiter {
+    let item = |item: &Item| report::WaitedFor {
+        vendor: item.vendor.as_ref().map(|vendor| vendor.to_string()),
+        feature: item.feature.to_string(),
+        count: item.count,
+    };
+    report::Waiter {
+        id: view.waiter.to_string(),
+        features: view.items.iter().map(item).collect(),
+        place: view.before + 1,
+        state: match view.presence {
+            WaiterPresence::Waiting => "waiting".into(),
+            WaiterPresence::Gone => "gone".into(),
+            WaiterPresence::Served => "served".into(),
+        },
+        since: view.since_unix_ms.map(rfc3339),
+        until: rfc3339(view.until_unix_ms),
+        user: view.facts.user.to_string(),
+        host: view.facts.host.to_string(),
+        pid: (view.pid != 0).then_some(view.pid),
     }
 }
 

@@ -103,6 +103,7 @@ pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result
         "status" => reader.status().await,
         "features" => reader.features().await,
         "sessions" => reader.sessions().await,
+        "queue" => reader.queue().await,
         "licenses" => reader.licenses().await,
         "problems" => reader.problems(),
         "explain" => reader.explain().await,
@@ -282,6 +283,35 @@ impl Reader<'_> {
             last = view.session.0;
         }
         Ok((page.items, is_full.then_some(last)))
+    }
+
+    /// Who waits, after a number.
+    async fn queue(&self) -> Result<Part, Refusal> {
+        self.may_see_all()?;
+        let after = number(&self.message.cursor)?;
+        let (give, take) = oneshot::channel();
+        let from = (after > 0).then_some(SessionId(after));
+        let ask = Ask::Waiters(from, self.limit, Box::new(move |page| drop(give.send(page))));
+        self.server.engine.ask_soon(ask).await.map_err(|_| stopping())?;
+        let views = take.await.map_err(|_| stopping())?;
+        let mut next = (views.len() >= self.limit).then(|| views.last().map(|view| view.waiter.0)).flatten();
+        let mut page = Page::new(self.limit);
+        let mut last = after;
+        for view in &views {
+            // Who names no vendor waits for a seat of any.
+            let is_wanted =
+                view.items.iter().any(|i| match (i.vendor.as_deref(), self.message.vendor.as_deref()) {
+                    (None, Some(vendor)) => self.wants(vendor, &i.feature),
+                    (vendor, _) => self.wants(vendor.unwrap_or(""), &i.feature),
+                });
+            if is_wanted && !page.add(fill::waiter(view)) {
+                next = Some(last);
+                break;
+            }
+            last = view.waiter.0;
+        }
+        let status = report::Status { queue: Some(page.items), ..Default::default() };
+        json(&status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
     async fn licenses(&self) -> Result<Part, Refusal> {

@@ -121,14 +121,15 @@ impl Ledger {
         self.feed_waiter(id);
     }
 
+    /// Whether a waiter is on a connection that is heard.
+    pub fn is_there(&self, waiting: &Waiting) -> bool {
+        let on = self.queue.on.get(&waiting.waiter);
+        on.is_some_and(|connection| !self.presence.is_silent(*connection))
+    }
+
     /// Whether a waiter is there, and has not been given its seats: only then it is served, and holds others back (S30).
     pub(super) fn is_waiting(&self, waiting: &Waiting) -> bool {
-        let is_there = self
-            .queue
-            .on
-            .get(&waiting.waiter)
-            .is_some_and(|connection| !self.presence.is_silent(*connection));
-        is_there && self.state.bundle_of_key(&waiting.key).is_none()
+        self.is_there(waiting) && self.state.bundle_of_key(&waiting.key).is_none()
     }
 
     /// The features of a waiter may serve somebody.
@@ -301,8 +302,14 @@ impl Ledger {
     /// The next tick at which a queue has something to do by itself.
     pub(super) fn next_in_queue(&self) -> Option<Tick> {
         self.state.waiters().next()?;
-        let over = self.state.waiters_by_end().next().map(|(at, _)| at);
-        let reaped = self.queue.reaping.first().map(|(at, _)| *at);
+        // Who has seats and has not confirmed them is not ended by his time: else the engine would turn in a circle until he
+        // does.
+        let may_end = |waiter: SessionId| {
+            let waiting = self.state.waiter(waiter);
+            waiting.is_some_and(|waiting| self.state.bundle_of_key(&waiting.key).is_none())
+        };
+        let over = self.state.waiters_by_end().find(|(_, waiter)| may_end(*waiter)).map(|(at, _)| at);
+        let reaped = self.queue.reaping.iter().find(|(_, waiter)| may_end(*waiter)).map(|(at, _)| *at);
         let unconfirmed = self.queue.offers_by_end.first().map(|(at, _)| *at);
         let again = self.queue.again.first().map(|(at, _)| *at);
         [over, reaped, unconfirmed, again, self.presence.next_freed()].into_iter().flatten().min()

@@ -186,5 +186,5 @@ fn the_grace_extra_is_the_list_that_the_page_describes() {
     page.value("list of Grace", &Value::Array(list), &mut bytes);
     assert_eq!(hex(&answer::Grace::extra(&samples::GRACE).bytes), hex(&bytes));
     let tag = answer::Grace::TAG;
-    assert!(page.text.contains(&format!("| {tag} | `grace` | Granted, Resume | list of Grace |")));
+    assert!(page.text.contains(&format!("| {tag} | `grace` | Granted, Resume, Served | list of Grace |")));
 }
