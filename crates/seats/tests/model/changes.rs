@@ -25,12 +25,14 @@ impl History {
         self.note(format!("session {} on {connection}", dead.session));
         self.server.disconnect(ConnectionId(connection));
         self.naive.disconnect(connection);
+        self.serve();
         let ms = *self.random.one_of(&[4_999, 5_000, 31_000, 70_000]);
         let all: Vec<String> = self.naive.held.iter().map(|h| h.pool.feature.clone()).collect();
         self.refresh(&all);
         self.server.pass(ms, &|_| true);
         self.naive.connections.iter_mut().for_each(|c| c.is_silent = false);
         self.naive.pass(ms);
+        self.serve();
         let asked = self.requests.iter().find(|r| r.key == dead.key).expect("it was granted").clone();
         let mut program = dead.program.clone();
         if self.random.percent(30) {
@@ -51,6 +53,7 @@ impl History {
         rules.rules.push(Rule { says: Says::Idle(60_000), features: Vec::new(), who: Who::default() });
         self.naive.policy = rules.into();
         self.server.rules(Arc::new(policy(&self.naive.policy)));
+        self.serve();
         let mut idle: Vec<(u64, u64)> = Vec::new();
         for connection in &self.naive.connections {
             if self.random.percent(85) {
@@ -78,6 +81,7 @@ impl History {
             self.server.pass(ms, &|_| true);
             self.naive.connections.iter_mut().for_each(|c| c.is_silent = false);
             self.naive.pass(ms);
+            self.serve();
             passed += ms;
             for (connection, before) in &idle {
                 self.server.beat(ConnectionId(*connection), Some(before + passed));
