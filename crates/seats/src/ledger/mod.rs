@@ -430,13 +430,12 @@ impl Ledger {
     fn sweep_unheard(&mut self, tick: Tick, limit: usize) {
         let Some(from) = self.presence.unheard_from(tick) else { return };
         let mut next = None;
-        let mut looked_at = 0;
-        for (id, bundle) in self.state.bundles_between(from, self.presence.first_new()) {
+        let bundles = self.state.bundles_between(from, self.presence.first_new());
+        for (looked_at, (id, bundle)) in bundles.enumerate() {
             if looked_at >= limit {
                 next = Some(id);
                 break;
             }
-            looked_at += 1;
             if self.presence.is_unheard(id)
                 && let Some(suspect) = self.presence.suspect(id)
             {

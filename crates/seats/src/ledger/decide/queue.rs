@@ -385,7 +385,9 @@ impl Ledger {
                 if total.is_some_and(|total| total < want.count) {
                     continue;
                 }
-                reach.push((want.at, id));
+                if !reach.contains(&(want.at, id)) {
+                    reach.push((want.at, id));
+                }
             } else if want.token.is_none() {
                 let mark = reach.len();
                 let key: Option<Arc<str>> = share.map(|key| format!("t{}\0{key}", id.0).into());
