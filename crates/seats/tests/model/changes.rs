@@ -43,6 +43,36 @@ impl History {
         self.checkout(&request);
     }
 
+    /// Some want what somebody has, and mostly wait for it; now and then seats come free while they do.
+    pub fn crowd(&mut self) {
+        let of = (!self.naive.held.is_empty()).then(|| self.random.one_of(&self.naive.held).clone());
+        for _ in 0..1 + self.random.below(3) {
+            let mut request = random::request(&mut self.random, self.next_key, &self.bookings);
+            self.next_key += 1;
+            if let Some(held) = of.as_ref().filter(|_| self.random.percent(85)) {
+                let (vendor, feature) = (Some(held.pool.vendor.clone()), held.pool.feature.clone());
+                let wanted = Wanted { vendor, feature, count: 1 + self.random.below(4) };
+                request.wanted.truncate(if self.random.percent(20) { 2 } else { 1 });
+                match request.wanted.first_mut() {
+                    Some(first) => *first = wanted,
+                    None => request.wanted.push(wanted),
+                }
+                if self.random.percent(70) {
+                    (request.program.version, request.program.has_bad_date) = (held.program.version, false);
+                }
+            }
+            let ms = 1_000 * (1 + self.random.below(600));
+            self.wait(&request, ms);
+        }
+        if self.random.percent(50) {
+            self.checkin();
+            self.serve();
+        }
+        if self.random.percent(50) {
+            self.confirm();
+        }
+    }
+
     /// Everybody is at lunch, or nearly; some who want a seat ask, and ask again while the clients are warned and after.
     pub fn lunch(&mut self) {
         let Some(held) = self.naive.held.iter().find(|h| h.on.is_some() && h.needed_by.is_none()).cloned()

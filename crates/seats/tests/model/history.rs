@@ -16,7 +16,7 @@ use crate::random::{self, Random, Step};
 const PATIENCE: Patience = Patience { reap_after_ms: 40_000, ..Patience::with_lease(LEASE_MS) };
 
 /// How many may wait, for a feature and of a client: few, so that histories see what is too much.
-const MAY_WAIT: [u64; 2] = [6, 4];
+const MAY_WAIT: [u64; 2] = [3, 2];
 
 /// A ledger and the model beside it.
 pub struct History {
@@ -70,18 +70,7 @@ impl History {
                 self.next_key += 1;
                 self.checkout(&request);
             }
-            Step::Wait => {
-                let mut request = random::request(&mut self.random, self.next_key, &self.bookings);
-                self.next_key += 1;
-                // Mostly for something that is there, and that somebody has already.
-                if self.random.percent(60) && !self.naive.held.is_empty() {
-                    let wanted = self.random.one_of(&self.naive.held).pool.feature.clone();
-                    request.wanted.truncate(2);
-                    request.wanted.iter_mut().take(1).for_each(|w| w.feature.clone_from(&wanted));
-                }
-                let ms = 1_000 * (1 + self.random.below(600));
-                self.wait(&request, ms);
-            }
+            Step::Wait => self.crowd(),
             Step::Confirm => self.confirm(),
             Step::GiveUp => self.give_up(),
             Step::Retry => self.retry(),
@@ -303,7 +292,7 @@ impl History {
         assert_eq!(given.err().map(|denial| denial.code.as_str()), expected);
     }
 
-    fn checkin(&mut self) {
+    pub fn checkin(&mut self) {
         let Some(session) = self.some_session() else { return };
         let held = self.naive.find(session).cloned();
         let count = match &held {
@@ -433,7 +422,7 @@ impl History {
     }
 
     /// Somebody says that it has what it was given, now and then somebody who has it for long.
-    fn confirm(&mut self) {
+    pub fn confirm(&mut self) {
         let offers: Vec<u64> = self.naive.offers.iter().map(|offer| offer.bundle).collect();
         let bundle = match offers.is_empty() || self.random.percent(5) {
             true => self.some_session().unwrap_or(1),
