@@ -220,11 +220,11 @@ mod tests {
 
     use seats::change::{
         Booked, BookingEnded, BookingId, Counters, Granted, GrantedSession, Held, HoldId, Moved,
-        MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld,
+        MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld, WaitCause, WaitEnded, Waiting,
     };
     use seats::evaluate::Total;
     use seats::license::{Fingerprint, Name};
-    use seats::request::Facts;
+    use seats::request::{Facts, Item};
 
     use super::*;
 
@@ -306,7 +306,28 @@ mod tests {
             sessions: vec![MovedSession { session: SessionId(7), share: Some("user ann".into()) }],
         };
         let counters = Counters { next_session: 300, next_pool: 2, next_hold: 6, next_booking: 5 };
+        let waiting = Waiting {
+            waiter: SessionId(9),
+            key: [2; 16],
+            secret: [3; 16],
+            items: vec![
+                Item { vendor: Some("ACME".into()), feature: "cad".into(), count: 300 },
+                Item { vendor: None, feature: "cam".into(), count: 1 },
+            ],
+            facts: Arc::new(facts()),
+            pid: 4711,
+            booking: Some([8; 16]),
+            since: 70_000,
+            until: 90_000,
+        };
+        let wait_ended = |cause| Change::WaitEnded(WaitEnded { waiter: SessionId(9), cause });
         for (change, hex) in [
+            (Change::Waiting(waiting), WAIT),
+            (wait_ended(WaitCause::Served), "0900"),
+            (wait_ended(WaitCause::TimedOut), "0901"),
+            (wait_ended(WaitCause::GivenUp), "0902"),
+            (wait_ended(WaitCause::Reaped), "0903"),
+            (wait_ended(WaitCause::Released), "0904"),
             (granted(vec![plain, shared]), GRANT),
             (Change::PoolSet(set), SET),
             (Change::Held(held), HOLD),
@@ -345,5 +366,6 @@ mod tests {
     const SET: &str = "020441434d450363616401023766000a00";
     const HOLD: &str = "05020303616e6e0377733707616e6e00777337fc905f0100";
     const MOVE: &str = "03010701087573657220616e6e";
+    const WAIT: &str = "09020202020202020202020202020202020303030303030303030303030303030302010441434d4503636164fb2c01000363616d010101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb67120108080808080808080808080808080808fc70110100fc905f0100";
     const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";
 }
