@@ -22,6 +22,8 @@ use seats::request::{Checkout, Facts, Item, NameRules};
 mod common;
 
 const LEASE_MS: u64 = 120_000;
+/// See `Patience::with_lease`.
+const REAP_AFTER_MS: u64 = 900_000;
 /// 2030-01-01T12:00:00Z.
 const NOON: i64 = 1_893_499_200_000;
 
@@ -312,6 +314,9 @@ fn leases_run_on_ticks_and_begin_anew_after_a_restart() {
     assert_eq!(world.used(), 4, "a full lease after the start");
     world.time.advance(Duration::from_millis(1));
     world.step(vec![]).unwrap();
+    assert_eq!(world.used(), 4, "suspect now, and nobody needs its seats (S22)");
+    world.time.advance(Duration::from_millis(REAP_AFTER_MS));
+    world.step(vec![]).unwrap();
     assert_eq!(world.used(), 0, "nobody came back");
     // And that it ended is on disk too.
     drop(world);
@@ -336,7 +341,10 @@ fn a_heartbeat_that_bypasses_the_engine_keeps_the_session() {
     ear.take();
     world.time.advance(Duration::from_millis(LEASE_MS));
     world.step(vec![]).unwrap();
-    assert_eq!(world.used(), 0, "silent for a lease, the socket open");
+    assert_eq!(world.used(), 1, "suspect now, and nobody needs its seat (S22)");
+    world.time.advance(Duration::from_millis(REAP_AFTER_MS));
+    world.step(vec![]).unwrap();
+    assert_eq!(world.used(), 0, "silent for long enough, the socket open");
     let told = ear.take();
     assert!(told[0].contains("Ended") && told[0].contains("already_removed"), "{told:?}");
 }
