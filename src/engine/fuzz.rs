@@ -48,12 +48,20 @@ const RULES: [&str; 10] = [
 ];
 const GROUPS: &str = "[groups.users]\nteam = [\"ann\", \"bob\"]\n[groups.hosts]\nlab = [\"lab1\"]\n";
 
-/// A connection that remembers what it was granted.
+/// A connection that remembers what it was granted, and what it waits for.
 #[derive(Debug)]
 struct Ear {
     id: ConnectionId,
     told: Mutex<Vec<SessionId>>,
+    /// Its place in a queue, the last it was told.
+    waits: Mutex<Option<SessionId>>,
+    /// What it was given there, the last.
+    served: Mutex<Option<SessionId>>,
     idle_ms: u64,
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Outbox for Ear {
@@ -70,13 +78,20 @@ impl Outbox for Ear {
     }
 
     fn answer(&self, _: u32, answer: &Answer) {
-        if let Answer::Granted(view, _) = answer {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.extend(view.sessions.iter().map(|s| s.session));
+        match answer {
+            Answer::Granted(view, _) => lock(&self.told).extend(view.sessions.iter().map(|s| s.session)),
+            Answer::Waiting(waiter, _) => *lock(&self.waits) = Some(*waiter),
+            _ => {}
         }
     }
 
-    fn event(&self, _: &Event) {}
+    fn event(&self, event: &Event) {
+        if let Event::Served(waiter, view) = event {
+            assert_eq!(*lock(&self.waits), Some(*waiter), "somebody else's place");
+            *lock(&self.served) = view.sessions.first().map(|s| s.session);
+            lock(&self.told).extend(view.sessions.iter().map(|s| s.session));
+        }
+    }
 
     fn holds(&self, _: u32) {}
 
@@ -153,7 +168,7 @@ impl World {
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         let before = self.over();
         let mut may_shrink = false;
-        match bytes.below(16) {
+        match bytes.below(18) {
             0 => {
                 may_shrink = true;
                 self.ask(vec![reload(bytes)]);
@@ -167,6 +182,7 @@ impl World {
             }
             4 | 5 => self.close(bytes),
             6..=8 => self.give_back(bytes),
+            16 | 17 => self.end_waiting(bytes),
             _ => self.checkout(bytes),
         }
         for (pool, over) in self.over() {
@@ -186,7 +202,7 @@ impl World {
     fn give_back(&mut self, bytes: &mut Bytes<'_>) {
         let at = usize::from(bytes.below(u8::try_from(self.ears.len()).unwrap_or(u8::MAX)));
         let Some(ear) = self.ears.get(at).cloned() else { return };
-        let told = ear.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = lock(&ear.told).clone();
         let at = usize::from(bytes.below(u8::try_from(told.len()).unwrap_or(u8::MAX)));
         let Some(session) = told.get(at).copied() else { return };
         let count = [None, Some(1), Some(2)][usize::from(bytes.below(3))];
@@ -197,11 +213,28 @@ impl World {
         self.ask(vec![Ask::Request { from: ear, call: 1, request }]);
     }
 
+    /// A waiter says that it has its seats, gives up, or loses its place.
+    fn end_waiting(&mut self, bytes: &mut Bytes<'_>) {
+        let (waits, served) = (|ear: &Ear| *lock(&ear.waits), |ear: &Ear| *lock(&ear.served));
+        let ears: Vec<Arc<Ear>> = self.ears.iter().filter(|ear| waits(ear).is_some()).cloned().collect();
+        let at = usize::from(bytes.below(u8::try_from(ears.len()).unwrap_or(u8::MAX)));
+        let Some(ear) = ears.get(at).cloned() else { return };
+        let Some(waiter) = waits(&ear) else { return };
+        let request = match (bytes.below(4), served(&ear)) {
+            (0, _) => Request::Release(waiter, "root".into(), String::new(), 0),
+            (_, Some(bundle)) => Request::Confirm(bundle),
+            (_, None) => Request::GiveUp(waiter),
+        };
+        self.ask(vec![Ask::Request { from: ear, call: 1, request }]);
+    }
+
     fn checkout(&mut self, bytes: &mut Bytes<'_>) {
         self.next += 1;
         let ear = Arc::new(Ear {
             id: ConnectionId(self.next),
             told: Mutex::default(),
+            waits: Mutex::default(),
+            served: Mutex::default(),
             idle_ms: u64::from(bytes.below(3)) * 50_000,
         });
         let mut key = [0; 16];
@@ -232,6 +265,10 @@ impl World {
         let request = match bytes.below(8) {
             0 => Request::Try(Box::new(checkout)),
             1 => Request::Why(Box::new(checkout), None),
+            2..=4 => {
+                let ms = [1_000, 30_000, 3_600_000][usize::from(bytes.below(3))];
+                Request::Checkout(Box::new(checkout), ms)
+            }
             _ => Request::Checkout(Box::new(checkout), 0),
         };
         let ask = Ask::Request { from: ear.clone(), call: 1, request };
@@ -259,6 +296,8 @@ impl World {
             self.tick += 366 * 86_400_000;
             self.ask(Vec::new());
         }
+        let waiter = self.engine.ledger().state().waiters().next();
+        assert!(waiter.is_none(), "somebody waits for ever: {waiter:?}");
         for c in self.engine.ledger().counters() {
             assert_eq!((c.used, c.active, c.held), (0, 0, 0), "pool {} keeps seats for nobody", c.pool.0);
         }

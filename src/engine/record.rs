@@ -229,11 +229,11 @@ mod tests {
 
     use seats::change::{
         Booked, BookingEnded, BookingId, ClockReset, Counters, Granted, GrantedSession, Held, HoldId, Moved,
-        MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld,
+        MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld, WaitCause, WaitEnded, Waiting,
     };
     use seats::evaluate::Total;
     use seats::license::{Fingerprint, Name};
-    use seats::request::Facts;
+    use seats::request::{Facts, Item};
 
     use super::*;
 
@@ -322,7 +322,28 @@ mod tests {
             by: "uid 0".into(),
             reason: "bios".into(),
         };
+        let waiting = Waiting {
+            waiter: SessionId(9),
+            key: [2; 16],
+            secret: [3; 16],
+            items: vec![
+                Item { vendor: Some("ACME".into()), feature: "cad".into(), count: 300 },
+                Item { vendor: None, feature: "cam".into(), count: 1 },
+            ],
+            facts: Arc::new(facts()),
+            pid: 4711,
+            booking: Some([8; 16]),
+            since: 70_000,
+            until: 90_000,
+        };
+        let wait_ended = |cause| Change::WaitEnded(WaitEnded { waiter: SessionId(9), cause });
         for (change, hex) in [
+            (Change::Waiting(waiting), WAIT),
+            (wait_ended(WaitCause::Served), "0900"),
+            (wait_ended(WaitCause::TimedOut), "0901"),
+            (wait_ended(WaitCause::GivenUp), "0902"),
+            (wait_ended(WaitCause::Reaped), "0903"),
+            (wait_ended(WaitCause::Released), "0904"),
             (granted(vec![plain, shared]), GRANT),
             (Change::PoolSet(set), SET),
             (Change::Held(held), HOLD),
@@ -364,5 +385,6 @@ mod tests {
     const MOVE: &str = "03010701087573657220616e6e";
     const RESET: &str =
         "0a323039392d30312d30310a323033302d30362d3330fd0024a3f8780300000575696420300462696f73";
+    const WAIT: &str = "09020202020202020202020202020202020303030303030303030303030303030302010441434d4503636164fb2c01000363616d010101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb67120108080808080808080808080808080808fc70110100fc905f0100";
     const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";
 }

@@ -78,7 +78,7 @@ fn random_histories_go_as_the_rules_say() {
 }
 
 /// What a thousand histories must have met, each at least once.
-const REACHED: [&str; 62] = [
+const REACHED: [&str; 73] = [
     "granted",
     "granted while stale",
     "granted over unlimited",
@@ -141,4 +141,15 @@ const REACHED: [&str; 62] = [
     "replaced",
     "token_loop",
     "token_sharing",
+    "waits",
+    "queue_full",
+    "held back",
+    "served",
+    "confirmed",
+    "taken back",
+    "timed out",
+    "place lost",
+    "gave up",
+    "came back to its place",
+    "restart with waiters",
 ];

@@ -135,6 +135,7 @@ impl Ledger {
     /// If the change was not decided on this ledger as it is: a bug, see [`State::apply`].
     pub fn apply(&mut self, tick: Tick, change: &Change) {
         let touched = self.touched(change);
+        let bundle = touched.first().and_then(|t| Some((t.bundle, self.state.bundle(t.bundle)?.key)));
         let fed = self.fed_by(change);
         self.state.apply(tick, change);
         match change {
@@ -144,11 +145,10 @@ impl Ledger {
             }
             _ => touched.iter().for_each(|t| self.follow(t, change)),
         }
-        let bundle = touched.first().map(|t| t.bundle);
-        if let Some(gone) = bundle.filter(|id| self.state.bundle(*id).is_none()) {
+        if let Some((gone, _)) = bundle.filter(|(id, _)| self.state.bundle(*id).is_none()) {
             self.presence.forget(gone);
         }
-        self.follow_queue(change, fed, bundle);
+        self.follow_queue(tick, change, fed, bundle);
     }
 
     /// The sessions that a change is about, as they were before it.
@@ -231,11 +231,13 @@ impl Ledger {
     /// [`Ledger::sweep`] owes; requests are right from now on.
     pub fn replace_catalog(&mut self, catalog: Arc<Catalog>, day: NaiveDate) {
         self.terms.replace(catalog, day);
+        self.feed_all();
     }
 
     /// A new day begins: the pools with a date at this boundary are owed. The caller has applied `DayServed`.
     pub fn begin_day(&mut self, day: NaiveDate) {
         self.terms.new_day(day);
+        self.feed_all();
     }
 
     /// The day used for grants goes back: a clock that had jumped ahead was set right (S71). Every pool is owed again.
@@ -414,6 +416,7 @@ impl Ledger {
                 }
             }
             self.presence.fell_silent(id);
+            self.place_connection(id, tick);
         }
         self.sweep_unheard(tick, limit);
         self.feed_due(tick);
@@ -427,7 +430,7 @@ impl Ledger {
                     self.presence.revive(bundle, found);
                 }
             }
-            self.feed_connection(id);
+            self.place_connection(id, at);
         }
     }
 

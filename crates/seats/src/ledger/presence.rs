@@ -423,6 +423,11 @@ impl Presence {
         freed
     }
 
+    /// Some of a suspect's seats may be had at another moment only.
+    pub(super) fn free_again(&mut self, id: BundleId, at: Tick) {
+        self.freeing.insert((at, id));
+    }
+
     /// When the seats of a suspect may be had that may not yet.
     pub(super) fn next_freed(&self) -> Option<Tick> {
         self.freeing.first().map(|(at, _)| *at)

@@ -223,6 +223,11 @@ impl Terms {
         known.iter().map(move |p| (p.pool, &self.catalog.features()[at].licenses[p.license as usize]))
     }
 
+    /// The day of the last evaluation.
+    pub(super) fn day(&self) -> NaiveDate {
+        self.evaluated_to
+    }
+
     /// The license whose terms hold for a pool today, also where the sweep has not come to its feature yet.
     pub(super) fn license_of(&self, id: PoolId, state: &State) -> Option<&Arc<License>> {
         let pool = state.pool(id)?;

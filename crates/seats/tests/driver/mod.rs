@@ -18,7 +18,7 @@ use seats::change::{
 use seats::denial::{Denial, Numbers};
 use seats::ledger::{
     BookRequest, CheckinOutcome, CheckoutOutcome, ConnectionId, Ledger, Now, Owed, Patience, PoolChange,
-    Served, State,
+    QueueLimits, Served, State,
 };
 use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
@@ -60,6 +60,9 @@ pub struct Server {
     pub warned: Vec<SessionId>,
     /// What became of those who wait, and nobody has looked at yet.
     pub queue: Vec<Happened>,
+    /// Totals that changed where a queue was served, and nobody has looked at yet.
+    pub owed: Vec<PoolChange>,
+    queue_limits: QueueLimits,
     next_connection: u64,
     patience: Patience,
     /// Who watches the wall clock, and what that showed at tick 0; only where a test sets one.
@@ -82,6 +85,8 @@ impl Server {
             moved: Vec::new(),
             warned: Vec::new(),
             queue: Vec::new(),
+            owed: Vec::new(),
+            queue_limits: QueueLimits::default(),
             next_connection: 1,
             patience,
             wall: None,
@@ -320,7 +325,8 @@ impl Server {
         }
         loop {
             let hungry: Vec<String> = self.ledger.hungry().map(str::to_owned).collect();
-            self.refresh(hungry.iter().map(String::as_str));
+            let owed = self.refresh(hungry.iter().map(String::as_str));
+            self.owed.extend(owed);
             let Some(served) = self.ledger.next_served(self.now, &mut usize::MAX.clone()) else { break };
             let Served { waiter, before, granted } = *served;
             before.iter().for_each(|change| self.commit(change));
@@ -331,6 +337,12 @@ impl Server {
             self.ledger.offer(waiter, bundle, self.now.tick);
             self.queue.push(Happened::Served(waiter, bundle));
         }
+    }
+
+    /// How many may wait (S33).
+    pub fn limit_queue(&mut self, limits: QueueLimits) {
+        self.queue_limits = limits;
+        self.ledger.limit_queue(limits);
     }
 
     /// The client says that the seats came through.
@@ -493,6 +505,7 @@ impl Server {
             self.look_at_clock();
         }
         self.ledger.replace_catalog(catalog, self.now.day);
+        self.ledger.limit_queue(self.queue_limits);
         self.heard.clear();
         self.active.clear();
         Ok(())

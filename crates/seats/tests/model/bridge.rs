@@ -186,6 +186,7 @@ pub fn rule_set(policy: &naive::Policy) -> RuleSet {
             Says::Limit(n, Per::Group) => Action::Limit(number(n), Scope::Group),
             Says::Limit(n, Per::Project) => Action::Limit(number(n), Scope::Project),
             Says::Idle(ms) => Action::Idle(ms),
+            Says::FastQueue => Action::FastQueue,
         },
         features: match &rule.features[..] {
             [] => Features::All,

@@ -24,6 +24,16 @@ pub trait Subject {
     fn beat(&mut self, connection: u64, idle: Option<u64>);
     /// The answer in words: `ok` or a code, and what more is expected of it.
     fn checkout(&mut self, request: &Request, on: u64) -> String;
+    /// The same, waiting for so many milliseconds where there is no seat now: `waits as N`.
+    fn wait(&mut self, request: &Request, ms: u64, on: u64) -> String;
+    fn confirm(&mut self, bundle: u64);
+    fn give_up(&mut self, waiter: u64);
+    /// The numbers of those who wait and have no seats, in the order in which they came.
+    fn waiting(&mut self) -> Vec<u64>;
+    /// S33: for one feature, and of one installation.
+    fn may_wait(&mut self, limits: [u64; 2]);
+    /// What became of those who wait since it was asked last.
+    fn happened(&mut self) -> Vec<String>;
     fn look(&mut self, request: &Request) -> String;
     fn checkin(&mut self, session: u64, count: Option<u64>, on: u64) -> String;
     fn release(&mut self, session: u64) -> String;
@@ -45,11 +55,12 @@ pub trait Subject {
     fn order(&mut self, feature: &str) -> Vec<String>;
 }
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("licenses", include_str!("cases/licenses.txt")),
     ("counting", include_str!("cases/counting.txt")),
     ("policy", include_str!("cases/policy.txt")),
     ("idle", include_str!("cases/idle.txt")),
+    ("queue", include_str!("cases/queue.txt")),
     ("tokens", include_str!("cases/tokens.txt")),
     ("suspects", include_str!("cases/suspects.txt")),
     ("clock", include_str!("cases/clock.txt")),
@@ -102,6 +113,8 @@ struct Case<'a, S> {
     next_key: u64,
     /// By the number of the bundle: its secret and its program.
     granted: BTreeMap<u64, (u64, String)>,
+    /// Who waits, and for what.
+    waiters: BTreeMap<u64, (Request, String)>,
 }
 
 impl<'a, S: Subject> Case<'a, S> {
@@ -117,6 +130,7 @@ impl<'a, S: Subject> Case<'a, S> {
             programs: BTreeMap::new(),
             next_key: 1,
             granted: BTreeMap::new(),
+            waiters: BTreeMap::new(),
         }
     }
 
@@ -218,6 +232,32 @@ impl<'a, S: Subject> Case<'a, S> {
                 let program = self.programs[&name].clone();
                 return self.subject.resume(number(1), secret, &program, on);
             }
+            "confirm" => self.subject.confirm(number(1)),
+            "giveup" => self.subject.give_up(number(1)),
+            "waiters" => self.subject.may_wait([number(1), number(2)]),
+            "waiting" => {
+                let waiting = self.subject.waiting();
+                return waiting.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+            }
+            "queue" => {
+                let happened = self.subject.happened();
+                self.remember_served(&happened);
+                return happened.join(", ");
+            }
+            "again" => {
+                let (request, name) = self.waiters[&number(1)].clone();
+                let on = self.connection(&name);
+                return self.subject.wait(&request, 1, on);
+            }
+            "wait" => {
+                let (request, name) = self.request(&words[2..]);
+                let on = self.connection(&name);
+                let before = self.subject.sessions();
+                let given = self.subject.wait(&request, time(words[1]), on);
+                self.remember_waiter(&given, &request, &name);
+                self.remember_granted(&given, &before, &request, name);
+                return given;
+            }
             "numbers" => return show(&self.subject.numbers(words[1])),
             "pool" => return show(&self.subject.pool(words[1], words[2])),
             "order" => return self.subject.order(words[1]).join(" "),
@@ -233,17 +273,39 @@ impl<'a, S: Subject> Case<'a, S> {
             _ => {
                 let (request, name) = self.request(words);
                 let on = self.connection(&name);
-                let before = self.subject.sessions().len();
+                let before = self.subject.sessions();
                 let given = self.subject.checkout(&request, on);
-                let first = self.subject.sessions().get(before..).and_then(|new| new.first().cloned());
-                if let Some(first) = first.filter(|_| given.starts_with("ok")) {
-                    let bundle = first.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
-                    self.granted.insert(bundle, (request.secret, name));
-                }
+                self.remember_granted(&given, &before, &request, name);
                 return given;
             }
         }
         String::new()
+    }
+
+    fn remember_waiter(&mut self, given: &str, request: &Request, name: &str) {
+        if let Some(number) = given.strip_prefix("waits as ") {
+            self.waiters.insert(number.parse().expect("a number"), (request.clone(), name.into()));
+        }
+    }
+
+    fn remember_granted(&mut self, given: &str, before: &[String], request: &Request, name: String) {
+        let sessions = self.subject.sessions();
+        let first = sessions.iter().find(|session| !before.contains(session));
+        if let Some(first) = first.filter(|_| given.starts_with("ok")) {
+            let bundle = first.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+            self.granted.insert(bundle, (request.secret, name));
+        }
+    }
+
+    /// Whoever is served has the bundle from now on.
+    fn remember_served(&mut self, happened: &[String]) {
+        for one in happened {
+            if let Some((waiter, bundle)) = one.split_once(" served ") {
+                let (request, name) = &self.waiters[&waiter.parse().expect("a number")];
+                let bundle = bundle.parse().expect("a number");
+                self.granted.insert(bundle, (request.secret, name.clone()));
+            }
+        }
     }
 
     fn connection(&mut self, name: &str) -> u64 {
@@ -440,6 +502,7 @@ fn rule(words: &[&str]) -> Rule {
         "deny" => Says::Deny,
         "reserve" => Says::Reserve(number(1)),
         "idle" => Says::Idle(time(words[1])),
+        "fast_queue" => Says::FastQueue,
         "limit" => Says::Limit(
             number(1),
             match words[3] {

@@ -25,12 +25,14 @@ impl History {
         self.note(format!("session {} on {connection}", dead.session));
         self.server.disconnect(ConnectionId(connection));
         self.naive.disconnect(connection);
+        self.serve();
         let ms = *self.random.one_of(&[4_999, 5_000, 31_000, 70_000]);
         let all: Vec<String> = self.naive.held.iter().map(|h| h.pool.feature.clone()).collect();
         self.refresh(&all);
         self.server.pass(ms, &|_| true);
         self.naive.connections.iter_mut().for_each(|c| c.is_silent = false);
         self.naive.pass(ms);
+        self.serve();
         let asked = self.requests.iter().find(|r| r.key == dead.key).expect("it was granted").clone();
         let mut program = dead.program.clone();
         if self.random.percent(30) {
@@ -39,6 +41,36 @@ impl History {
         let request = Request { key: self.next_key, program, ..asked };
         self.next_key += 1;
         self.checkout(&request);
+    }
+
+    /// Some want what somebody has, and mostly wait for it; now and then seats come free while they do.
+    pub fn crowd(&mut self) {
+        let of = (!self.naive.held.is_empty()).then(|| self.random.one_of(&self.naive.held).clone());
+        for _ in 0..1 + self.random.below(3) {
+            let mut request = random::request(&mut self.random, self.next_key, &self.bookings);
+            self.next_key += 1;
+            if let Some(held) = of.as_ref().filter(|_| self.random.percent(85)) {
+                let (vendor, feature) = (Some(held.pool.vendor.clone()), held.pool.feature.clone());
+                let wanted = Wanted { vendor, feature, count: 1 + self.random.below(4) };
+                request.wanted.truncate(if self.random.percent(20) { 2 } else { 1 });
+                match request.wanted.first_mut() {
+                    Some(first) => *first = wanted,
+                    None => request.wanted.push(wanted),
+                }
+                if self.random.percent(70) {
+                    (request.program.version, request.program.has_bad_date) = (held.program.version, false);
+                }
+            }
+            let ms = 1_000 * (1 + self.random.below(600));
+            self.wait(&request, ms);
+        }
+        if self.random.percent(50) {
+            self.checkin();
+            self.serve();
+        }
+        if self.random.percent(50) {
+            self.confirm();
+        }
     }
 
     /// Everybody is at lunch, or nearly; some who want a seat ask, and ask again while the clients are warned and after.
@@ -51,6 +83,7 @@ impl History {
         rules.rules.push(Rule { says: Says::Idle(60_000), features: Vec::new(), who: Who::default() });
         self.naive.policy = rules.into();
         self.server.rules(Arc::new(policy(&self.naive.policy)));
+        self.serve();
         let mut idle: Vec<(u64, u64)> = Vec::new();
         for connection in &self.naive.connections {
             if self.random.percent(85) {
@@ -78,6 +111,7 @@ impl History {
             self.server.pass(ms, &|_| true);
             self.naive.connections.iter_mut().for_each(|c| c.is_silent = false);
             self.naive.pass(ms);
+            self.serve();
             passed += ms;
             for (connection, before) in &idle {
                 self.server.beat(ConnectionId(*connection), Some(before + passed));

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "a module of a test program")]
 
 use seats::catalog::Catalog;
+use seats::change::SessionId;
 use seats::evaluate::{State, evaluate};
 use seats::ledger::{Presentation, Suspect};
 use seats::license::Reason;
@@ -75,6 +76,7 @@ impl History {
     pub fn compare(&mut self) {
         self.compare_sessions();
         self.compare_holds();
+        self.compare_queue();
         let counters = self.server.ledger.counters();
         let is_complete = self.server.ledger.is_complete();
         let mut shown: Vec<PoolKey> = Vec::new();
@@ -148,6 +150,32 @@ impl History {
                 }
             };
             assert_eq!(shown.presence, expected, "session {}", held.session);
+        }
+    }
+
+    /// Who waits: since when, until when, behind how many, and where it is.
+    fn compare_queue(&self) {
+        let ledger = &self.server.ledger;
+        // What a token needs that nobody who is there waits for is known when all is swept.
+        let is_complete = ledger.is_complete();
+        let given: Vec<_> = (ledger.state().waiters())
+            .map(|w| {
+                let has_seats = ledger.state().bundle_of_key(&w.key).is_some();
+                let on = ledger.queue().connection_of(w.waiter).map(|c| c.0);
+                let place = is_complete.then(|| ledger.place_of(w.waiter));
+                (w.waiter.0, w.since, w.until, has_seats, on, place)
+            })
+            .collect();
+        let expected: Vec<_> = (self.naive.waiters.iter())
+            .map(|w| {
+                let place = is_complete.then(|| self.naive.place_of(w));
+                (w.number, w.since, w.until, self.naive.has_seats(w), w.on, place)
+            })
+            .collect();
+        assert_eq!(given, expected, "who waits: number, since, until, has seats, connection, place");
+        for offer in &self.naive.offers {
+            let waiter = ledger.queue().offered(SessionId(offer.bundle));
+            assert_eq!(waiter, Some(SessionId(offer.waiter)), "what was given and is not confirmed");
         }
     }
 

@@ -3,18 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use seats::change::{PoolKind, SessionId};
+use seats::change::{PoolKind, SessionId, WaitCause};
 use seats::denial::Denial;
-use seats::ledger::{CheckoutOutcome, ConnectionId, Patience, PoolChange};
+use seats::ledger::{CheckoutOutcome, ConnectionId, Patience, PoolChange, QueueLimits};
 use seats::wall::WallClock;
 
 use crate::bridge::{checkout, day, facts, pool_key, total};
-use crate::driver::{LEASE_MS, Server, half_hash};
+use crate::driver::{Happened, LEASE_MS, Server, half_hash};
 use crate::naive::{Connection, Denied, Naive, PoolKey, Request, UNLIMITED, Verdict, Which};
 use crate::random::{self, Random, Step};
 
 /// How patient both are; short enough that histories see the end of it.
 const PATIENCE: Patience = Patience { reap_after_ms: 40_000, ..Patience::with_lease(LEASE_MS) };
+
+/// How many may wait, for a feature and of a client: few, so that histories see what is too much.
+const MAY_WAIT: [u64; 2] = [3, 2];
 
 /// A ledger and the model beside it.
 pub struct History {
@@ -33,10 +36,15 @@ pub struct History {
 
 impl History {
     pub fn new(seed: u64) -> History {
+        let mut server = Server::patient(day(0), PATIENCE);
+        let [per_feature, per_client] = MAY_WAIT.map(|n| u32::try_from(n).expect("few"));
+        server.limit_queue(QueueLimits { per_feature, per_client });
+        let mut naive = Naive::new(LEASE_MS, PATIENCE.reap_after_ms);
+        naive.may_wait = MAY_WAIT;
         History {
             random: Random::new(seed),
-            server: Server::patient(day(0), PATIENCE),
-            naive: Naive::new(LEASE_MS, PATIENCE.reap_after_ms),
+            server,
+            naive,
             requests: Vec::new(),
             announced: BTreeMap::new(),
             bookings: Vec::new(),
@@ -63,6 +71,9 @@ impl History {
                 self.next_key += 1;
                 self.checkout(&request);
             }
+            Step::Wait => self.crowd(),
+            Step::Confirm => self.confirm(),
+            Step::GiveUp => self.give_up(),
             Step::Retry => self.retry(),
             Step::Try => self.try_checkout(),
             Step::Checkin => self.checkin(),
@@ -103,6 +114,7 @@ impl History {
             Step::Release => self.release(),
             Step::Restart => self.restart(),
         }
+        self.serve();
         self.compare();
     }
 
@@ -128,13 +140,19 @@ impl History {
     }
 
     pub fn checkout(&mut self, request: &Request) {
+        self.wait(request, 0);
+    }
+
+    /// A checkout that waits for so long where there is no seat.
+    pub fn wait(&mut self, request: &Request, ms: u64) {
+        self.serve();
         let on = self.connection_for(request.program.install);
         self.note(format!("{request:?} on {on}"));
         let was_complete = self.server.ledger.is_complete();
         self.refresh(&request.wanted.iter().map(|w| w.feature.clone()).collect::<Vec<_>>());
         let before = self.naive.clone();
-        let expected = self.naive.checkout(request, on);
-        let (changes, outcome) = self.server.checkout(&checkout(request), ConnectionId(on));
+        let expected = self.naive.checkout_or_wait(request, ms, on);
+        let (changes, outcome) = self.server.checkout_or_wait(&checkout(request), ms, ConnectionId(on));
         assert!(changes.is_empty(), "everything named was brought to the day");
         match (outcome, expected) {
             (Ok(CheckoutOutcome::Grant { granted, .. }), Ok(Verdict::Granted(sessions))) => {
@@ -154,10 +172,21 @@ impl History {
                 assert_eq!(bundle.0, same);
                 self.seen.push("same grant");
             }
+            (Ok(CheckoutOutcome::Waits(waiter)), Ok(Verdict::Waits(number))) => {
+                assert_eq!(waiter.0, number);
+                let is_new = !before.waiters.iter().any(|w| w.number == number);
+                let came_back = before.waiters.iter().any(|w| w.number == number && w.on.is_none());
+                self.seen.extend(is_new.then_some("waits"));
+                self.seen.extend(came_back.then_some("came back to its place"));
+                if is_new {
+                    self.requests.push(request.clone());
+                }
+            }
             (Err(denial), Err(denied)) => self.same_denial(&denial, &denied),
             (given, expected) => panic!("the ledger says {given:?}, the model {expected:?}"),
         }
         self.see_warnings(&before);
+        self.serve();
     }
 
     /// Who is warned of what idles, since when; and what was worth the history.
@@ -224,6 +253,13 @@ impl History {
             assert_eq!(subject.feature.to_lowercase(), denied.feature, "what failed: {}", denial.message);
         }
         self.seen.extend(needed_by.map(|_| "needed by a token"));
+        if code == "no_seats" {
+            let is_complete = self.server.ledger.is_complete();
+            let queued = if is_complete { denied.queued } else { subject.queued_before_you };
+            assert_eq!(subject.queued_before_you > 0, denied.queued > 0, "held back: {}", denial.message);
+            assert_eq!(subject.queued_before_you, queued, "who came before: {}", denial.message);
+            self.seen.extend((denied.queued > 0).then_some("held back"));
+        }
         let Some(nearest) = &denied.nearest else { return };
         let others: Vec<_> = subject.others.iter().map(|o| (which(&o.kind), o.code.as_str())).collect();
         let expected: Vec<_> = denied.others.iter().map(|(key, code)| (key.which.clone(), *code)).collect();
@@ -258,7 +294,7 @@ impl History {
         assert_eq!(given.err().map(|denial| denial.code.as_str()), expected);
     }
 
-    fn checkin(&mut self) {
+    pub fn checkin(&mut self) {
         let Some(session) = self.some_session() else { return };
         let held = self.naive.find(session).cloned();
         let count = match &held {
@@ -282,7 +318,7 @@ impl History {
             Ok(outcome) => {
                 let kept = self.naive.kept.len();
                 let is_token = self.naive.held.iter().any(|h| h.needed_by == Some(session));
-                self.naive.give_back(session, count, self.naive.tick, self.naive.tick);
+                self.naive.check_in(session, count);
                 let remaining = self.naive.find(session).map_or(0, |h| h.count);
                 assert_eq!(u64::from(outcome.remaining), remaining);
                 self.seen.extend((self.naive.kept.len() > kept).then_some("held after a checkin"));
@@ -346,7 +382,9 @@ impl History {
             2 => PATIENCE.reap_after_ms,
             _ => self.random.below(LEASE_MS + 30_000),
         };
-        let slice = if self.random.percent(30) { 1 } else { usize::MAX };
+        // In slices a waiter may be served before all are known to be silent, whose seats it may have.
+        let may_slice = self.naive.waiters.is_empty();
+        let slice = if self.random.percent(30) && may_slice { 1 } else { usize::MAX };
         self.note(format!("{ms} ms, {slice} a batch"));
         let all: Vec<String> = self.naive.held.iter().map(|h| h.pool.feature.clone()).collect();
         self.refresh(&all);
@@ -394,6 +432,67 @@ impl History {
         self.follow_moves();
     }
 
+    /// Somebody says that it has what it was given, now and then somebody who has it for long.
+    pub fn confirm(&mut self) {
+        let offers: Vec<u64> = self.naive.offers.iter().map(|offer| offer.bundle).collect();
+        let bundle = match offers.is_empty() || self.random.percent(5) {
+            true => self.some_session().unwrap_or(1),
+            false => *self.random.one_of(&offers),
+        };
+        self.note(format!("bundle {bundle}"));
+        let waits = self.naive.waiters.len();
+        self.server.confirm(SessionId(bundle));
+        self.naive.confirm(bundle);
+        self.seen.extend((self.naive.waiters.len() < waits).then_some("confirmed"));
+    }
+
+    /// Somebody waits no longer, or an administrator says so.
+    fn give_up(&mut self) {
+        if self.naive.waiters.is_empty() {
+            return;
+        }
+        let waiter = self.random.one_of(&self.naive.waiters).clone();
+        let has_seats = self.naive.has_seats(&waiter);
+        self.note(format!("waiter {}", waiter.number));
+        let cause = if has_seats { WaitCause::Released } else { WaitCause::GivenUp };
+        self.naive.end_place(waiter.request.key);
+        self.server.end_wait(SessionId(waiter.number), cause);
+        self.seen.push("gave up");
+    }
+
+    /// Both serve their queue, and come to the same.
+    pub fn serve(&mut self) {
+        self.server.serve();
+        let owed = std::mem::take(&mut self.server.owed);
+        self.announce(&owed);
+        self.follow_moves();
+        self.naive.serve();
+        let say = |happened: Happened| match happened {
+            Happened::Served(waiter, bundle) => Some(crate::naive::Happened::Served(waiter.0, bundle.0)),
+            Happened::TakenBack(bundle) => Some(crate::naive::Happened::TakenBack(bundle.0)),
+            Happened::WaitEnded(ended) => match ended.cause {
+                WaitCause::TimedOut => Some(crate::naive::Happened::TimedOut(ended.waiter.0)),
+                WaitCause::Reaped => Some(crate::naive::Happened::Reaped(ended.waiter.0)),
+                _ => return None,
+            },
+        };
+        let given: Vec<crate::naive::Happened> =
+            std::mem::take(&mut self.server.queue).into_iter().filter_map(say).collect();
+        let expected = std::mem::take(&mut self.naive.queue);
+        assert_eq!(given, expected, "what became of those who wait; they are {:#?}", self.naive.waiters);
+        if !expected.is_empty() {
+            self.note(format!("queue: {expected:?}"));
+        }
+        for happened in expected {
+            self.seen.push(match happened {
+                crate::naive::Happened::Served(..) => "served",
+                crate::naive::Happened::TakenBack(_) => "taken back",
+                crate::naive::Happened::TimedOut(_) => "timed out",
+                crate::naive::Happened::Reaped(_) => "place lost",
+            });
+        }
+    }
+
     fn release(&mut self) {
         let Some(session) = self.some_session() else { return };
         self.note(format!("session {session}"));
@@ -409,7 +508,9 @@ impl History {
     }
 
     fn restart(&mut self) {
+        self.serve();
         self.seen.extend((!self.naive.held.is_empty()).then_some("restart with sessions"));
+        self.seen.extend((!self.naive.waiters.is_empty()).then_some("restart with waiters"));
         self.server.restart().unwrap_or_else(|why| panic!("{why}"));
         self.naive.restart();
     }

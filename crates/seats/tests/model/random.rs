@@ -240,6 +240,7 @@ fn rule(random: &mut Random, groups: &[Group]) -> Rule {
         60..69 => Says::Limit(random.below(7), Per::Host),
         69..80 => Says::Limit(random.below(8), Per::Group),
         80..88 => Says::Limit(random.below(7), Per::Project),
+        88..93 => Says::FastQueue,
         _ => Says::Idle(*random.one_of(&[60_000, 90_000, 300_000])),
     };
     let mut features = Vec::new();
@@ -333,6 +334,9 @@ pub fn request(random: &mut Random, key: u64, bookings: &[u64]) -> Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Checkout,
+    Wait,
+    Confirm,
+    GiveUp,
     Retry,
     Try,
     Checkin,
@@ -355,7 +359,10 @@ pub enum Step {
 
 pub fn step(random: &mut Random) -> Step {
     match random.below(100) {
-        0..32 => Step::Checkout,
+        0..20 => Step::Checkout,
+        20..27 => Step::Wait,
+        27..31 => Step::Confirm,
+        31 => Step::GiveUp,
         32..35 => Step::Crash,
         35..38 => Step::Retry,
         38..41 => Step::Try,

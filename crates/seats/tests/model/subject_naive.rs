@@ -5,7 +5,8 @@ use seats::ledger::Patience;
 
 use crate::cases::Subject;
 use crate::naive::{
-    Booking, Connection, Denied, Naive, Numbers, Policy, PoolKey, Program, Request, Sold, Verdict, Which,
+    Booking, Connection, Denied, Happened, Naive, Numbers, Policy, PoolKey, Program, Request, Sold, Verdict,
+    Which,
 };
 
 /// The vendor of every hand-worked case that names none.
@@ -25,9 +26,11 @@ impl Alone {
                 if is_soft { "ok soft".into() } else { "ok".into() }
             }
             Ok(Verdict::Same(bundle)) => format!("same {bundle}"),
+            Ok(Verdict::Waits(number)) => format!("waits as {number}"),
             Ok(Verdict::Denied(code)) => code.into(),
             Err(denied) => match (&denied.needed_by, denied.uncovered) {
                 (Some(token), _) => format!("{} {} for {token}", denied.code, denied.feature),
+                (None, 0) if denied.queued > 0 => format!("{} behind {}", denied.code, denied.queued),
                 (None, 0) => denied.code.into(),
                 (None, n) => format!("{} {n}", denied.code),
             },
@@ -59,10 +62,12 @@ impl Subject for Alone {
     fn load(&mut self, licenses: &[Sold]) {
         self.0.load(licenses.to_vec());
         self.0.settle();
+        self.0.serve();
     }
 
     fn rules(&mut self, policy: &Policy) {
         self.0.policy = policy.clone().into();
+        self.0.serve();
     }
 
     fn connect(&mut self) -> u64 {
@@ -74,6 +79,7 @@ impl Subject for Alone {
 
     fn disconnect(&mut self, connection: u64) {
         self.0.disconnect(connection);
+        self.0.serve();
     }
 
     fn fall_silent(&mut self, connection: u64) {
@@ -87,7 +93,43 @@ impl Subject for Alone {
 
     fn checkout(&mut self, request: &Request, on: u64) -> String {
         let answer = self.0.checkout(request, on);
+        self.0.serve();
         self.answer(answer)
+    }
+
+    fn wait(&mut self, request: &Request, ms: u64, on: u64) -> String {
+        let answer = self.0.checkout_or_wait(request, ms, on);
+        self.0.serve();
+        self.answer(answer)
+    }
+
+    fn confirm(&mut self, bundle: u64) {
+        self.0.confirm(bundle);
+        self.0.serve();
+    }
+
+    fn give_up(&mut self, waiter: u64) {
+        let key = self.0.waiters.iter().find(|w| w.number == waiter).expect("it waits").request.key;
+        self.0.end_place(key);
+        self.0.serve();
+    }
+
+    fn waiting(&mut self) -> Vec<u64> {
+        self.0.waiters.iter().filter(|w| !self.0.has_seats(w)).map(|w| w.number).collect()
+    }
+
+    fn may_wait(&mut self, limits: [u64; 2]) {
+        self.0.may_wait = limits;
+    }
+
+    fn happened(&mut self) -> Vec<String> {
+        let say = |happened| match happened {
+            Happened::Served(waiter, bundle) => format!("{waiter} served {bundle}"),
+            Happened::TakenBack(bundle) => format!("{bundle} taken back"),
+            Happened::TimedOut(waiter) => format!("{waiter} timed out"),
+            Happened::Reaped(waiter) => format!("{waiter} reaped"),
+        };
+        std::mem::take(&mut self.0.queue).into_iter().map(say).collect()
     }
 
     fn look(&mut self, request: &Request) -> String {
@@ -101,7 +143,8 @@ impl Subject for Alone {
         self.0.hear(on);
         let code = self.0.judge_checkin(session, count, on);
         if code.is_none() {
-            self.0.give_back(session, count, self.0.tick, self.0.tick);
+            self.0.check_in(session, count);
+            self.0.serve();
         }
         or_ok(code)
     }
@@ -110,6 +153,7 @@ impl Subject for Alone {
         let code = self.0.judge_release(session);
         if code.is_none() {
             self.0.release(session);
+            self.0.serve();
         }
         or_ok(code)
     }
@@ -120,6 +164,7 @@ impl Subject for Alone {
         if code.is_none() {
             self.0.attach(bundle, on);
         }
+        self.0.serve();
         or_ok(code)
     }
 
@@ -130,6 +175,7 @@ impl Subject for Alone {
     fn begin_day(&mut self, day: i32) {
         self.0.day = day;
         self.0.settle();
+        self.0.serve();
     }
 
     fn set_clock(&mut self, day: Option<i32>) {

@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use seats::change::{PoolId, PoolKind, SessionId};
+use seats::change::{PoolId, PoolKind, SessionId, WaitCause};
 use seats::denial::Denial;
 use seats::evaluate::evaluate;
-use seats::ledger::{BookRequest, CheckoutOutcome, ConnectionId};
+use seats::ledger::{BookRequest, CheckoutOutcome, ConnectionId, QueueLimits};
 use seats::request::Item;
 use seats::wall::WallClock;
 
 use crate::bridge::{booking, catalog, checkout, day, facts, policy, total};
 use crate::cases::Subject;
-use crate::driver::{self, LEASE_MS, Server, half_hash, name};
+use crate::driver::{self, Happened, LEASE_MS, Server, half_hash, name};
 use crate::naive::{Numbers, Policy, Program, Request, Sold};
 use crate::random::Random;
 
@@ -61,6 +61,9 @@ fn in_words(denial: &Denial) -> String {
     if let Some((subject, token)) = subject.and_then(|s| Some((s, s.needed_by.as_ref()?))) {
         return format!("{code} {} for {token}", subject.feature.to_lowercase());
     }
+    if let Some(n) = subject.map(|s| s.queued_before_you).filter(|n| *n > 0) {
+        return format!("{code} behind {n}");
+    }
     // The number of free seats elsewhere is told in the sentence.
     let elsewhere = denial.message.split("; ").find(|part| part.contains("other seats are free"));
     match elsewhere.and_then(|part| part.split(' ').next()) {
@@ -78,6 +81,7 @@ impl Subject for Served {
         let catalog = catalog(licenses, &mut self.random);
         self.server.load_catalog(catalog);
         self.server.sweep(100);
+        self.server.serve();
     }
 
     fn rules(&mut self, rules: &Policy) {
@@ -101,7 +105,11 @@ impl Subject for Served {
     }
 
     fn checkout(&mut self, request: &Request, on: u64) -> String {
-        match self.server.checkout(&checkout(request), ConnectionId(on)).1 {
+        self.wait(request, 0, on)
+    }
+
+    fn wait(&mut self, request: &Request, ms: u64, on: u64) -> String {
+        match self.server.checkout_or_wait(&checkout(request), ms, ConnectionId(on)).1 {
             Ok(CheckoutOutcome::Grant { granted, .. }) => {
                 let is_soft = granted.sessions.iter().any(|s| s.above_soft_limit);
                 if is_soft { "ok soft".into() } else { "ok".into() }
@@ -110,6 +118,38 @@ impl Subject for Served {
             Ok(CheckoutOutcome::Waits(waiter)) => format!("waits as {}", waiter.0),
             Err(denial) => in_words(&denial),
         }
+    }
+
+    fn confirm(&mut self, bundle: u64) {
+        self.server.confirm(SessionId(bundle));
+        self.server.serve();
+    }
+
+    fn give_up(&mut self, waiter: u64) {
+        self.server.end_wait(SessionId(waiter), WaitCause::GivenUp);
+    }
+
+    fn waiting(&mut self) -> Vec<u64> {
+        let state = self.server.ledger.state();
+        let wait = state.waiters().filter(|w| state.bundle_of_key(&w.key).is_none());
+        wait.map(|w| w.waiter.0).collect()
+    }
+
+    fn may_wait(&mut self, limits: [u64; 2]) {
+        let [per_feature, per_client] = limits.map(|n| u32::try_from(n).expect("few"));
+        self.server.limit_queue(QueueLimits { per_feature, per_client });
+    }
+
+    fn happened(&mut self) -> Vec<String> {
+        let say = |happened| match happened {
+            Happened::Served(waiter, bundle) => format!("{} served {}", waiter.0, bundle.0),
+            Happened::TakenBack(bundle) => format!("{} taken back", bundle.0),
+            Happened::WaitEnded(ended) if ended.cause == WaitCause::TimedOut => {
+                format!("{} timed out", ended.waiter.0)
+            }
+            Happened::WaitEnded(ended) => format!("{} reaped", ended.waiter.0),
+        };
+        std::mem::take(&mut self.server.queue).into_iter().map(say).collect()
     }
 
     fn look(&mut self, request: &Request) -> String {
@@ -131,7 +171,9 @@ impl Subject for Served {
 
     fn resume(&mut self, bundle: u64, secret: u64, program: &Program, on: u64) -> String {
         let secret = half_hash(&secret);
-        or_ok(self.server.resume(SessionId(bundle), &secret, &facts(program), ConnectionId(on)))
+        let answer = or_ok(self.server.resume(SessionId(bundle), &secret, &facts(program), ConnectionId(on)));
+        self.server.serve();
+        answer
     }
 
     fn pass(&mut self, ms: u64) {
@@ -142,6 +184,7 @@ impl Subject for Served {
     fn begin_day(&mut self, number: i32) {
         self.server.begin_day(day(number));
         self.server.sweep(100);
+        self.server.serve();
     }
 
     fn set_clock(&mut self, number: Option<i32>) {

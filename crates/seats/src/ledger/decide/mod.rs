@@ -105,7 +105,7 @@ impl Ledger {
     ) -> Result<CheckoutOutcome, Box<Denial>> {
         let draft = self.find_seats(request, now, idle)?;
         let me = self.state.waiter_of_key(&request.key).map(|waiting| waiting.waiter);
-        self.check_held_back(request, &draft, me)?;
+        self.check_held_back(request, &draft, me, now)?;
         Ok(self.grant(request, &draft, now))
     }
 
@@ -137,7 +137,7 @@ impl Ledger {
     /// Answers as a checkout would and takes nothing (S5): the numbers of each pool as they are.
     pub fn decide_try(&self, request: &Checkout, now: Now) -> Result<Vec<(PoolId, Numbers)>, Box<Denial>> {
         let draft = self.find_seats(request, now, &[])?;
-        self.check_held_back(request, &draft, None)?;
+        self.check_held_back(request, &draft, None, now)?;
         let own = draft.taken.iter().filter(|taken| taken.token.is_none());
         Ok(own.map(|taken| (taken.pool, self.numbers(taken.pool))).collect())
     }

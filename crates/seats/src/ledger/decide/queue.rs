@@ -4,22 +4,25 @@
 //! Measured as *reach*: how many seats of a feature a waiter could be given as things stand, in the pools whose terms he
 //! passes, without what is kept for others. A request that leaves the reach of those before it as it is (it adds no seat,
 //! or takes what is reserved for it, or is of a pool that does not cover their build) is not held back. Nor does anybody
-//! hold back who could not be given what he wants at all: denied by a rule, barred, at a limit of his own, wanting more than there
+//! hold back who could not be given what he wants at all: denied by a rule, at a limit of his own, wanting more than there
 //! is, not there, or where `fast_queue` serves whoever fits.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::tally;
-use super::super::usage::{Counted, client};
 use super::super::{Ledger, Now, Pool};
 use super::CheckoutOutcome;
 use super::draft::Draft;
-use super::judge::Want;
-use super::kept::{Asker, Kept};
-use crate::change::{BookingId, Change, Granted, SessionId, Waiting};
+use super::judge::{Asked, Link, Want};
+use super::kept::{Asker, For, Kept};
+use super::terms::share_key;
+use crate::change::{BookingId, Change, Granted, PoolId, PoolKind, SessionId, Waiting};
 use crate::denial::{Code, Denial};
+use crate::license::{Count, KeyType, License};
 use crate::policy::Access;
 use crate::request::{Checkout, Item};
 
@@ -35,15 +38,6 @@ pub struct Served {
     pub before: Vec<Change>,
     /// The grant.
     pub granted: Granted,
-}
-
-/// What to do next for a queue.
-enum Next {
-    Serve(Box<Served>),
-    /// Nobody in it can be served now.
-    Nobody,
-    /// The budget is used up; the next to look at.
-    Later(SessionId),
 }
 
 impl Ledger {
@@ -98,69 +92,80 @@ impl Ledger {
         })
     }
 
-    /// How many came before a waiter, at most over the features it waits for.
+    /// How many came before a waiter and have no seats yet, at most over the features it waits for.
     pub fn place_of(&self, waiter: SessionId) -> u64 {
         let items = self.state.waiter(waiter).map(|waiting| &waiting.items[..]).unwrap_or_default();
-        let before =
-            |item: &Item| self.state.queue_length(&item.feature.to_ascii_lowercase(), Some(waiter)).1 as u64;
+        let before = |item: &Item| {
+            let at = self.find_feature(item).ok();
+            self.queued_before(&item.feature.to_ascii_lowercase(), at, Some(waiter))
+        };
         items.iter().map(before).max().unwrap_or(0)
     }
 
-    /// The features, in lower case, whose queues are to be looked at: to be brought to the day first.
-    pub fn hungry(&self) -> impl Iterator<Item = &str> {
-        self.queue.hungry.keys().map(|feature| &**feature)
+    /// How many wait for a feature, by itself or through a token, and have no seats yet; of those that came before a waiter.
+    fn queued_before(&self, name: &str, at: Option<usize>, me: Option<SessionId>) -> u64 {
+        let tokens = at.map_or_else(Vec::new, |at| self.tokens_of(at, self.state.features_waited_for()));
+        if tokens.iter().all(|token| **token == *name) {
+            let (length, before) = self.state.queue_length(name, me);
+            return if me.is_some() { before } else { length } as u64;
+        }
+        let names = tokens.iter().map(|token| &**token).chain([name]);
+        let is_before = |id: &SessionId| me.is_none_or(|me| *id < me);
+        let all: BTreeSet<SessionId> =
+            names.flat_map(|name| self.state.waiters_for(name).take_while(is_before)).collect();
+        all.len() as u64
     }
 
-    /// Whether a queue is to be looked at.
-    pub fn is_hungry(&self) -> bool {
-        !self.queue.hungry.is_empty()
+    /// The features that the token in force of a feature takes seats of.
+    fn needs_of(&self, at: usize) -> Vec<usize> {
+        let catalog = self.terms.catalog();
+        let mut tokens = self.terms.pools(at).filter(|(_, license)| license.key_type == KeyType::Token);
+        let needs = tokens.next().and_then(|(_, token)| {
+            let nth =
+                catalog.features()[at].licenses.iter().position(|license| Arc::ptr_eq(license, token))?;
+            catalog.token_needs(at, nth, self.terms.day())
+        });
+        needs.into_iter().flatten().filter_map(|need| need.feature).collect()
     }
 
-    /// The next waiter that is given its seats (S32): to be applied before the next call. At most about `budget` waiters
-    /// are looked at; `None` with [`Ledger::is_hungry`]: go on later.
+    /// Those of some names that are tokens which take seats of a feature (L51).
+    fn tokens_of<'a>(&self, at: usize, names: impl Iterator<Item = &'a str>) -> Vec<Box<str>> {
+        let catalog = self.terms.catalog();
+        let takes = |name: &&str| {
+            let (first, found) = catalog.find(name);
+            (first..first + found.len()).any(|token| self.needs_of(token).contains(&at))
+        };
+        names.filter(takes).map(Box::from).collect()
+    }
+
+    /// The next waiter that is given its seats (S32): to be applied before the next call. Whoever came first is looked at
+    /// first, whatever feature it waits for. At most about `budget` waiters are looked at; `None` with
+    /// [`Ledger::is_hungry`]: go on later.
     pub fn next_served(&mut self, now: Now, budget: &mut usize) -> Option<Box<Served>> {
         while *budget > 0 {
-            let (feature, from) = self.queue.hungry.pop_first()?;
-            match self.next_in(&feature, from, now, budget) {
-                Next::Nobody => {}
-                Next::Later(from) => {
-                    self.queue.hungry.insert(feature, from);
-                    return None;
-                }
-                Next::Serve(served) => {
-                    // Whoever shares with it adds no seat now, also if he came before.
-                    let shares = served.granted.sessions.iter().any(|session| session.share.is_some());
-                    let from = if shares { SessionId(0) } else { SessionId(served.waiter.0 + 1) };
-                    self.queue.hungry.insert(feature, from);
-                    return Some(served);
-                }
+            let (from, feature) = self.queue.pop_hungry()?;
+            let mut there = self.queue.there(&feature).into_iter().flat_map(|there| there.range(from..));
+            let Some(waiter) = there.next().copied() else { continue };
+            if waiter > from {
+                // There may be one in another queue that came before.
+                self.queue.set_hungry(feature, waiter);
+                continue;
+            }
+            if !self.may_be_had(&feature, now) {
+                continue;
+            }
+            let Some(waiting) = self.state.waiter(waiter) else { continue };
+            *budget -= 1;
+            let decided = self.decide_anew(&waiting.as_checkout(), now, &[]);
+            if decided.is_err() && self.keeps_all(waiting, &feature, now) {
+                continue;
+            }
+            self.queue.set_hungry(feature, SessionId(waiter.0 + 1));
+            if let Ok(CheckoutOutcome::Grant { before, granted }) = decided {
+                return Some(Box::new(Served { waiter, before, granted }));
             }
         }
         None
-    }
-
-    fn next_in(&self, feature: &str, from: SessionId, now: Now, budget: &mut usize) -> Next {
-        for waiter in self.state.waiters_for(feature).filter(|waiter| *waiter >= from) {
-            if *budget == 0 {
-                return Next::Later(waiter);
-            }
-            if !self.may_be_had(feature, now) {
-                return Next::Nobody;
-            }
-            let Some(waiting) = self.state.waiter(waiter).filter(|waiting| self.is_waiting(waiting)) else {
-                continue;
-            };
-            *budget -= 1;
-            if let Ok(CheckoutOutcome::Grant { before, granted }) =
-                self.decide_anew(&waiting.as_checkout(), now, &[])
-            {
-                return Next::Serve(Box::new(Served { waiter, before, granted }));
-            }
-            if self.keeps_all(waiting, feature) {
-                return Next::Nobody;
-            }
-        }
-        Next::Nobody
     }
 
     /// What a waiter would be granted now.
@@ -174,36 +179,70 @@ impl Ledger {
     /// Whether there is any seat of a feature at all that somebody could be given: free, of a suspect, or shared.
     fn may_be_had(&self, feature: &str, now: Now) -> bool {
         let (first, found) = self.terms.catalog().find(feature);
-        (first..first + found.len()).flat_map(|at| self.terms.pools(at)).any(|(id, license)| {
+        (first..first + found.len()).any(|at| self.may_be_had_at(at, now))
+    }
+
+    fn may_be_had_at(&self, at: usize, now: Now) -> bool {
+        self.terms.pools(at).any(|(id, license)| {
             let Some(pool) = self.state.pool(id) else { return true };
-            let is_free = pool.total.limited().is_none_or(|total| pool.used() + pool.held < u64::from(total));
-            // Held seats serve their own client, a token has none of its own, and who shares may add none.
-            is_free
-                || pool.held > 0
-                || license.count.is_none()
-                || pool.tally.is_shared()
-                || self.presence.suspects_in(id).take(SUSPECTS_LOOKED_AT).any(|(_, session)| {
-                    let bundle = self.state.session(session).map(|((bundle, _), _)| bundle);
-                    bundle.is_some_and(|bundle| self.presence.is_reclaimable(bundle, now.tick))
-                })
+            if license.count.is_none() {
+                // A token has no seats of its own.
+                return self.needs_of(at).into_iter().all(|of| self.has_any(of, now));
+            }
+            self.has_any_in(id, pool, now)
         })
     }
 
-    /// Whether a waiter that was not served keeps everything that is free of a feature from those after it.
-    fn keeps_all(&self, waiting: &Waiting, feature: &str) -> bool {
-        let (first, found) = self.terms.catalog().find(feature);
+    fn has_any(&self, at: usize, now: Now) -> bool {
+        let mut pools = self.terms.pools(at);
+        pools.any(|(id, license)| {
+            license.count.is_none() || self.state.pool(id).is_none_or(|pool| self.has_any_in(id, pool, now))
+        })
+    }
+
+    fn has_any_in(&self, id: PoolId, pool: &Pool, now: Now) -> bool {
+        // Held seats serve their own client, and who shares may add none.
+        pool.total.limited().is_none_or(|total| pool.used() + pool.held < u64::from(total))
+            || pool.held > 0
+            || pool.tally.is_shared()
+            || self.presence.suspects_in(id).take(SUSPECTS_LOOKED_AT).any(|(_, session)| {
+                let bundle = self.state.session(session).map(|((bundle, _), _)| bundle);
+                bundle.is_some_and(|bundle| self.presence.is_reclaimable(bundle, now.tick))
+            })
+    }
+
+    /// Whether a waiter that was not served keeps everything there is in a queue from those after it: whatever anybody in
+    /// it takes, this one could be given. Then nobody else need be looked at.
+    fn keeps_all(&self, waiting: &Waiting, feature: &str, now: Now) -> bool {
         let nobody = Draft::default();
+        let Some(reach) = self.reach(waiting, &nobody, now) else { return false };
         let class = self.usage.class(&waiting.facts);
         let asker = Asker { class: &class, booking: None, draft: &nobody };
+        let keeps = |at: usize| {
+            let feature = &self.terms.catalog().features()[at];
+            let is_its = |id: PoolId| reach.contains(&(at, id));
+            self.usage.policy.of(&feature.vendor, &feature.feature).fast_queue(&class).is_none()
+                && self.seat_pools(at).all(|(id, _)| {
+                    let is_plain = |pool: &Pool| {
+                        pool.held == 0 && !pool.tally.is_shared() && pool.total.limited().is_some()
+                    };
+                    is_its(id) && self.state.pool(id).is_some_and(is_plain)
+                })
+                && self.kept(at, feature, Some(&asker)).is_empty()
+        };
+        let (first, found) = self.terms.catalog().find(feature);
         (first..first + found.len()).all(|at| {
-            let pools = || self.seat_pools(at).filter_map(|(id, _)| self.state.pool(id));
-            let free = |pool: &Pool| {
-                let total = i128::from(pool.total.limited().unwrap_or(u32::MAX));
-                (total - i128::from(pool.used() + pool.held)).max(0)
-            };
-            let all: i128 = pools().map(free).sum();
-            let is_plain = pools().all(|pool| pool.held == 0 && !pool.tally.is_shared());
-            all > 0 && is_plain && self.reach(waiting, at, &asker) == Some(all)
+            let has_tokens = self.terms.pools(at).any(|(_, license)| license.count.is_none());
+            match (has_tokens, self.seat_pools(at).next().is_some()) {
+                (false, _) => keeps(at),
+                // Whoever has the token has some of everything it needs.
+                (true, false) => self.needs_of(at).into_iter().any(|of| {
+                    self.terms.pools(of).next().is_some()
+                        && self.terms.pools(of).all(|(_, license)| license.count.is_some())
+                        && keeps(of)
+                }),
+                (true, true) => false,
+            }
         })
     }
 
@@ -214,8 +253,9 @@ impl Ledger {
         request: &Checkout,
         draft: &Draft,
         me: Option<SessionId>,
+        now: Now,
     ) -> Result<(), Box<Denial>> {
-        if self.state.waiters().next().is_none() {
+        if self.queue.features().next().is_none() {
             return Ok(());
         }
         let class = self.usage.class(&request.facts);
@@ -225,95 +265,179 @@ impl Ledger {
         for taken in &draft.taken {
             let Some(pool) = self.state.pool(taken.pool) else { continue };
             let Some(at) = self.terms.catalog().index_of(&pool.vendor, &pool.feature) else { continue };
-            if seen.contains(&at) {
+            if seen.contains(&at) || pool.kind == PoolKind::Token {
                 continue;
             }
             seen.push(at);
-            let name = pool.feature.as_str().to_ascii_lowercase();
+            let name: Box<str> = pool.feature.as_str().to_ascii_lowercase().into();
             let with = Asker { class: &class, booking: taken.booking, draft };
-            let nothing = Asker { class: &class, booking: taken.booking, draft: &without };
-            let mut before_me = self.state.waiters_for(&name).take_while(|id| me.is_none_or(|me| *id < me));
-            let holds_back = before_me.any(|id| {
-                let Some(waiting) = self.state.waiter(id).filter(|w| self.is_waiting(w)) else {
-                    return false;
-                };
-                let reach = |asker: &Asker<'_>| self.reach(waiting, at, asker);
-                reach(&nothing)
-                    .is_some_and(|before| before > 0 && reach(&with).is_some_and(|after| after < before))
-            });
-            if holds_back {
+            let without = Asker { class: &class, booking: taken.booking, draft: &without };
+            let mut queues = self.tokens_of(at, self.queue.features());
+            if !queues.contains(&name) {
+                queues.push(name.clone());
+            }
+            let holds_back = |id: &SessionId| {
+                let waiting = self.state.waiter(*id);
+                waiting.is_some_and(|waiting| self.holds_back(waiting, at, &without, &with, now))
+            };
+            let mut before_me = queues
+                .iter()
+                .filter_map(|queue| self.queue.there(queue))
+                .flat_map(|there| there.iter().take_while(|id| me.is_none_or(|me| **id < me)));
+            if before_me.any(holds_back) {
                 return Err(self.held_back(request, at, &name, me));
             }
         }
         Ok(())
     }
 
-    /// How many seats of a feature a waiter could be given, beside what somebody else's draft takes; `None`: it holds
-    /// nobody back, whatever there is.
-    fn reach(&self, waiting: &Waiting, at: usize, other: &Asker<'_>) -> Option<i128> {
+    /// Whether a waiter could be given fewer seats of a feature with a request than without it.
+    fn holds_back(
+        &self,
+        waiting: &Waiting,
+        at: usize,
+        without: &Asker<'_>,
+        with: &Asker<'_>,
+        now: Now,
+    ) -> bool {
         let feature = &self.terms.catalog().features()[at];
-        let is_meant = |item: &&Item| {
-            item.feature.eq_ignore_ascii_case(feature.feature.as_str())
-                && item.vendor.as_deref().is_none_or(|v| v.eq_ignore_ascii_case(feature.vendor.as_str()))
-        };
-        let count: u64 = waiting.items.iter().filter(is_meant).map(|item| u64::from(item.count)).sum();
         let class = self.usage.class(&waiting.facts);
-        let rules = self.usage.policy.of(&feature.vendor, &feature.feature);
-        let of = client(self.names, &waiting.facts);
-        let is_barred = self.state.bar(&feature.vendor, &feature.feature, &of).is_some();
-        let is_denied = rules.access(&class).0 == Access::Deny || is_barred;
-        if count == 0 || is_denied || rules.fast_queue(&class).is_some() {
-            return None;
+        if self.usage.policy.of(&feature.vendor, &feature.feature).fast_queue(&class).is_some() {
+            return false;
         }
-        let want = Want {
-            at,
-            feature,
-            name: feature.feature.as_str(),
-            count: 1,
-            rules,
-            version: None,
-            token: None,
-            booking: None,
-        };
-        for limit in rules.limits(&class) {
-            let used = self.used_by(&Counted::Subject(limit.subject.clone()), &want, other.draft, None);
-            if used.saturating_add(count) > u64::from(limit.seats) {
-                return None;
-            }
-        }
-        let (mut free, mut totals) = (0i128, 0u64);
-        for (id, license) in self.seat_pools(at) {
-            let Some(pool) = self.state.pool(id) else { continue };
-            if self.check_terms(license, want.name, &waiting.facts, None).is_err() {
-                continue;
-            }
-            // Where there is enough for everybody, nobody waits for long.
-            let total = u64::from(pool.total.limited()?);
-            totals = totals.saturating_add(total);
-            let used = tally::after(Some(&pool.tally), &other.draft.less(id), &other.draft.more(id));
-            let held = pool.held - other.draft.unheld(id);
-            free += i128::from(total.saturating_sub(used + held));
-        }
-        if count > totals {
-            return None;
-        }
+        let Some(reach) = self.reach(waiting, without.draft, now) else { return false };
         let token = waiting.booking.as_ref();
         let own =
             |id: BookingId| token.is_some_and(|t| self.state.bookings_under(t).any(|b| b.booking == id));
         let is_for_it = |kept: &Kept| match kept.by {
-            super::kept::For::Rule(rule, _) => self.usage.policy.is_for(rule, &class),
-            super::kept::For::Booking(booking) => own(booking),
+            For::Rule(rule, _) => self.usage.policy.is_for(rule, &class),
+            For::Booking(booking) => own(booking),
         };
-        let kept = self.kept(at, feature, Some(other));
-        let for_others: u64 = kept.iter().filter(|kept| !is_for_it(kept)).map(Kept::left).sum();
-        Some(free - i128::from(for_others))
+        let seats = |asker: &Asker<'_>| {
+            let mut free = 0i128;
+            for (_, id) in reach.iter().filter(|(of, _)| *of == at) {
+                let Some(pool) = self.state.pool(*id) else { continue };
+                // Where there is enough for everybody, nobody waits for long.
+                let total = u64::from(pool.total.limited()?);
+                let used = tally::after(Some(&pool.tally), &asker.draft.less(*id), &asker.draft.more(*id));
+                let held = pool.held - asker.draft.unheld(*id);
+                free += i128::from(total.saturating_sub(used + held));
+            }
+            let kept = self.kept(at, feature, Some(asker));
+            let for_others: u64 = kept.iter().filter(|kept| !is_for_it(kept)).map(Kept::left).sum();
+            Some(free - i128::from(for_others))
+        };
+        seats(without).is_some_and(|before| before > 0 && seats(with).is_some_and(|after| after < before))
+    }
+
+    /// The pools that a waiter could be given seats of, each with its feature, if there were enough free: their terms fit, no
+    /// limit of its own is in the way (when what a draft ends is gone), and it wants no more than they have. `None`: it could
+    /// not be given all that it wants, whatever were free.
+    fn reach(&self, waiting: &Waiting, draft: &Draft, now: Now) -> Option<Vec<(usize, PoolId)>> {
+        let class = self.usage.class(&waiting.facts);
+        let asked = Asked { facts: &waiting.facts, class: &class, now };
+        let mut reach = Vec::new();
+        for item in &waiting.items {
+            let at = self.find_feature(item).ok()?;
+            let feature = &self.terms.catalog().features()[at];
+            let booking = self.booking_for(waiting.booking.as_ref(), feature, now).ok()?;
+            let want = Want {
+                at,
+                feature,
+                name: &item.feature,
+                count: item.count,
+                rules: self.usage.policy.of(&feature.vendor, &feature.feature),
+                version: None,
+                token: None,
+                booking,
+            };
+            self.reach_of(&want, &asked, draft, &mut reach)?;
+        }
+        Some(reach)
+    }
+
+    fn reach_of(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        draft: &Draft,
+        reach: &mut Vec<(usize, PoolId)>,
+    ) -> Option<()> {
+        if want.rules.access(asked.class).0 == Access::Deny || self.barred(want, asked).is_some() {
+            return None;
+        }
+        let mut found = None;
+        for (id, license) in self.terms.pools(want.at) {
+            let is_token = license.key_type == KeyType::Token;
+            if want.token.is_some_and(|link| link.is_token != is_token) {
+                continue;
+            }
+            let share = match want.token.and_then(|link| link.share) {
+                Some(share) => Some(share.clone()),
+                None => share_key(self.names, license, asked.facts),
+            };
+            let mut after = Draft { removed: draft.removed.clone(), ..Draft::default() };
+            let fits = self.check_limits(want, asked, id, share.as_ref(), &mut after).is_ok()
+                && self.check_terms(license, want.name, asked.facts, want.version).is_ok();
+            if !fits {
+                continue;
+            }
+            if !is_token {
+                let total = self.state.pool(id).map_or(Some(0), |pool| pool.total.limited());
+                if total.is_some_and(|total| total < want.count) {
+                    continue;
+                }
+                if !reach.contains(&(want.at, id)) {
+                    reach.push((want.at, id));
+                }
+            } else if want.token.is_none() {
+                let mark = reach.len();
+                let key: Option<Arc<str>> = share.map(|key| format!("t{}\0{key}", id.0).into());
+                let token = (&**license, key.as_ref());
+                if self.reach_of_needs(want, asked, token, draft, reach).is_none() {
+                    reach.truncate(mark);
+                    continue;
+                }
+            }
+            found = Some(());
+        }
+        found
+    }
+
+    /// The same for everything that a token needs.
+    fn reach_of_needs(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        (license, share): (&License, Option<&Arc<str>>),
+        draft: &Draft,
+        reach: &mut Vec<(usize, PoolId)>,
+    ) -> Option<()> {
+        let catalog = self.terms.catalog();
+        let license_at = want.feature.licenses.iter().position(|l| core::ptr::eq(&**l, license))?;
+        for need in catalog.token_needs(want.at, license_at, asked.now.day).unwrap_or_default() {
+            let at = need.feature?;
+            let feature = &catalog.features()[at];
+            let count = u64::from(want.count).saturating_mul(need.count);
+            let wanted = Want {
+                at,
+                feature,
+                name: need.name.as_str(),
+                count: u32::try_from(count).ok().filter(|count| *count <= Count::MAX)?,
+                rules: self.usage.policy.of(&feature.vendor, &feature.feature),
+                version: Some(need.version),
+                token: Some(Link { nth: 0, share, is_token: need.is_token }),
+                booking: None,
+            };
+            self.reach_of(&wanted, asked, draft, reach)?;
+        }
+        Some(())
     }
 
     /// The denial of a request that those before it hold back.
     fn held_back(&self, request: &Checkout, at: usize, name: &str, me: Option<SessionId>) -> Box<Denial> {
         let feature = &self.terms.catalog().features()[at];
-        let (length, before) = self.state.queue_length(name, me);
-        let waiting = if me.is_some() { before } else { length };
+        let waiting = self.queued_before(name, Some(at), me);
         let text = match waiting {
             1 => format!(
                 "somebody waits for {} already: the seats that are free are kept for him",
@@ -328,7 +452,7 @@ impl Ledger {
         let mut denial = self.about_item(&item, Denial::new(Code::NoSeats, text));
         if let Some(subject) = &mut denial.subject {
             subject.vendor = Some(feature.vendor.clone());
-            subject.queued_before_you = waiting as u64;
+            subject.queued_before_you = waiting;
             subject.numbers = self.seat_pools(at).next().map(|(pool, _)| self.numbers(pool));
         }
         denial

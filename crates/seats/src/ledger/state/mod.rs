@@ -238,7 +238,8 @@ impl State {
             Change::BookingEnded(ended) => self.bookings.remove(ended.booking),
             Change::Waiting(waiting) => {
                 self.next_session = self.next_session.max(waiting.waiter.0 + 1);
-                self.waiters.add(waiting);
+                let has_seats = self.bundle_of_key(&waiting.key).is_some();
+                self.waiters.add(waiting, has_seats);
             }
             Change::WaitEnded(ended) => self.waiters.remove(ended.waiter),
             Change::Barred(barred) => self.bars.add(barred),
@@ -389,6 +390,7 @@ impl State {
         let last = granted.sessions.iter().map(|s| s.session.0).max().unwrap_or(bundle.0);
         self.next_session = self.next_session.max(last + 1);
         self.by_key.insert((half(&granted.key), bundle));
+        self.waiters.has_seats(&granted.key, true);
         let facts = self.facts.share(&granted.facts);
         let (key, secret, pid, since) = (granted.key, granted.secret, granted.pid, granted.since);
         self.bundles.insert(bundle, Box::new(Bundle { key, secret, facts, pid, since, sessions }));
@@ -435,11 +437,13 @@ impl State {
         if let Some(bundle) = self.bundles.remove(&id) {
             self.by_key.remove(&(half(&bundle.key), id));
             self.facts.release(&bundle.facts);
-            // Whoever did not confirm what he was given goes on waiting, under the same key (S31).
-            if *cause == Cause::Unconfirmed {
-                return;
-            }
             if let Some(waiter) = self.waiters.of_key(&bundle.key).map(|waiting| waiting.waiter) {
+                // Whoever never said that it has what it was given goes on waiting, under the same key, whoever took it
+                // from him (S31); whoever gave it back had it.
+                if !matches!(cause, Cause::CheckedIn | Cause::Released(_)) {
+                    self.waiters.has_seats(&bundle.key, false);
+                    return;
+                }
                 self.waiters.remove(waiter);
             }
             self.remember(&Spent { bundle: id, key: bundle.key, cause: cause.clone(), at });
@@ -656,7 +660,7 @@ impl State {
         self.waiters.of_feature(feature).into_iter().flatten().copied()
     }
 
-    /// How many wait for a feature, and how many of them came before one; its name is in lower case.
+    /// How many wait for a feature and have no seats yet, and how many of them came before one; its name is in lower case.
     pub fn queue_length(&self, feature: &str, before: Option<SessionId>) -> (usize, usize) {
         let of_feature = self.waiters.of_feature(feature);
         let before = before.map_or(0, |id| of_feature.map_or(0, |all| all.range(..id).count()));

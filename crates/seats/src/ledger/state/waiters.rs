@@ -10,10 +10,11 @@ use crate::change::{SessionId, Waiting};
 pub(super) struct Waiters {
     all: BTreeMap<SessionId, Box<Waiting>>,
     by_key: BTreeMap<[u8; 16], SessionId>,
-    /// By the feature that is waited for, in lower case; of whatever vendor.
+    /// Those that have no seats yet, by the feature that is waited for, in lower case; of whatever vendor.
     by_feature: BTreeMap<Box<str>, BTreeSet<SessionId>>,
-    /// How many each install id has.
+    /// How many of these each install id has.
     by_client: BTreeMap<[u8; 16], u32>,
+    /// The same by when they give up.
     by_end: BTreeSet<(u64, SessionId)>,
 }
 
@@ -23,24 +24,45 @@ fn features(waiting: &Waiting) -> impl Iterator<Item = Box<str>> + '_ {
 }
 
 impl Waiters {
-    pub(super) fn add(&mut self, waiting: &Waiting) {
-        let id = waiting.waiter;
-        self.by_key.insert(waiting.key, id);
-        self.by_end.insert((waiting.until, id));
-        *self.by_client.entry(waiting.facts.install_id).or_default() += 1;
-        for feature in features(waiting) {
-            self.by_feature.entry(feature).or_default().insert(id);
+    /// `has_seats`: it was given them already, and has not said that it has them (S31).
+    pub(super) fn add(&mut self, waiting: &Waiting, has_seats: bool) {
+        let waiting = Box::new(waiting.clone());
+        self.by_key.insert(waiting.key, waiting.waiter);
+        if !has_seats {
+            self.line_up(&waiting);
         }
-        self.all.insert(id, Box::new(waiting.clone()));
+        self.all.insert(waiting.waiter, waiting);
     }
 
     pub(super) fn remove(&mut self, id: SessionId) {
         let Some(waiting) = self.all.remove(&id) else { return };
         self.by_key.remove(&waiting.key);
-        self.by_end.remove(&(waiting.until, id));
-        for feature in features(&waiting) {
+        self.step_out(&waiting);
+    }
+
+    /// Whoever waits under a key has seats from now on, or has lost them again before it confirmed them.
+    pub(super) fn has_seats(&mut self, key: &[u8; 16], has_seats: bool) {
+        let Some(waiting) = self.by_key.get(key).and_then(|id| self.all.get(id)).cloned() else { return };
+        if has_seats { self.step_out(&waiting) } else { self.line_up(&waiting) }
+    }
+
+    fn line_up(&mut self, waiting: &Waiting) {
+        if !self.by_end.insert((waiting.until, waiting.waiter)) {
+            return;
+        }
+        *self.by_client.entry(waiting.facts.install_id).or_default() += 1;
+        for feature in features(waiting) {
+            self.by_feature.entry(feature).or_default().insert(waiting.waiter);
+        }
+    }
+
+    fn step_out(&mut self, waiting: &Waiting) {
+        if !self.by_end.remove(&(waiting.until, waiting.waiter)) {
+            return;
+        }
+        for feature in features(waiting) {
             if let Some(of_feature) = self.by_feature.get_mut(&feature) {
-                of_feature.remove(&id);
+                of_feature.remove(&waiting.waiter);
                 if of_feature.is_empty() {
                     self.by_feature.remove(&feature);
                 }
@@ -67,7 +89,7 @@ impl Waiters {
         self.all.values().map(|waiting| &**waiting)
     }
 
-    /// Those who wait for a feature, whose name is in lower case; the first came first.
+    /// Those who wait for a feature and have no seats yet; its name is in lower case, and the first came first.
     pub(super) fn of_feature(&self, feature: &str) -> Option<&BTreeSet<SessionId>> {
         self.by_feature.get(feature)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::policy::Whose;
 use super::{
     Held, IDLE_WARNING, Kind, Naive, Per, Pool, PoolKey, Program, Request, SEATS_MAX, ShareKey, Sold,
-    UNLIMITED, Warned, Which, same,
+    UNLIMITED, Wanted, Warned, Which, same,
 };
 
 /// What a checkout comes to.
@@ -15,6 +15,8 @@ pub enum Verdict {
     Granted(Vec<u64>),
     /// The bundle it has already.
     Same(u64),
+    /// Its number in the queue (S30).
+    Waits(u64),
     Denied(&'static str),
 }
 
@@ -32,16 +34,18 @@ pub struct Denied {
     pub others: Vec<(PoolKey, &'static str)>,
     /// With `no_covered_seat`: free seats that do not cover this build.
     pub uncovered: u64,
+    /// Others came before it and wait for the seats that are free (S30): how many.
+    pub queued: u64,
 }
 
 /// One feature that is asked for, by the program itself or by a token.
 #[derive(Clone, Debug)]
 pub(super) struct Ask<'a> {
     pub(super) request: &'a Request,
-    bundle: u64,
+    pub(super) bundle: u64,
     pub(super) vendor: String,
     pub(super) feature: String,
-    count: u64,
+    pub(super) count: u64,
     /// Who needs it, where the program itself does not ask for it.
     pub(super) token: Option<Need>,
 }
@@ -56,13 +60,13 @@ impl Ask<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct Need {
     /// The token's session and name.
-    session: u64,
-    by: String,
+    pub(super) session: u64,
+    pub(super) by: String,
     pub(super) version: (u32, u32),
     /// Tokens are needed, not seats.
-    is_token: bool,
+    pub(super) is_token: bool,
     /// What the token shares by.
-    share: Option<ShareKey>,
+    pub(super) share: Option<ShareKey>,
 }
 
 /// S3: host ids, platform, time zone, the release; for what a token needs, the VERSION that it states (L51).
@@ -124,6 +128,13 @@ impl Naive {
                 Err(deny("bad_request"))
             };
         }
+        if let Some(waiter) = self.waiters.iter().find(|w| w.request.key == request.key) {
+            return if waiter.request.secret == request.secret {
+                Ok((self.clone(), Verdict::Waits(waiter.number)))
+            } else {
+                Err(deny("bad_request"))
+            };
+        }
         if self.is_spent(request.key) {
             return Err(deny("already_removed"));
         }
@@ -132,6 +143,15 @@ impl Naive {
 
     /// The same without a look at the request's key: what `try` answers (S5).
     pub fn look(&self, request: &Request) -> Result<(Naive, Verdict), Denied> {
+        let (after, verdict) = self.look_at_seats(request)?;
+        match self.held_back(request, &after) {
+            Some(denied) => Err(denied),
+            None => Ok((after, verdict)),
+        }
+    }
+
+    /// The same, whoever waits.
+    fn look_at_seats(&self, request: &Request) -> Result<(Naive, Verdict), Denied> {
         let deny = |code| Denied { code, ..Denied::default() };
         if request.wanted.is_empty() || request.wanted.iter().any(|w| w.count < 1 || w.count > SEATS_MAX) {
             return Err(deny("bad_request"));
@@ -139,18 +159,7 @@ impl Naive {
         let mut after = Naive { asked: Some(Rc::new(self.clone())), takes_from_gone: true, ..self.clone() };
         for wanted in &request.wanted {
             let about = |code| Denied { feature: wanted.feature.to_lowercase(), ..deny(code) };
-            let mut vendors: Vec<String> = Vec::new();
-            for sold in self.licenses.iter().filter(|s| same(&s.feature, &wanted.feature) && !s.is_refused) {
-                let is_meant = wanted.vendor.as_ref().is_none_or(|v| same(v, &sold.vendor));
-                if is_meant && !vendors.contains(&sold.vendor.to_lowercase()) {
-                    vendors.push(sold.vendor.to_lowercase());
-                }
-            }
-            let vendor = match &vendors[..] {
-                [] => return Err(about("unknown_feature")),
-                [vendor] => vendor.clone(),
-                _ => return Err(about("ambiguous_vendor")),
-            };
+            let vendor = self.vendor_of(wanted).map_err(about)?;
             let is_booked = |token| self.bookings.iter().any(|b| b.token == token && b.until > self.tick);
             if request.booking.is_some_and(|token| !is_booked(token)) {
                 return Err(deny("bad_request"));
@@ -168,6 +177,22 @@ impl Naive {
         after.asked = None;
         after.takes_from_gone = false;
         Ok((after, Verdict::Granted(new)))
+    }
+
+    /// Who sells what is wanted.
+    pub(super) fn vendor_of(&self, wanted: &Wanted) -> Result<String, &'static str> {
+        let mut vendors: Vec<String> = Vec::new();
+        for sold in self.licenses.iter().filter(|s| same(&s.feature, &wanted.feature) && !s.is_refused) {
+            let is_meant = wanted.vendor.as_ref().is_none_or(|v| same(v, &sold.vendor));
+            if is_meant && !vendors.contains(&sold.vendor.to_lowercase()) {
+                vendors.push(sold.vendor.to_lowercase());
+            }
+        }
+        match &vendors[..] {
+            [] => Err("unknown_feature"),
+            [vendor] => Ok(vendor.clone()),
+            _ => Err("ambiguous_vendor"),
+        }
     }
 
     /// One feature: access, then pool after pool; the denial nearest to success.
@@ -247,40 +272,8 @@ impl Naive {
     /// S3 for one pool: limits, then the terms of its license, then seats.
     fn try_pool(&self, pool: &Pool, ask: &Ask<'_>, ending: bool) -> Result<Naive, Denied> {
         let deny = |code| Denied { code, ..Denied::default() };
-        let share = match &ask.token {
-            Some(Need { share: Some(key), .. }) => Some(key.clone()),
-            _ => self.share_key(pool, &ask.request.program),
-        };
-        let new = Held {
-            session: self.next_session,
-            bundle: ask.bundle,
-            pool: pool.key.clone(),
-            count: ask.count,
-            key: ask.request.key,
-            secret: ask.request.secret,
-            program: ask.request.program.clone(),
-            booking: ask.booking(),
-            share,
-            needed_by: ask.token.as_ref().map(|need| need.session),
-            since: self.tick,
-            is_soft: false,
-            on: None,
-            heard: self.tick,
-            closed: None,
-        };
-        let mut after = self.clone();
-        if self.with(&new).used(&pool.key) > self.used(&pool.key) {
-            for per in [Per::User, Per::Host, Per::Group, Per::Project] {
-                after = after.under_limit(per, &new, ask).ok_or_else(|| {
-                    deny(match per {
-                        Per::User => "limit_user",
-                        Per::Host => "limit_host",
-                        Per::Group => "limit_group",
-                        Per::Project => "limit_project",
-                    })
-                })?;
-            }
-        }
+        let new = self.session_to_be(pool, ask);
+        let after = self.under_limits(&new, ask).map_err(deny)?;
         let license = pool.license.as_ref().expect("it grants today");
         let needed = ask.token.as_ref().map(|need| need.version);
         if let Some(code) = terms(license, &ask.request.program, needed) {
@@ -296,6 +289,47 @@ impl Naive {
             };
         }
         if ending { after.find_seats_of_others(pool, new, ask) } else { after.find_seats(pool, new, ask) }
+    }
+
+    /// The session that a grant out of this pool would make.
+    pub(super) fn session_to_be(&self, pool: &Pool, ask: &Ask<'_>) -> Held {
+        let share = match &ask.token {
+            Some(Need { share: Some(key), .. }) => Some(key.clone()),
+            _ => self.share_key(pool, &ask.request.program),
+        };
+        Held {
+            session: self.next_session,
+            bundle: ask.bundle,
+            pool: pool.key.clone(),
+            count: ask.count,
+            key: ask.request.key,
+            secret: ask.request.secret,
+            program: ask.request.program.clone(),
+            booking: ask.booking(),
+            share,
+            needed_by: ask.token.as_ref().map(|need| need.session),
+            since: self.tick,
+            is_soft: false,
+            on: None,
+            heard: self.tick,
+            closed: None,
+        }
+    }
+
+    /// Everything after what the limits make end (S3), or the limit that is in the way; who adds no seat passes.
+    pub(super) fn under_limits(&self, new: &Held, ask: &Ask<'_>) -> Result<Naive, &'static str> {
+        let mut after = self.clone();
+        if self.with(new).used(&new.pool) > self.used(&new.pool) {
+            for (per, code) in [
+                (Per::User, "limit_user"),
+                (Per::Host, "limit_host"),
+                (Per::Group, "limit_group"),
+                (Per::Project, "limit_project"),
+            ] {
+                after = after.under_limit(per, new, ask).ok_or(code)?;
+            }
+        }
+        Ok(after)
     }
 
     /// The same with one session more.
@@ -366,6 +400,14 @@ impl Naive {
         Ok(after)
     }
 
+    /// The whole way of a checkout on a connection that waits for so long, where there is no seat now.
+    pub fn checkout_or_wait(&mut self, request: &Request, ms: u64, on: u64) -> Result<Verdict, Denied> {
+        match self.checkout(request, on) {
+            Err(denied) if ms > 0 => self.wait(request, ms, on, denied),
+            answer => answer,
+        }
+    }
+
     /// The whole way of a checkout on a connection.
     pub fn checkout(&mut self, request: &Request, on: u64) -> Result<Verdict, Denied> {
         self.hear(on);
@@ -378,15 +420,19 @@ impl Naive {
         match &verdict {
             Verdict::Granted(sessions) => {
                 self.attach(sessions[0], on);
-                // What it was waiting for is there: who was warned for it is warned for nobody.
-                let its_own =
-                    |w: &&mut Warned| w.wanted_by.as_ref().is_some_and(|p| p.is_client(&request.program));
-                self.warned.iter_mut().filter(its_own).for_each(|w| w.wanted_by = None);
+                self.got(&request.program);
             }
             Verdict::Same(bundle) => self.attach(*bundle, on),
+            Verdict::Waits(number) => self.attach_waiter(*number, on),
             Verdict::Denied(_) => {}
         }
         Ok(verdict)
+    }
+
+    /// A client was granted something: who was warned for it is warned for nobody.
+    pub(super) fn got(&mut self, program: &Program) {
+        let its_own = |w: &&mut Warned| w.wanted_by.as_ref().is_some_and(|p| p.is_client(program));
+        self.warned.iter_mut().filter(its_own).for_each(|w| w.wanted_by = None);
     }
 
     /// S50: sessions that idle in the pools that were asked for are given away if their clients were warned long enough

@@ -5,8 +5,8 @@
 //! counted: seats in use, in whose name, and in what share, are counted from the list of sessions each time.
 //!
 //! What is where: licenses and what they grant on a day in [`licenses`], the administrator's rules in [`policy`], who
-//! asks and who has what in [`sessions`], how seats add up in [`counting`], may they in [`judge`], and out of which
-//! seats in [`seats`].
+//! asks and who has what in [`sessions`], how seats add up in [`counting`], may they in [`judge`], out of which
+//! seats in [`seats`], and who waits in [`queue`].
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of several test programs")]
 #![allow(clippy::result_large_err, reason = "nobody is in a hurry here")]
 
@@ -18,6 +18,7 @@ pub mod counting;
 pub mod judge;
 pub mod licenses;
 pub mod policy;
+pub mod queue;
 pub mod seats;
 pub mod sessions;
 
@@ -25,6 +26,7 @@ pub use counting::Numbers;
 pub use judge::{Denied, Verdict};
 pub use licenses::{Based, Dependency, Kind, Needed, Pool, PoolKey, Replaces, Share, Sold, Which};
 pub use policy::{Group, Members, Per, Policy, Rule, Says, Who};
+pub use queue::{Happened, Offer, Waiter};
 pub use sessions::{Booking, Connection, Gone, Held, Kept, Program, Request, ShareKey, Wanted};
 
 /// COUNT above every number.
@@ -58,6 +60,14 @@ pub struct Naive {
     pub connections: Vec<Connection>,
     /// Idle sessions whose client was warned.
     pub warned: Vec<Warned>,
+    /// Who waits, in the order in which they came (S30).
+    pub waiters: Vec<Waiter>,
+    /// What waiters were given and have not confirmed.
+    pub offers: Vec<Offer>,
+    /// S33: for one feature, and of one installation.
+    pub may_wait: [u64; 2],
+    /// What became of those who wait, and nobody has looked at yet.
+    pub queue: Vec<Happened>,
     /// While a request is judged: idle sessions that may be given away for it, the longest idle first.
     pub giving: Vec<u64>,
     /// While a request is judged: those who are gone may lose their seats for it (S22).
@@ -98,6 +108,6 @@ pub fn folded_host(host: &str) -> String {
 impl Naive {
     /// Nothing is there yet.
     pub fn new(lease: u64, patience: u64) -> Naive {
-        Naive { lease, patience, next_session: 1, ..Naive::default() }
+        Naive { lease, patience, next_session: 1, may_wait: [10_000, 64], ..Naive::default() }
     }
 }

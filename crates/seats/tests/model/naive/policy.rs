@@ -45,6 +45,8 @@ pub enum Says {
     Limit(u64, Per),
     /// Milliseconds.
     Idle(u64),
+    /// Waiters are served as they fit (S30).
+    FastQueue,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +207,12 @@ impl Policy {
         let has_hosts = !who.hosts.is_empty()
             || who.groups.iter().any(|g| matches!(self.group(g).members, Members::Hosts(_)));
         has_hosts && !self.names_users(who)
+    }
+
+    /// Whether a waiter holds nobody back.
+    pub fn is_fast(&self, vendor: &str, feature: &str, program: &Program) -> bool {
+        let mut about = self.about(vendor, feature).into_iter();
+        about.any(|rule| rule.says == Says::FastQueue && self.is_for(&rule.who, program))
     }
 
     /// How long a seat may idle before it is given to somebody else, milliseconds.

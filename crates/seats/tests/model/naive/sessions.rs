@@ -181,9 +181,20 @@ impl Naive {
                 self.kept.push(Kept { pool: part.pool, count, program: part.program, until });
             }
         }
-        if !self.held.iter().any(|h| h.bundle == token.bundle) {
+        if !self.held.iter().any(|h| h.bundle == token.bundle) && !self.waits_again(token.key, token.bundle) {
             self.spent.push((token.key, at));
         }
+    }
+
+    /// S24: a client gives seats back: what it has, it need not wait for any more.
+    pub fn check_in(&mut self, session: u64, count: Option<u64>) {
+        let held = self.find(session).expect("it is there").clone();
+        let parts = |h: &&Held| h.bundle == held.bundle && h.needed_by.is_none();
+        let is_last = self.held.iter().filter(parts).count() == 1 && count.is_none_or(|n| n == held.count);
+        if is_last {
+            self.end_place(held.key);
+        }
+        self.give_back(session, count, self.tick, self.tick);
     }
 
     /// L62: until when seats that a session gave back stay held, whose client was last heard at `sign`.
@@ -244,6 +255,7 @@ impl Naive {
             held.heard = heard;
             held.closed = Some(self.tick);
         }
+        self.lose_waiters(connection);
     }
 
     /// S20 to S22: since when a session's client is gone, from when on others may have its seats, and when it ends anyway.
@@ -269,6 +281,22 @@ impl Naive {
     /// Time passes; every connection that is not silent beats all the while. The sessions that end, and when.
     pub fn pass(&mut self, ms: u64) -> Vec<(u64, u64)> {
         let target = self.tick + ms;
+        let mut ended = Vec::new();
+        loop {
+            // Where somebody waits, everything that happens may serve him.
+            let next = match self.waiters.is_empty() {
+                true => target,
+                false => self.moments().into_iter().filter(|at| *at < target).min().unwrap_or(target),
+            };
+            ended.extend(self.pass_to(next));
+            self.serve();
+            if next == target {
+                return ended;
+            }
+        }
+    }
+
+    fn pass_to(&mut self, target: u64) -> Vec<(u64, u64)> {
         self.tick = target;
         self.connections.iter_mut().filter(|c| !c.is_silent).for_each(|c| c.heard = target);
         // What a token took ends with it. At one moment the older bundle first: of a client's last sessions the one that
@@ -295,6 +323,7 @@ impl Naive {
     pub fn restart(&mut self) {
         self.connections.clear();
         self.warned.clear();
+        self.restart_queue();
         for held in &mut self.held {
             held.on = None;
             held.closed = None;
@@ -304,7 +333,12 @@ impl Naive {
 
     /// S25: removes a session, whoever holds it.
     pub fn release(&mut self, session: u64) {
-        let sign = self.last_sign(self.find(session).expect("it is there"));
+        let held = self.find(session).expect("it is there").clone();
+        let parts = |h: &&Held| h.bundle == held.bundle && h.needed_by.is_none();
+        if self.held.iter().filter(parts).count() == 1 {
+            self.end_place(held.key);
+        }
+        let sign = self.last_sign(&held);
         self.give_back(session, None, self.tick, sign);
     }
 
