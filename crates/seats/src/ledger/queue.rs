@@ -83,8 +83,11 @@ impl Queue {
         Some((from, feature))
     }
 
-    /// A queue is to be looked at from a waiter on.
+    /// A queue is to be looked at from a waiter on; not one in which nobody is: there would be work for ever.
     pub(super) fn set_hungry(&mut self, feature: Box<str>, from: SessionId) {
+        if !self.there.contains_key(&feature) {
+            return;
+        }
         if let Some(before) = self.hungry.insert(feature.clone(), from) {
             self.hungry_by_waiter.remove(&(before, feature.clone()));
         }
@@ -141,6 +144,9 @@ impl Queue {
                 there.remove(&id);
                 if there.is_empty() {
                     self.there.remove(&feature);
+                    if let Some(from) = self.hungry.remove(&feature) {
+                        self.hungry_by_waiter.remove(&(from, feature));
+                    }
                 }
             }
         }

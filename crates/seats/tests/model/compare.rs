@@ -173,6 +173,7 @@ impl History {
             })
             .collect();
         assert_eq!(given, expected, "who waits: number, since, until, has seats, connection, place");
+        assert!(!ledger.is_hungry(), "everybody was served, and there is work for ever");
         for offer in &self.naive.offers {
             let waiter = ledger.queue().offered(SessionId(offer.bundle));
             assert_eq!(waiter, Some(SessionId(offer.waiter)), "what was given and is not confirmed");

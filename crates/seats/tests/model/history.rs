@@ -473,7 +473,7 @@ impl History {
             Happened::WaitEnded(ended) => match ended.cause {
                 WaitCause::TimedOut => Some(crate::naive::Happened::TimedOut(ended.waiter.0)),
                 WaitCause::Reaped => Some(crate::naive::Happened::Reaped(ended.waiter.0)),
-                _ => return None,
+                _ => None,
             },
         };
         let given: Vec<crate::naive::Happened> =
