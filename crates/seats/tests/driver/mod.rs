@@ -456,6 +456,14 @@ impl Server {
         let target = self.now.tick + ms;
         let mut ended = Vec::new();
         let mut wakes = 0;
+        // Who beats, beats from now on: whoever was silent is heard at this moment, not at the first deadline.
+        for (id, at) in &mut self.heard {
+            if is_beating(*id) {
+                *at = self.now.tick;
+            }
+        }
+        self.listen(limit);
+        self.serve();
         loop {
             wakes += 1;
             assert!(wakes < WAKES_MAX, "an engine would spin: a deadline is past and nothing ends");

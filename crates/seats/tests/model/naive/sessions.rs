@@ -281,7 +281,8 @@ impl Naive {
     /// Time passes; every connection that is not silent beats all the while. The sessions that end, and when.
     pub fn pass(&mut self, ms: u64) -> Vec<(u64, u64)> {
         let target = self.tick + ms;
-        let mut ended = Vec::new();
+        let mut ended = self.pass_to(self.tick);
+        self.serve();
         loop {
             // Where somebody waits, everything that happens may serve him.
             let next = match self.waiters.is_empty() {
