@@ -9,6 +9,7 @@ use super::Ledger;
 use super::presence::ConnectionId;
 use crate::change::{BundleId, Change, Granted, PoolId, SessionId, Tick, WaitCause, WaitEnded, Waiting};
 use crate::license::{KeyType, Name};
+use crate::request::Item;
 
 /// How long a waiter has to confirm what it was given (S31), milliseconds.
 pub const CONFIRM_MS: u64 = 10_000;
@@ -217,10 +218,21 @@ impl Ledger {
         }
     }
 
-    /// The features of a waiter may serve somebody.
+    /// The features of a waiter may serve somebody, it or those whom it holds back no longer.
     fn feed_waiter(&mut self, id: SessionId) {
-        let items = self.state.waiter(id).map(|waiting| waiting.items.clone());
-        items.into_iter().flatten().for_each(|item| self.feed_queue(&item.feature));
+        self.fed_without(id).iter().for_each(|feature| self.feed_queue(feature));
+    }
+
+    /// The features that a waiter keeps seats of: those it waits for; with a token every one, since what that takes is kept
+    /// too (L51).
+    fn fed_without(&self, id: SessionId) -> Vec<Box<str>> {
+        let Some(waiting) = self.state.waiter(id) else { return Vec::new() };
+        let tokens = self.tokens_waited_for();
+        let is_token = |item: &Item| tokens.iter().any(|token| token.eq_ignore_ascii_case(&item.feature));
+        if waiting.items.iter().any(is_token) {
+            return self.queue.features().map(Box::from).collect();
+        }
+        waiting.items.iter().map(|item| item.feature.clone()).collect()
     }
 
     /// A connection fell silent, or is heard again: those who wait on it are held back by nobody, or hold nobody back.
@@ -354,10 +366,7 @@ impl Ledger {
                 let booked = self.state.booking(ended.booking);
                 booked.map(|booked| booked.feature.as_str().into()).into_iter().collect()
             }
-            Change::WaitEnded(ended) => {
-                let items = self.state.waiter(ended.waiter).map(|waiting| &waiting.items);
-                items.into_iter().flatten().map(|item| item.feature.clone()).collect()
-            }
+            Change::WaitEnded(ended) => self.fed_without(ended.waiter),
             _ => Vec::new(),
         }
     }

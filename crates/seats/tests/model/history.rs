@@ -32,10 +32,12 @@ pub struct History {
     pub next_key: u64,
     pub log: Vec<String>,
     pub seen: Vec<&'static str>,
+    /// Whether somebody waits in it (S30).
+    waits: bool,
 }
 
 impl History {
-    pub fn new(seed: u64) -> History {
+    pub fn new(seed: u64, waits: bool) -> History {
         let mut server = Server::patient(day(0), PATIENCE);
         let [per_feature, per_client] = MAY_WAIT.map(|n| u32::try_from(n).expect("few"));
         server.limit_queue(QueueLimits { per_feature, per_client });
@@ -51,6 +53,7 @@ impl History {
             next_key: 1,
             log: Vec::new(),
             seen: Vec::new(),
+            waits,
         }
     }
 
@@ -71,6 +74,7 @@ impl History {
                 self.next_key += 1;
                 self.checkout(&request);
             }
+            Step::Wait | Step::Confirm | Step::GiveUp if !self.waits => self.checkin(),
             Step::Wait => self.crowd(),
             Step::Confirm => self.confirm(),
             Step::GiveUp => self.give_up(),
