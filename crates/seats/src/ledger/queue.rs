@@ -271,7 +271,7 @@ impl Ledger {
         Some(Change::WaitEnded(WaitEnded { waiter, cause: WaitCause::Served }))
     }
 
-    /// Offers that were not confirmed in time: bundles whose sessions are to end, [`Cause::Unconfirmed`]. Their waiters
+    /// Offers that were not confirmed in time: bundles whose sessions are to end, `Cause::Unconfirmed`. Their waiters
     /// count as gone from now on.
     pub fn unconfirmed(&mut self, tick: Tick) -> Vec<BundleId> {
         let due = self.queue.offers_by_end.iter().take_while(|(until, _)| *until <= tick);
