@@ -130,7 +130,7 @@ impl<D: Disk> Engine<D> {
     pub fn has_background_work(&self) -> bool {
         !self.ledger.is_complete()
             || (self.may_tell_of_ends() && !self.expired.is_empty())
-            || self.ledger.is_hungry()
+            || (self.may_serve() && self.ledger.is_hungry())
     }
 
     /// The tick at which something falls due by itself.

@@ -127,6 +127,11 @@ impl<D: Disk> Engine<D> {
         self.ledger.queue().connection_of(waiter).and_then(|id| self.connections.get(&id)).cloned()
     }
 
+    /// Whether those who wait may be given anything now; else they are looked at again when the engine next looks.
+    pub(super) fn may_serve(&self) -> bool {
+        !self.is_stopping && self.journal.is_low().is_none()
+    }
+
     /// Everything that frees or adds seats serves the queue at once (S32).
     pub(super) fn serve(&mut self, now: Now, reading: Reading) -> Result<(), JournalError> {
         if self.ledger.state().waiters().next().is_none() {
@@ -139,7 +144,7 @@ impl<D: Disk> Engine<D> {
             self.end_wait(ended, now, reading)?;
         }
         // Places are kept; what they wait for comes after the start.
-        if self.is_stopping || self.journal.is_low().is_some() {
+        if !self.may_serve() {
             return Ok(());
         }
         self.serve_with_idle(now, reading)?;

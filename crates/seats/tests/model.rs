@@ -51,14 +51,10 @@ fn random_histories_go_as_the_rules_say() {
     };
     let first = number("SEATKEEPER_SEED").unwrap_or_else(drawn);
     let histories = number("SEATKEEPER_MODEL_HISTORIES").unwrap_or(HISTORIES);
-    // Where somebody waits, ledger and model still part in about one history of fifty, mostly where a token waits or a
-    // clock is in doubt; until that is settled such histories are played where one asks for them. The cases worked out by
-    // hand (cases/queue.txt) are always played.
-    let waits = env::var_os("SEATKEEPER_MODEL_QUEUE").is_some();
     println!("SEATKEEPER_SEED={first}, {histories} histories");
     let mut seen = BTreeMap::new();
     for seed in first..first + histories {
-        let mut history = History::new(seed, waits);
+        let mut history = History::new(seed);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             history.begin();
             (0..STEPS).for_each(|_| history.step());
@@ -75,15 +71,14 @@ fn random_histories_go_as_the_rules_say() {
     println!("{seen:#?}");
     // A generator that stops reaching something makes a test that cannot fail.
     if histories >= HISTORIES {
-        let of_queue = if waits { &REACHED_BY_WAITING[..] } else { &[] };
-        for what in REACHED.iter().chain(of_queue) {
-            assert!(seen.contains_key(*what), "no history reached {what:?}: {seen:#?}");
+        for what in REACHED {
+            assert!(seen.contains_key(what), "no history reached {what:?}: {seen:#?}");
         }
     }
 }
 
 /// What a thousand histories must have met, each at least once.
-const REACHED: [&str; 62] = [
+const REACHED: [&str; 73] = [
     "granted",
     "granted while stale",
     "granted over unlimited",
@@ -146,10 +141,6 @@ const REACHED: [&str; 62] = [
     "replaced",
     "token_loop",
     "token_sharing",
-];
-
-/// And where somebody waits.
-const REACHED_BY_WAITING: [&str; 11] = [
     "waits",
     "queue_full",
     "held back",

@@ -136,7 +136,7 @@ impl Ledger {
     pub fn apply(&mut self, tick: Tick, change: &Change) {
         let touched = self.touched(change);
         let bundle = touched.first().and_then(|t| Some((t.bundle, self.state.bundle(t.bundle)?.key)));
-        let fed = self.fed_by(change);
+        let fed = (self.fed_by(change), self.wanted_by(change));
         self.state.apply(tick, change);
         match change {
             Change::Granted(granted) => {

@@ -218,21 +218,30 @@ impl Ledger {
         }
     }
 
-    /// The features of a waiter may serve somebody, it or those whom it holds back no longer.
+    /// A waiter, or those whom it held back, may be served now.
     fn feed_waiter(&mut self, id: SessionId) {
-        self.fed_without(id).iter().for_each(|feature| self.feed_queue(feature));
+        if let Some(items) = self.state.waiter(id).map(|waiting| waiting.items.clone()) {
+            self.feed_from(&items, id);
+        }
     }
 
-    /// The features that a waiter keeps seats of: those it waits for; with a token every one, since what that takes is kept
-    /// too (L51).
-    fn fed_without(&self, id: SessionId) -> Vec<Box<str>> {
-        let Some(waiting) = self.state.waiter(id) else { return Vec::new() };
+    /// Whoever waits for some of these, from one waiter on, may be served now: who waits for a token holds back those who
+    /// wait for what it takes (L51).
+    fn feed_from(&mut self, items: &[Item], from: SessionId) {
         let tokens = self.tokens_waited_for();
-        let is_token = |item: &Item| tokens.iter().any(|token| token.eq_ignore_ascii_case(&item.feature));
-        if waiting.items.iter().any(is_token) {
-            return self.queue.features().map(Box::from).collect();
+        let is_token = |item: &Item| {
+            let (_, found) = self.terms.catalog().find(&item.feature);
+            found.iter().any(|f| f.licenses.iter().any(|license| license.key_type == KeyType::Token))
+        };
+        let fed: Vec<Box<str>> = match items.iter().any(is_token) {
+            true => self.queue.features().map(Box::from).collect(),
+            false => items.iter().map(|i| i.feature.to_ascii_lowercase().into()).chain(tokens).collect(),
+        };
+        for feature in fed {
+            if self.queue.hungry.get(&feature).is_none_or(|already| *already > from) {
+                self.queue.set_hungry(feature, from);
+            }
         }
-        waiting.items.iter().map(|item| item.feature.clone()).collect()
     }
 
     /// A connection fell silent, or is heard again: those who wait on it are held back by nobody, or hold nobody back.
@@ -366,7 +375,6 @@ impl Ledger {
                 let booked = self.state.booking(ended.booking);
                 booked.map(|booked| booked.feature.as_str().into()).into_iter().collect()
             }
-            Change::WaitEnded(ended) => self.fed_without(ended.waiter),
             _ => Vec::new(),
         }
     }
@@ -395,13 +403,15 @@ impl Ledger {
         &mut self,
         tick: Tick,
         change: &Change,
-        fed: Vec<Box<str>>,
+        (fed, ended): (Vec<Box<str>>, Option<Vec<Item>>),
         bundle: Option<(BundleId, [u8; 16])>,
     ) {
         match change {
             Change::Granted(granted) => {
                 if let Some(waiter) = self.state.waiter_of_key(&granted.key).map(|w| w.waiter) {
                     self.place(waiter, tick);
+                    // It holds nobody back any more.
+                    self.feed_waiter(waiter);
                 }
             }
             Change::WaitEnded(ended) => {
@@ -422,6 +432,15 @@ impl Ledger {
             }
         }
         fed.iter().for_each(|feature| self.feed(feature));
+        if let (Change::WaitEnded(gone), Some(items)) = (change, ended) {
+            self.feed_from(&items, gone.waiter);
+        }
+    }
+
+    /// What a waiter wanted that waits no longer after a change.
+    pub(super) fn wanted_by(&self, change: &Change) -> Option<Vec<Item>> {
+        let Change::WaitEnded(ended) = change else { return None };
+        self.state.waiter(ended.waiter).map(|waiting| waiting.items.clone())
     }
 
     /// Somebody may be served from the beginning of a feature's queue on, or of that of a token that takes from it (L51).
@@ -465,14 +484,8 @@ impl Ledger {
     /// The next tick at which a queue has something to do by itself.
     pub(super) fn next_in_queue(&self) -> Option<Tick> {
         self.state.waiters().next()?;
-        // Who has seats and has not confirmed them is not ended by his time: else the engine would turn in a circle until he
-        // does.
-        let may_end = |waiter: SessionId| {
-            let waiting = self.state.waiter(waiter);
-            waiting.is_some_and(|waiting| self.state.bundle_of_key(&waiting.key).is_none())
-        };
-        let over = self.state.waiters_by_end().find(|(_, waiter)| may_end(*waiter)).map(|(at, _)| at);
-        let reaped = self.queue.reaping.iter().find(|(_, waiter)| may_end(*waiter)).map(|(at, _)| *at);
+        let over = self.state.waiters_by_end().next().map(|(at, _)| at);
+        let reaped = self.queue.reaping.first().map(|(at, _)| *at);
         let unconfirmed = self.queue.offers_by_end.first().map(|(at, _)| *at);
         let again = self.queue.again.first().map(|(at, _)| *at);
         [over, reaped, unconfirmed, again, self.presence.next_freed()].into_iter().flatten().min()

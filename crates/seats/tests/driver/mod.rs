@@ -142,7 +142,9 @@ impl Server {
         let today = chrono::DateTime::from_timestamp_millis(read.unix_ms).expect("an instant").date_naive();
         let look = watch.look(read, today, self.ledger.state().day());
         look.changes.iter().for_each(|change| self.commit(change));
-        self.now.clock = look.clock;
+        if std::mem::replace(&mut self.now.clock, look.clock) != look.clock {
+            self.ledger.feed_all();
+        }
         let before = std::mem::replace(&mut self.now.day, look.day);
         if look.day > before {
             self.ledger.begin_day(look.day);

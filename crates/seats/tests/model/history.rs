@@ -32,12 +32,10 @@ pub struct History {
     pub next_key: u64,
     pub log: Vec<String>,
     pub seen: Vec<&'static str>,
-    /// Whether somebody waits in it (S30).
-    waits: bool,
 }
 
 impl History {
-    pub fn new(seed: u64, waits: bool) -> History {
+    pub fn new(seed: u64) -> History {
         let mut server = Server::patient(day(0), PATIENCE);
         let [per_feature, per_client] = MAY_WAIT.map(|n| u32::try_from(n).expect("few"));
         server.limit_queue(QueueLimits { per_feature, per_client });
@@ -53,7 +51,6 @@ impl History {
             next_key: 1,
             log: Vec::new(),
             seen: Vec::new(),
-            waits,
         }
     }
 
@@ -74,7 +71,6 @@ impl History {
                 self.next_key += 1;
                 self.checkout(&request);
             }
-            Step::Wait | Step::Confirm | Step::GiveUp if !self.waits => self.checkin(),
             Step::Wait => self.crowd(),
             Step::Confirm => self.confirm(),
             Step::GiveUp => self.give_up(),
@@ -421,6 +417,8 @@ impl History {
         let is_behind = self.naive.clock.is_none() || self.random.percent(30);
         self.naive.clock = is_behind.then(|| self.naive.day - i32::try_from(behind).expect("few"));
         self.server.now.clock = self.naive.clock.map_or(WallClock::Trusted, |of| WallClock::Suspect(day(of)));
+        // As the engine does: what a wrong clock kept from those who wait, they may have now.
+        self.server.ledger.feed_all();
         self.note(format!("the clock: {:?}", self.server.now.clock));
     }
 
@@ -547,7 +545,16 @@ impl History {
 
     /// L39: where the ledger has moved sessions of a feature, the model does so too, and comes to the same.
     fn follow_moves(&mut self) {
-        let moved = self.moved();
+        let mut moved = self.moved();
+        // Some may have been given to a waiter since.
+        for change in std::mem::take(&mut self.server.moved) {
+            if let Some(pool) = self.server.ledger.state().pool(change.to) {
+                let key = pool_key(&pool.vendor, &pool.feature, &pool.kind);
+                moved.push((key.vendor, key.feature));
+            }
+        }
+        moved.sort();
+        moved.dedup();
         for (vendor, feature) in moved {
             self.naive.move_the_homeless(&vendor, &feature);
             self.seen.push("moved to another pool");
