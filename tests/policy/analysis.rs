@@ -196,6 +196,38 @@ fn several_rules_for_everyone_hide_one_about_all_their_features() {
 }
 
 #[test]
+fn several_narrower_rules_hide_one_that_is_for_no_more_than_they_are_together() {
+    let groups =
+        "[groups.users]\nall = [\"ann\", \"bob\", \"cat\"]\nsome = [\"BOB\"]\nmost = [\"ann\", \"bob\"]\n";
+    let allow = |who: &str| format!("feature = \"cad\"\nallow = {who}");
+    let ann_and_some = [allow("{ users = [\"ann\"] }"), allow("{ groups = [\"some\"] }")];
+    let told = |last: &str| {
+        let rules: Vec<String> = ann_and_some.iter().cloned().chain([last.to_owned()]).collect();
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let told = of_rules(groups, &rules);
+        told.into_iter().filter(|line| line.contains("never decides")).collect::<Vec<_>>()
+    };
+    let hidden =
+        ["p:12:1: never decides: lines 6 and 9 come first, each for some of those it is for".to_owned()];
+    assert_eq!(told("feature = \"cad\"\ndeny = { groups = [\"most\"] }"), hidden);
+    assert_eq!(told("feature = \"cad\"\ndeny = { users = [\"bob\", \"Ann\"], hosts = [\"ws7\"] }"), hidden);
+    for decides in [
+        "feature = \"cad\"\ndeny = { groups = [\"all\"] }",
+        "feature = \"cad\"\ndeny = { users = [\"ann\", \"dora\"] }",
+        "feature = \"cad\"\ndeny = { hosts = [\"ann\", \"bob\"] }",
+        "feature = [\"cad\", \"cam\"]\ndeny = { groups = [\"most\"] }",
+        "feature = \"cad\"\nlimit = 1\nper = \"user\"\nfor = { groups = [\"most\"] }",
+    ] {
+        assert_eq!(told(decides), [""; 0], "{decides}");
+    }
+    // Only who sits at ws7 is decided for by the first.
+    let at_ws7 = allow("{ users = [\"ann\"], hosts = [\"ws7\"] }");
+    let some = allow("{ groups = [\"some\"] }");
+    let rules = [at_ws7.as_str(), &some, "feature = \"cad\"\ndeny = { groups = [\"most\"] }"];
+    assert!(!of_rules(groups, &rules).iter().any(|line| line.contains("never decides")));
+}
+
+#[test]
 fn a_group_that_does_nothing_is_warned_of() {
     assert_eq!(
         warnings("[groups.users]\nidle = [\"ann\"]\n[groups.hosts]\nnone = []\n"),

@@ -18,6 +18,9 @@ use chrono::NaiveDate;
 use self::reach::Features;
 pub use self::reach::Reach;
 
+/// How many lines of rules that together hide another are named.
+const LINES_TOLD: usize = 5;
+
 /// What a policy comes to on this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analysis {
@@ -69,8 +72,24 @@ pub fn analyze(rules: &RuleSet, names: NameRules, catalog: &Catalog, day: NaiveD
     for (rule, by) in shadows {
         // Said once: a rule that matches nothing is not also hidden.
         if reaches[rule.0 as usize].1.is_possible() {
-            let by = place(by);
-            let text = format!("never decides: line {} comes first, \"{}\"", by.line, by.text);
+            let text = match &by[..] {
+                [one] => {
+                    let by = place(*one);
+                    format!("never decides: line {} comes first, \"{}\"", by.line, by.text)
+                }
+                several => {
+                    let mut lines: Vec<String> =
+                        several.iter().take(LINES_TOLD).map(|by| place(*by).line.to_string()).collect();
+                    if several.len() > LINES_TOLD {
+                        lines.push(format!("{} more", several.len() - LINES_TOLD));
+                    }
+                    let last = lines.pop().unwrap_or_default();
+                    format!(
+                        "never decides: lines {} and {last} come first, each for some of those it is for",
+                        lines.join(", ")
+                    )
+                }
+            };
             warnings.push(Warning::at(place(rule), text));
         }
     }

@@ -1,7 +1,8 @@
-//! Rules that never decide, because an earlier one of the same kind is for the same or more.
+//! Rules that never decide, because earlier ones of the same kind are for the same or more.
 //!
-//! Found is what one earlier rule hides, or several that are for everyone. What only several narrower rules hide
-//! together is not found.
+//! Found is what one earlier rule hides, several that are for everyone, or several narrower ones that decide for each of
+//! the users, hosts or projects that it names, one for this and one for that. What is hidden only by rules that divide
+//! addresses, features or two kinds of names among them is not found.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -98,8 +99,8 @@ struct Search<'a> {
     comparisons: usize,
 }
 
-/// Each rule that never decides with the rule that does; and whether all pairs were looked at.
-pub(super) fn find(rules: &RuleSet, names: NameRules) -> (Vec<(RuleId, RuleId)>, bool) {
+/// Each rule that never decides, with the rules that do, ascending; and whether all pairs were looked at.
+pub(super) fn find(rules: &RuleSet, names: NameRules) -> (Vec<(RuleId, Vec<RuleId>)>, bool) {
     let mut search = Search {
         rules,
         names,
@@ -123,7 +124,8 @@ pub(super) fn find(rules: &RuleSet, names: NameRules) -> (Vec<(RuleId, RuleId)>,
     let mut found = Vec::new();
     for (id, rule) in (0u32..).map(RuleId).zip(&rules.rules) {
         let Some(question) = question(rule.action) else { continue };
-        match search.hidden_by(id, rule, question) {
+        let one = search.hidden_by(id, rule, question).map(|by| vec![by]);
+        match one.or_else(|| search.hidden_by_several(id, rule, question)) {
             // What is hidden hides nothing that is not hidden already.
             Some(by) => found.push((id, by)),
             None => search.remember(id, rule, question),
@@ -270,6 +272,52 @@ impl Search<'_> {
             }
         }
         None
+    }
+
+    /// Earlier rules of which one or another decides for each name that this one is for: names of one kind, and rules for
+    /// nothing but names of that kind.
+    fn hidden_by_several(&mut self, id: RuleId, rule: &Rule, question: Question) -> Option<Vec<RuleId>> {
+        // A limit per group counts by group, not by name.
+        if question == PER_GROUP {
+            return None;
+        }
+        [0, 1, 3].into_iter().find_map(|kind| self.hidden_by_names(id, rule, question, kind))
+    }
+
+    fn hidden_by_names(
+        &mut self,
+        id: RuleId,
+        rule: &Rule,
+        question: Question,
+        kind: usize,
+    ) -> Option<Vec<RuleId>> {
+        let demand = &self.demands[id.0 as usize][kind];
+        let of_groups = demand.groups.iter().flat_map(|group| &self.members[group.0 as usize]);
+        let names: Vec<u32> = demand.names.iter().chain(of_groups).copied().collect();
+        let mut by: Vec<RuleId> = Vec::new();
+        for name in &names {
+            let groups = self.groups_of[*name as usize].iter().map(|group| Atom::Group(*group));
+            let mut decides = None;
+            for atom in std::iter::once(Atom::Name(*name)).chain(groups) {
+                for earlier in self.earlier.get(&(question, atom)).into_iter().flatten() {
+                    self.comparisons += 1;
+                    let others = self.demands[earlier.0 as usize].iter().enumerate();
+                    let is_of_kind = others.filter(|(of, _)| *of != kind).all(|(_, other)| other.is_empty());
+                    let features = &self.rules.rules[earlier.0 as usize].features;
+                    if is_of_kind && covers_features(features, &rule.features) {
+                        decides = Some(*earlier);
+                        break;
+                    }
+                }
+                if decides.is_some() || self.comparisons > COMPARISONS_MAX {
+                    break;
+                }
+            }
+            by.push(decides?);
+        }
+        by.sort_unstable();
+        by.dedup();
+        (!by.is_empty()).then_some(by)
     }
 
     fn hidden_by_everyone(&self, rule: &Rule, question: Question) -> Option<RuleId> {
