@@ -505,7 +505,6 @@ mod tests {
             "checkout a/b/c",
             "checkout cad --wait 0",
             "checkout cad --wait 5s",
-            "checkout cad --token t",
             "run cad",
             "run -- sleep",
             "release",
