@@ -228,8 +228,8 @@ mod tests {
     use std::sync::Arc;
 
     use seats::change::{
-        Booked, BookingEnded, BookingId, ClockReset, Counters, Granted, GrantedSession, Held, HoldId, Moved,
-        MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld, WaitCause, WaitEnded, Waiting,
+        Barred, Booked, BookingEnded, BookingId, ClockReset, Counters, Granted, GrantedSession, Held, HoldId,
+        Moved, MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld, WaitCause, WaitEnded, Waiting,
     };
     use seats::evaluate::Total;
     use seats::license::{Fingerprint, Name};
@@ -336,8 +336,17 @@ mod tests {
             since: 70_000,
             until: 90_000,
         };
+        let barred = Barred {
+            vendor: name("ACME"),
+            feature: name("cad"),
+            client: "ann\0ws7".into(),
+            until: 90_000,
+            by: "uid 0".into(),
+            reason: "backup".into(),
+        };
         let wait_ended = |cause| Change::WaitEnded(WaitEnded { waiter: SessionId(9), cause });
         for (change, hex) in [
+            (Change::Barred(barred), BAR),
             (Change::Waiting(waiting), WAIT),
             (wait_ended(WaitCause::Served), "0900"),
             (wait_ended(WaitCause::TimedOut), "0901"),
@@ -385,6 +394,7 @@ mod tests {
     const MOVE: &str = "03010701087573657220616e6e";
     const RESET: &str =
         "0a323039392d30312d30310a323033302d30362d3330fd0024a3f8780300000575696420300462696f73";
+    const BAR: &str = "0441434d450363616407616e6e00777337fc905f0100057569642030066261636b7570";
     const WAIT: &str = "09020202020202020202020202020202020303030303030303030303030303030302010441434d4503636164fb2c01000363616d010101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb67120108080808080808080808080808080808fc70110100fc905f0100";
     const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";
 }
