@@ -29,9 +29,8 @@ struct Course {
 }
 
 impl Link {
-    /// Runs until nobody needs the link.
-    pub(crate) fn keep(self: Arc<Link>) {
-        let pulse = Pulse::new(&*self.clock);
+    /// Runs until nobody needs the link. `pulse`: of the moment it was begun.
+    pub(crate) fn keep(self: Arc<Link>, pulse: Pulse) {
         let mut course = Course { failures: 0, pause_until: None, pulse, has_slept: false };
         let mut state = lock(&self.state);
         while state.is_used() {

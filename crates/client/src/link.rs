@@ -212,9 +212,11 @@ impl Link {
     pub(crate) fn begin_keeping(self: &Arc<Link>, state: &mut State) {
         if !state.has_keeper && state.users > 0 {
             let link = Arc::clone(self);
+            // Read here: the machine may sleep before the thread first runs.
+            let pulse = crate::pulse::Pulse::new(&*self.clock);
             let keeper = thread::Builder::new().name("seatkeeper-keep".to_owned());
             // Without a thread there are no heartbeats, but seats for a lease.
-            state.has_keeper = keeper.spawn(move || link.keep()).is_ok();
+            state.has_keeper = keeper.spawn(move || link.keep(pulse)).is_ok();
         }
     }
 
