@@ -1,0 +1,104 @@
+//! Deaths of the daemon, and the end: what was told is on disk, and what is read back is what was there (S60, S61).
+
+use super::seen::Seen;
+use super::{Check, Checker, Fault};
+use crate::daemon::{Dump, Found, read_back};
+use crate::disk::SimDisk;
+use crate::plan::Plan;
+use crate::trace::Trace;
+
+impl Checker {
+    /// The daemon is dead. `before`: what it held before the step in which it died, where it died in one; `after`: what it
+    /// held at the end.
+    pub(crate) fn died(&mut self, before: Option<Dump>, after: Dump) {
+        self.tally.deaths += 1;
+        self.died = Some((before, after));
+    }
+
+    /// A start went wrong: it may have written something before that.
+    pub(crate) fn failed_to_start(&mut self) {
+        self.died = None;
+    }
+
+    /// A daemon has started again on what was on the disk.
+    ///
+    /// # Errors
+    /// That is not what was told.
+    pub(crate) fn started(
+        &mut self,
+        now: u64,
+        unix_ms: i64,
+        found: Found,
+        seen: Seen,
+        trace: &mut Trace,
+    ) -> Result<(), Fault> {
+        self.tally.torn += u64::from(found.dropped);
+        if let Some((before, after)) = self.died.take() {
+            let is_before = before.as_ref().unwrap_or(&after) == &found.dump;
+            if !is_before && after != found.dump {
+                let text = format!("read back:\n{:#?}\nwas:\n{:#?}", found.dump, before.unwrap_or(after));
+                return Err(Fault::new(Check::NotOnDisk, text));
+            }
+            trace.say(now, format!("{} sessions read back", found.seen.sessions.len()));
+        }
+        self.check_told(&found.seen)?;
+        if found.seen.sessions != seen.sessions || found.seen.waiters != seen.waiters {
+            let text = format!("the start made {seen:?} of {:?}", found.seen);
+            return Err(Fault::new(Check::LostSeat, text));
+        }
+        // What a death took before anybody heard of it was never there.
+        let (told, sessions) = (&self.bundle_of, &found.seen.sessions);
+        for known in self.known.values_mut() {
+            known.bundles.retain(|id| told.contains_key(id) || sessions.values().any(|s| s.bundle == *id));
+            known.lines.clear();
+            known.open_copies.clear();
+            known.place = None;
+        }
+        self.look_at_calendar(unix_ms);
+        let newest = self.sheets.len() - 1;
+        self.sheets.drain(..newest);
+        self.seen = seen;
+        self.neglected.clear();
+        (self.started, self.failed, self.is_failing) = (now, None, false);
+        Ok(())
+    }
+
+    /// Every seat that a client was told it has is there, and every one it was told to have given back is not.
+    fn check_told(&self, found: &Seen) -> Result<(), Fault> {
+        let in_doubt = |session: &u64| {
+            self.failed.as_ref().map(|seen| seen.sessions.get(session).map_or(0, |s| s.count))
+        };
+        for (session, told) in &self.told {
+            let count = found.sessions.get(session).map_or(0, |session| session.count);
+            if count != told.count && in_doubt(session) != Some(count) {
+                let text = format!(
+                    "{} was told that {session} has {} seats: {count} were read back",
+                    told.pid, told.count
+                );
+                return Err(Fault::new(Check::NotOnDisk, text));
+            }
+        }
+        match self.returned.iter().find(|session| found.sessions.contains_key(session)) {
+            Some(session) => Err(Fault::new(
+                Check::NotOnDisk,
+                format!("{session} was told to be given back, and is there"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What is on the disk is what the daemon has, however often it is read.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn check_replay(&self, plan: &Plan, disk: &SimDisk, dump: &Dump) -> Result<(), Fault> {
+        for time in ["once", "twice"] {
+            let read = read_back(plan, disk).map_err(Fault::disk)?;
+            if read != *dump {
+                let text = format!("read {time}:\n{read:#?}\nis:\n{dump:#?}");
+                return Err(Fault::new(Check::NotOnDisk, text));
+            }
+        }
+        Ok(())
+    }
+}
