@@ -362,6 +362,33 @@ fn a_heartbeat_that_bypasses_the_engine_keeps_the_session() {
     assert!(told[0].contains("Ended") && told[0].contains("already_removed"), "{told:?}");
 }
 
+/// S20, S31: who is given what it waited for has said nothing by that; its lease runs from when it was heard.
+#[test]
+fn a_waiter_that_is_served_counts_as_heard_when_it_was() {
+    let disk = MemoryDisk::new(1);
+    let mut world = World::start(&disk, inline(), 1);
+    let (ann, ben, eve) = (world.connect(1), world.connect(2), world.connect(3));
+    let ask = world.ask(&ann, checkout(1, 1));
+    world.step(vec![ask]).unwrap();
+    let ask = world.ask(&ben, Request::Checkout(asking(2, 1), 900_000));
+    world.step(vec![ask]).unwrap();
+    // Nothing is heard of Ben any more; shortly before his lease is over he is served.
+    world.time.advance(Duration::from_millis(LEASE_MS - 1_000));
+    let ask = world.ask(&ann, Request::Checkin(SessionId(1), None));
+    world.step(vec![ask]).unwrap();
+    let told = ben.take();
+    assert!(told.iter().any(|t| t.contains("Served")), "{told:?}");
+    world.time.advance(Duration::from_millis(999));
+    let ask = world.ask(&eve, checkout(3, 1));
+    world.step(vec![ask]).unwrap();
+    assert!(eve.take()[0].contains("denied no_seats"), "he has his lease");
+    world.time.advance(Duration::from_millis(1));
+    let ask = world.ask(&eve, checkout(3, 1));
+    world.step(vec![ask]).unwrap();
+    let told = eve.take();
+    assert!(told[0].contains("granted"), "his lease is over: {told:?}");
+}
+
 /// S50: of two who idle one is told that his seat is wanted, and nobody where the server would not grant it anyway.
 #[test]
 fn one_idle_client_is_told_that_its_seat_is_wanted() {

@@ -173,7 +173,7 @@ impl<D: Disk> Engine<D> {
         let Some(outbox) = self.outbox_of(waiter) else { return Ok(()) };
         self.end(&served.before, now, reading)?;
         self.accept(now.tick, &Change::Granted(served.granted))?;
-        self.attach(bundle, &outbox, now);
+        self.ledger.attach_unasked(bundle, outbox.id(), now.tick);
         self.ledger.offer(waiter, bundle, now.tick);
         if let Some(view) = self.grant(bundle) {
             debug!(%waiter, %bundle, "served");

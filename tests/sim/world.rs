@@ -183,7 +183,9 @@ impl World {
         self.go_on(self.plan.duration, |_| false).await?;
         self.trace.say(self.now, "everybody ends".into());
         self.is_calm = true;
+        // The disk is well from now on.
         self.disk.memory.power_off_after(u64::MAX / 2);
+        self.disk.memory.fail_sync(u64::MAX);
         if self.daemon.is_none() {
             self.start_daemon()?;
         }

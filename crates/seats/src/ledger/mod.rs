@@ -371,6 +371,11 @@ impl Ledger {
     pub fn attach(&mut self, id: BundleId, to: ConnectionId, tick: Tick) -> Option<ConnectionId> {
         // Whoever asks for it on a connection was heard there.
         self.hear(to, tick);
+        self.attach_unasked(id, to, tick)
+    }
+
+    /// As [`Ledger::attach`], where the server gives and the client has said nothing: it counts as heard when it was (S20).
+    pub fn attach_unasked(&mut self, id: BundleId, to: ConnectionId, tick: Tick) -> Option<ConnectionId> {
         let bundle = self.state.bundle(id)?;
         self.presence.attach(id, bundle, to, tick)
     }
