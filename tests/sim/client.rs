@@ -271,7 +271,9 @@ impl Client {
             Event::WaitEnded(ended) => {
                 let is_it = |want: &&mut Want| want.stage == Stage::Wait(ended.waiter);
                 if let Some(want) = self.wants.iter_mut().find(is_it) {
-                    want.stage = Stage::Over;
+                    // Asked again while that was on its way, it may stand in the queue once more.
+                    want.is_cancelled = true;
+                    want.stage = if want.is_pending { Stage::Ask } else { Stage::Over };
                 }
             }
             Event::SessionEnded(ended) => {

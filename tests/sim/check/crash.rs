@@ -36,7 +36,7 @@ impl Checker {
         if let Some((before, after)) = self.died.take() {
             let is_before = before.as_ref().unwrap_or(&after) == &found.dump;
             if !is_before && after != found.dump {
-                let text = format!("read back:\n{:#?}\nwas:\n{:#?}", found.dump, before.unwrap_or(after));
+                let text = difference(&found.dump, before.as_ref().unwrap_or(&after));
                 return Err(Fault::new(Check::NotOnDisk, text));
             }
             trace.say(now, format!("{} sessions read back", found.seen.sessions.len()));
@@ -95,10 +95,17 @@ impl Checker {
         for time in ["once", "twice"] {
             let read = read_back(plan, disk).map_err(Fault::disk)?;
             if read != *dump {
-                let text = format!("read {time}:\n{read:#?}\nis:\n{dump:#?}");
-                return Err(Fault::new(Check::NotOnDisk, text));
+                return Err(Fault::new(Check::NotOnDisk, format!("read {time}: {}", difference(&read, dump))));
             }
         }
         Ok(())
     }
+}
+
+/// What one state has and the other has not.
+fn difference(read: &Dump, was: &Dump) -> String {
+    let only = |here: &Dump, there: &Dump| -> String {
+        here.iter().filter(|change| !there.contains(change)).map(|change| format!("\n  {change:?}")).collect()
+    };
+    format!("read back is{}\nin place of{}", only(read, was), only(was, read))
 }

@@ -25,6 +25,8 @@ pub(super) struct Step {
     booked_max: [u64; FEATURES.len()],
     /// Seats whose clients were surely gone, before and after.
     gone: [u64; FEATURES.len()],
+    /// Sessions that have ended in it.
+    pub(super) ended: BTreeSet<u64>,
     /// Features that somebody waited for.
     waited_for: BTreeSet<usize>,
     /// Whoever waited before it or after.
@@ -117,6 +119,7 @@ impl Checker {
             let gone = there.filter(|(_, s)| self.is_surely_gone(s.pid, now));
             step.gone[feature] = gone.map(|(_, s)| u64::from(s.count)).sum();
         }
+        step.ended = before.sessions.keys().filter(|id| !after.sessions.contains_key(id)).copied().collect();
         for seen in [before, after] {
             step.waiters.extend(seen.waiters.iter().map(|(id, waiter)| (*id, waiter.clone())));
         }
@@ -259,10 +262,12 @@ impl Checker {
         Ok(())
     }
 
-    /// Seats that somebody could have in the last step whatever was in doubt, where so many were in use.
+    /// Seats that somebody could have in the last step whatever was in doubt, where so many were in use. Nobody loses a seat
+    /// for a request that a booking stands in the way of: S22 names those that all seats being taken stands in the way of.
     fn surely_free(&self, feature: usize, used: u64) -> u64 {
         let step = &self.step;
-        let free = step.totals_min[feature].saturating_sub(step.booked_max[feature]) + step.gone[feature];
+        let gone = if step.booked_max[feature] > 0 { 0 } else { step.gone[feature] };
+        let free = step.totals_min[feature].saturating_sub(step.booked_max[feature]) + gone;
         free.saturating_sub(used)
     }
 

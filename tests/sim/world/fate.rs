@@ -98,6 +98,7 @@ impl World {
         if !self.is_calm && self.has_started && self.random.percent(10) {
             let operations = self.random.ms(1, 8);
             self.disk.memory.power_off_after(operations);
+            self.is_doomed = true;
         }
         let clock = (self.now, self.unix_ms + i64::try_from(self.now).expect("minutes"));
         // Where the journal was never made whole, there is none yet.
@@ -114,6 +115,7 @@ impl World {
                 self.trace.say(self.now, format!("the daemon cannot start: {error}"));
                 self.checker.failed_to_start();
                 self.disk.memory.restart();
+                self.is_doomed = false;
                 let at = self.now + self.random.ms(10, 1_000);
                 self.at(at, Event::Start);
                 Ok(())
