@@ -46,13 +46,14 @@ impl Checker {
             let text = format!("the start made {seen:?} of {:?}", found.seen);
             return Err(Fault::new(Check::LostSeat, text));
         }
-        // What a death took before anybody heard of it was never there.
-        let (told, sessions) = (&self.bundle_of, &found.seen.sessions);
         for known in self.known.values_mut() {
-            known.bundles.retain(|id| told.contains_key(id) || sessions.values().any(|s| s.bundle == *id));
             known.lines.clear();
             known.open_copies.clear();
             known.place = None;
+        }
+        // A grant of the step in which the daemon died may be on disk all the same.
+        for session in found.seen.sessions.values() {
+            self.known.entry(session.pid).or_default().bundles.insert(session.bundle);
         }
         self.look_at_calendar(unix_ms);
         let newest = self.sheets.len() - 1;

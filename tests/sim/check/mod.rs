@@ -88,7 +88,7 @@ struct Known {
     lines: Vec<(usize, u64)>,
     /// Copies of the checkout that the server has and whose answer has not been seen, with when they arrived.
     open_copies: BTreeMap<(usize, u32), u64>,
-    /// Every bundle it ever had, but for those that a death took before anybody was told.
+    /// Every bundle it ever had, but for those that a death took.
     bundles: BTreeSet<u64>,
     /// The line over which it was told that it waits.
     place: Option<usize>,

@@ -66,8 +66,14 @@ impl Checker {
     /// Whether whoever needs the seats on a line may have them for sure (S22).
     fn is_stale(&self, line: usize, now: u64) -> bool {
         let line = &self.lines[line];
-        let is_silent = now > line.heard_at + self.lease + BLUR_MS;
-        is_silent || line.end_known_at.is_some_and(|at| now > at + self.resume_window + BLUR_MS)
+        let silent = line.heard_at + self.lease;
+        match line.ended_at {
+            // It closed before it was silent for too long: from then on its window counts alone.
+            Some(at) if at < silent + BLUR_MS => {
+                line.end_known_at.is_some_and(|at| now > at + self.resume_window + BLUR_MS)
+            }
+            _ => now > silent + BLUR_MS,
+        }
     }
 
     /// Whether a checkout's seats cannot have been taken for its client's absence.
