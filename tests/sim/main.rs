@@ -26,6 +26,7 @@ mod licenses;
 mod link;
 mod net;
 mod plan;
+mod planted;
 mod trace;
 mod world;
 
@@ -113,6 +114,23 @@ fn whatever_befalls_them_no_seat_is_lost_doubled_or_stuck() {
     if let Some((_, text)) = failed.into_inner().expect("no panic").pop_first() {
         panic!("{text}");
     }
+    // A simulation in which nothing happens shows nothing.
+    let Tally {
+        grants,
+        served,
+        refused,
+        deaths,
+        reloads,
+        midnights,
+        resumes,
+        reclaims,
+        bookings,
+        gave_up,
+        ..
+    } = tally;
+    let often = [grants, refused, resumes];
+    let sometimes = [served, deaths, reloads, reclaims, gave_up, midnights, bookings];
+    assert!(often.iter().all(|n| *n >= count * 2) && sometimes.iter().all(|n| *n >= count / 5), "{tally:?}");
 }
 
 #[test]

@@ -5,8 +5,6 @@ use seatkeeper::config::Limits;
 use crate::common::Random;
 use crate::licenses::DAY_MS;
 
-/// The milliseconds that a server gives a waiter to confirm its seats (S31).
-pub(crate) const CONFIRM_MS: u64 = 10_000;
 /// 2030-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_893_456_000_000;
 

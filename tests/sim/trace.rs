@@ -16,7 +16,7 @@ impl Trace {
 
     /// The whole history as text.
     pub(crate) fn text(&self) -> String {
-        self.lines.iter().map(|line| shown(line)).collect()
+        self.lines.iter().map(shown).collect()
     }
 
     /// The last lines.

@@ -96,7 +96,10 @@ impl Checker {
         for time in ["once", "twice"] {
             let read = read_back(plan, disk).map_err(Fault::disk)?;
             if read != *dump {
-                return Err(Fault::new(Check::NotOnDisk, format!("read {time}: {}", difference(&read, dump))));
+                return Err(Fault::new(
+                    Check::NotOnDisk,
+                    format!("read {time}: {}", difference(&read, dump)),
+                ));
             }
         }
         Ok(())

@@ -55,13 +55,9 @@ impl Checker {
             return Ok(());
         }
         self.steps += 1;
+        self.note_ends(now);
         if self.flaw == Flaw::HistoryLosesASession && self.steps.is_multiple_of(50) {
             after.sessions.pop_first();
-        }
-        for line in &mut self.lines {
-            if line.end_known_at.is_none() && line.ended_at.is_some_and(|at| at + super::BLUR_MS < now) {
-                line.end_known_at = Some(now);
-            }
         }
         let before = std::mem::take(&mut self.seen);
         self.note_step(now, &before, &after);
@@ -71,8 +67,8 @@ impl Checker {
             .and_then(|()| self.check_losses(now, &before, &after, trace))
             .and_then(|()| self.check_queue(now, &after))
             .and_then(|()| {
-                let over = self.known.iter().filter(|(_, known)| known.over == Some(false));
-                over.map(|(pid, _)| self.check_left_behind(*pid, &after)).collect()
+                let mut over = self.known.iter().filter(|(_, known)| known.over == Some(false));
+                over.try_for_each(|(pid, _)| self.check_left_behind(*pid, &after))
             });
         // What may be gone by rights is not missed when the daemon starts again.
         self.told.retain(|session, told| match after.sessions.get(session) {
@@ -87,6 +83,33 @@ impl Checker {
         let newest = self.sheets.len() - 1;
         self.sheets.drain(..newest);
         checked
+    }
+
+    /// A step has ended in which nothing was written, so that nothing has changed but the time.
+    ///
+    /// # Errors
+    /// As for [`Checker::stepped`].
+    pub(crate) fn stepped_idly(&mut self, now: u64, unix_ms: i64) -> Result<(), Fault> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        self.look_at_calendar(unix_ms);
+        self.note_ends(now);
+        let seen = std::mem::take(&mut self.seen);
+        self.note_step(now, &seen, &seen);
+        let checked = self.check_queue(now, &seen).and_then(|()| self.check_totals(&seen));
+        self.seen = seen;
+        let newest = self.sheets.len() - 1;
+        self.sheets.drain(..newest);
+        checked
+    }
+
+    fn note_ends(&mut self, now: u64) {
+        for line in &mut self.lines {
+            if line.end_known_at.is_none() && line.ended_at.is_some_and(|at| at + super::BLUR_MS < now) {
+                line.end_known_at = Some(now);
+            }
+        }
     }
 
     /// The day is the highest that was ever shown (S71).

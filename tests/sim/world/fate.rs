@@ -14,8 +14,13 @@ impl World {
         for then in daemon.reloads() {
             then("{}".to_owned());
         }
+        let operations = self.disk.memory.operations();
         let failed = daemon.step().err();
-        self.checker.stepped(self.now, unix_ms, daemon.seen(), failed.is_some(), &mut self.trace)?;
+        if failed.is_none() && self.disk.memory.operations() == operations {
+            self.checker.stepped_idly(self.now, unix_ms)?;
+        } else {
+            self.checker.stepped(self.now, unix_ms, daemon.seen(), failed.is_some(), &mut self.trace)?;
+        }
         self.is_stirred = true;
         let due =
             if daemon.has_background_work() { 1 } else { daemon.due_in().unwrap_or(IDLE_MS).min(IDLE_MS) };
