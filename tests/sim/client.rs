@@ -2,7 +2,7 @@
 //!
 //! The library itself (`crates/client`) works with sockets that block and with threads of its own, which no seed can order;
 //! it is tested by its own tests and by `tests/real`. These clients keep to docs/PROTOCOL.md: a checkout in doubt is asked
-//! for again under its first key, one that is given up is cancelled by that key, seats are resumed over a new connection, a
+//! for again under its first key, one that is given up in doubt is cancelled by that key, seats are resumed over a new connection, a
 //! bundle that a late copy has taken to an old connection is resumed again.
 
 use wire::answer::Grant;
@@ -33,6 +33,8 @@ enum Stage {
     Held,
     /// On its way back.
     Return,
+    /// To be cancelled by its key: a copy of the request may be anywhere.
+    Cancel,
     Over,
 }
 
@@ -57,6 +59,8 @@ struct Want {
     not_before: u64,
     give_back_at: u64,
     times_asked: u32,
+    /// Copies of the checkout that were sent and never answered.
+    doubts: u32,
 }
 
 /// See the module.
@@ -111,10 +115,10 @@ impl Client {
         self.asleep_until = until;
     }
 
-    /// The program is killed: its checkouts, which nobody knows of any more.
-    pub(crate) fn crash(&mut self) -> Vec<u32> {
+    /// The program is killed: nobody knows of its checkouts any more.
+    pub(crate) fn crash(&mut self) {
         self.link = None;
-        self.wants.drain(..).map(|want| want.pid).collect()
+        self.wants.clear();
     }
 
     /// What there is to tell of it.
@@ -247,7 +251,8 @@ impl Client {
                     | About::Checkin(pid, _)
                     | About::Resume(pid)
                     | About::Confirm(pid)
-                    | About::GiveUp(pid) => pid,
+                    | About::GiveUp(pid)
+                    | About::Cancel(pid) => pid,
                     _ => return Err(format!("a client was answered {answer:?}")),
                 };
                 let Some(want) = self.want(pid) else { return Ok(()) };
@@ -271,9 +276,8 @@ impl Client {
             Event::WaitEnded(ended) => {
                 let is_it = |want: &&mut Want| want.stage == Stage::Wait(ended.waiter);
                 if let Some(want) = self.wants.iter_mut().find(is_it) {
-                    // Asked again while that was on its way, it may stand in the queue once more.
-                    want.is_cancelled = true;
-                    want.stage = if want.is_pending { Stage::Ask } else { Stage::Over };
+                    // Its key is used up: a copy that comes later is told the same.
+                    want.stage = Stage::Over;
                 }
             }
             Event::SessionEnded(ended) => {
@@ -332,6 +336,7 @@ impl Want {
             not_before: 0,
             give_back_at: world.now + held_for,
             times_asked: 0,
+            doubts: 0,
         }
     }
 
@@ -343,6 +348,7 @@ impl Want {
     }
 
     fn lost(&mut self) {
+        self.doubts += u32::from(self.is_pending);
         self.is_pending = false;
         self.not_before = 0;
         self.stage = match self.stage {
@@ -371,6 +377,19 @@ impl Want {
             Stage::Ask if self.times_asked == 0 && self.is_cancelled => {
                 self.stage = Stage::Over;
                 return;
+            }
+            Stage::Ask if self.is_cancelled => {
+                self.stage = Stage::Cancel;
+                (About::Cancel(pid), self.cancel())
+            }
+            Stage::Cancel => (About::Cancel(pid), self.cancel()),
+            Stage::Wait(_) if self.is_cancelled && world.random.percent(30) => {
+                self.stage = Stage::Cancel;
+                (About::Cancel(pid), self.cancel())
+            }
+            Stage::Return if world.random.percent(5) => {
+                self.stage = Stage::Cancel;
+                (About::Cancel(pid), self.cancel())
             }
             Stage::Wait(waiter) if self.is_cancelled => {
                 (About::GiveUp(pid), Request::GiveUp(request::GiveUp { waiter, extras: vec![] }))
@@ -405,6 +424,11 @@ impl Want {
         };
         self.is_pending = true;
         link.send(about, &request, world);
+    }
+
+    fn cancel(&self) -> Request {
+        let (request_key, secret) = (self.key, Secret(self.key));
+        Request::Cancel(request::Cancel { request_key, secret, extras: vec![] })
     }
 
     fn checkout(&self, facts: &Facts) -> Checkout {
@@ -457,12 +481,21 @@ impl Want {
                     part.1 = done.remaining;
                 }
             }
-            (About::GiveUp(_), Answer::GiveUp(_)) => self.stage = Stage::Over,
+            (About::GiveUp(_), Answer::GiveUp(_)) | (About::Cancel(_), Answer::Cancel(_)) => {
+                self.stage = Stage::Over;
+            }
             (about, Answer::Refused(refused)) => {
                 self.not_before = now + world.random.ms(50, 500);
                 match (about, refused.code.as_str()) {
                     (_, codes::BUSY | codes::SHUTTING_DOWN) => {}
-                    (About::Checkout(_), _) => self.stage = Stage::Over,
+                    (About::Checkout(_), codes::ALREADY_REMOVED | codes::QUEUE_TIMEOUT) => {
+                        self.stage = Stage::Over;
+                    }
+                    // A denial is not remembered (S2): a copy that comes later is a checkout like any other.
+                    (About::Checkout(_), _) => {
+                        let is_in_doubt = self.doubts > 0 && world.plan.flaw != Flaw::NeverCancels;
+                        self.stage = if is_in_doubt { Stage::Cancel } else { Stage::Over };
+                    }
                     (About::Resume(_), _) => {
                         self.stage = if self.is_to_confirm { Stage::Ask } else { Stage::Over }
                     }

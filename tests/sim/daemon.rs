@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::seen::Seen;
 use crate::disk::SimDisk;
+use crate::licenses::Day;
 use crate::net::Stream;
 use crate::plan::{Flaw, Plan};
 
@@ -100,6 +101,8 @@ pub(crate) struct Found {
     /// The state read back, before anything else happened to it.
     pub(crate) dump: Dump,
     pub(crate) seen: Seen,
+    /// The highest day served.
+    pub(crate) day: Option<Day>,
     pub(crate) dropped: bool,
 }
 
@@ -117,6 +120,7 @@ impl Daemon {
     ) -> Result<(Daemon, Found), String> {
         let (fold, opened) = open(plan, disk, is_first)?;
         let dump = dump_of(&fold);
+        let day = fold.day().map(|day| Day::from(day.to_epoch_days()));
         let (clock, time) = Clock::simulated(Zone::utc(), Ticks(opened.tick), unix_ms);
         let patience = Patience {
             lease_ms: plan.lease,
@@ -166,7 +170,7 @@ impl Daemon {
         daemon.bring_up_to_date(catalog)?;
         let tasks = TaskTracker::new();
         tasks.spawn(listen(Door(tokio::sync::Mutex::new(accepted)), server, tasks.clone()));
-        Ok((daemon, Found { dump, seen, dropped }))
+        Ok((daemon, Found { dump, seen, day, dropped }))
     }
 
     /// As the daemon does before it opens its sockets.

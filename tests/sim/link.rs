@@ -19,6 +19,7 @@ pub(crate) enum About {
     Resume(u32),
     Confirm(u32),
     GiveUp(u32),
+    Cancel(u32),
     Book,
     Unbook,
     Report,

@@ -91,7 +91,7 @@ fn add(all: &mut Tally, one: &Tally) {
         (&mut all.bookings, one.bookings),
         (&mut all.gave_up, one.gave_up),
         (&mut all.cables, one.cables),
-        (&mut all.strays, one.strays),
+        (&mut all.cancels, one.cancels),
     ];
     pairs.into_iter().for_each(|(sum, more)| *sum += more);
 }

@@ -277,11 +277,6 @@ impl Cable {
         (self.is_dead, self.is_over) = (true, true);
     }
 
-    /// Whether the server may still read bytes up to this one.
-    pub(crate) fn may_arrive(&self, upto: usize) -> bool {
-        !self.is_dead && self.arrived < upto && upto <= self.sent_max && !lock(&self.pipe).is_closed
-    }
-
     pub(crate) fn is_dead(&self) -> bool {
         self.is_dead
     }

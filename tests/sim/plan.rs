@@ -54,6 +54,8 @@ pub(crate) enum Flaw {
     ReplayForgets,
     /// A client draws a new key when it asks again after a lost answer.
     NewKeyOnRetry,
+    /// A client that was denied forgets that a copy of its request may still be under way.
+    NeverCancels,
     /// The server has one seat more of everything than was sold.
     SellsOneMore,
     /// The server has one seat less of everything than was sold.

@@ -7,7 +7,7 @@ use crate::plan::Flaw;
 use crate::world::play;
 
 /// In so many histories one at least must show the error.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 
 /// Plays histories with an error in them until one of the checks finds it.
 fn finds(flaw: Flaw, checks: &[Check]) {
@@ -42,6 +42,12 @@ fn a_replay_that_leaves_a_grant_out() {
 #[test]
 fn a_client_that_asks_again_under_another_key() {
     finds(Flaw::NewKeyOnRetry, &[Check::TwoSeats, Check::LeftBehind]);
+}
+
+/// The queue that kept waiters for nobody, behind hundreds of cuts, was this.
+#[test]
+fn a_client_that_does_not_cancel_what_it_gives_up_in_doubt() {
+    finds(Flaw::NeverCancels, &[Check::LeftBehind]);
 }
 
 #[test]

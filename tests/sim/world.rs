@@ -102,7 +102,7 @@ pub(crate) struct Tally {
     pub(crate) bookings: u64,
     pub(crate) gave_up: u64,
     pub(crate) cables: u64,
-    pub(crate) strays: u64,
+    pub(crate) cancels: u64,
 }
 
 /// Plays the history of a seed.
@@ -460,7 +460,7 @@ impl World {
 
     /// A client has done with a checkout: as far as it knows nothing of it is left.
     pub(crate) fn over(&mut self, pid: u32) {
-        self.checker.over(self.now, pid, &self.cables, &mut self.trace);
+        self.checker.over(self.now, pid, &mut self.trace);
     }
 
     /// What an administrator finds in his lists.

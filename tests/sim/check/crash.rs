@@ -16,8 +16,9 @@ impl Checker {
     }
 
     /// A start went wrong: it may have written something before that.
-    pub(crate) fn failed_to_start(&mut self) {
+    pub(crate) fn failed_to_start(&mut self, unix_ms: i64) {
         self.died = None;
+        self.doubt_calendar(unix_ms);
     }
 
     /// A daemon has started again on what was on the disk.
@@ -42,18 +43,23 @@ impl Checker {
             trace.say(now, format!("{} sessions read back", found.seen.sessions.len()));
         }
         self.check_told(&found.seen)?;
+        self.follow(&found.seen);
         if found.seen.sessions != seen.sessions || found.seen.waiters != seen.waiters {
             let text = format!("the start made {seen:?} of {:?}", found.seen);
             return Err(Fault::new(Check::LostSeat, text));
         }
         for known in self.known.values_mut() {
             known.lines.clear();
-            known.open_copies.clear();
             known.place = None;
         }
         // A grant of the step in which the daemon died may be on disk all the same.
         for session in found.seen.sessions.values() {
             self.known.entry(session.pid).or_default().bundles.insert(session.bundle);
+        }
+        // A day that came in the last moment of a daemon counts where it is on disk.
+        if let Some(day) = self.day_in_doubt.take().filter(|day| found.day == Some(*day)) {
+            self.days.insert(day);
+            self.day = self.day.max(day);
         }
         self.look_at_calendar(unix_ms);
         let newest = self.sheets.len() - 1;

@@ -19,7 +19,6 @@ use self::seen::Seen;
 use self::step::Step;
 use crate::daemon::Dump;
 use crate::licenses::{Day, FEATURES, Sheet};
-use crate::net::Cable;
 use crate::plan::{Flaw, Plan};
 use crate::trace::Trace;
 use crate::world::Tally;
@@ -86,18 +85,15 @@ struct Known {
     token: Option<[u8; 16]>,
     /// Requests that may have put it on a line, since it was last certain, each with when it arrived.
     lines: Vec<(usize, u64)>,
-    /// Copies of the checkout that the server has and whose answer has not been seen, with when they arrived.
-    open_copies: BTreeMap<(usize, u32), u64>,
     /// Every bundle it ever had, but for those that a death took.
     bundles: BTreeSet<u64>,
     /// The line over which it was told that it waits.
     place: Option<usize>,
     is_confirmed: bool,
-    /// When anything about it was last told.
-    told_at: u64,
-    /// Its client has done with it; `true`: a copy of the checkout was on its way then, and may take something all the same.
-    over: Option<bool>,
-    is_abandoned: bool,
+    /// Its client has said that nothing is to come of it.
+    is_cancelled: bool,
+    /// Its client has done with it.
+    is_over: bool,
 }
 
 /// Seats that a client was told it has.
@@ -119,6 +115,8 @@ pub(crate) struct Checker {
     told: BTreeMap<u64, Told>,
     /// Sessions told to be given back whole.
     returned: BTreeSet<u64>,
+    pid_of_key: BTreeMap<[u8; 16], u32>,
+    cancelled: BTreeSet<[u8; 16]>,
     /// To whom a bundle's number was told to belong.
     bundle_of: BTreeMap<u64, u32>,
     /// Sessions and waiters for which these requests have reached the server.
@@ -129,6 +127,8 @@ pub(crate) struct Checker {
     sheets: Vec<Sheet>,
     days: BTreeSet<Day>,
     day: Day,
+    /// The highest day was being raised to this when the daemon died: on disk or not.
+    day_in_doubt: Option<Day>,
     /// After the last step that was synced.
     seen: Seen,
     step: Step,
@@ -156,6 +156,8 @@ impl Checker {
             known: BTreeMap::new(),
             told: BTreeMap::new(),
             returned: BTreeSet::new(),
+            pid_of_key: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             bundle_of: BTreeMap::new(),
             checkins: BTreeSet::new(),
             releases: BTreeSet::new(),
@@ -163,6 +165,7 @@ impl Checker {
             sheets: vec![sheet],
             days: BTreeSet::new(),
             day: Day::MIN,
+            day_in_doubt: None,
             seen: Seen::default(),
             step: Step::default(),
             started: 0,
@@ -199,27 +202,12 @@ impl Checker {
         self.sheets.last().expect("one at least")
     }
 
-    /// The program that made a checkout has crashed: nobody cares for it any more.
-    pub(crate) fn abandoned(&mut self, pid: u32) {
-        if let Some(known) = self.known.get_mut(&pid) {
-            known.is_abandoned = true;
-        }
-    }
-
-    /// A client has done with a checkout. From now on nothing may be left of it, unless a copy of the request is still under
-    /// way: a denial is not remembered (S2), so a copy that arrives after it is a checkout like any other.
-    pub(crate) fn over(&mut self, now: u64, pid: u32, cables: &[Cable], trace: &mut Trace) {
-        let flying = self.lines.iter().zip(cables).any(|(line, cable)| line.may_bring(pid, cable));
-        // It was never sent, or nothing of it has arrived yet.
-        let known = self.known.entry(pid).or_default();
-        let is_late = known.open_copies.values().any(|at| at + BLUR_MS >= known.told_at);
-        let is_spent = !known.may_wait && !known.bundles.is_empty();
-        let is_stray = (flying || is_late) && !is_spent;
-        known.over = Some(is_stray);
-        trace.say(now, format!("{pid} is over{}", if is_stray { ", a copy may be under way" } else { "" }));
-        if is_stray {
-            self.tally.strays += 1;
-        } else if let Err(fault) = self.check_left_behind(pid, &self.seen) {
+    /// A client has done with a checkout. From now on nothing may be left of it, whatever copies of its request are still
+    /// under way: what it took is given back, and its key is used up (S2, S26).
+    pub(crate) fn over(&mut self, now: u64, pid: u32, trace: &mut Trace) {
+        self.known.entry(pid).or_default().is_over = true;
+        trace.say(now, format!("{pid} is over"));
+        if let Err(fault) = self.check_left_behind(pid, &self.seen) {
             self.fault = Some(fault);
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{BLUR_MS, Checker};
-use crate::net::Cable;
 
 /// What a request was about, as its frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +12,7 @@ pub(super) enum Asked {
     Checkin(u64),
     Confirm(u64),
     GiveUp(u64),
+    Cancel,
     Other,
 }
 
@@ -34,20 +34,6 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(now: u64) -> Line {
         Line { up: 0, down: 0, heard_at: now, ended_at: None, end_known_at: None, calls: BTreeMap::new() }
-    }
-
-    /// Whether a copy of a checkout may still reach the server over it.
-    pub(super) fn may_bring(&self, pid: u32, cable: &Cable) -> bool {
-        let mut at = self.up;
-        while let Ok(Some(frame)) = wire::frame::first(&cable.sent[at..], wire::frame::CLIENT_FRAME_BYTES_MAX)
-        {
-            at += frame.bytes;
-            let asked = super::taps::asked(frame.head.number, frame.body);
-            if asked == Asked::Checkout(pid) && cable.may_arrive(at) {
-                return true;
-            }
-        }
-        false
     }
 }
 

@@ -49,11 +49,12 @@ impl Checker {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        self.look_at_calendar(unix_ms);
         if has_failed {
+            self.doubt_calendar(unix_ms);
             (self.failed, self.is_failing) = (Some(after), true);
             return Ok(());
         }
+        self.look_at_calendar(unix_ms);
         self.steps += 1;
         self.note_ends(now);
         if self.flaw == Flaw::HistoryLosesASession && self.steps.is_multiple_of(50) {
@@ -67,17 +68,10 @@ impl Checker {
             .and_then(|()| self.check_losses(now, &before, &after, trace))
             .and_then(|()| self.check_queue(now, &after))
             .and_then(|()| {
-                let mut over = self.known.iter().filter(|(_, known)| known.over == Some(false));
+                let mut over = self.known.iter().filter(|(_, known)| known.is_over);
                 over.try_for_each(|(pid, _)| self.check_left_behind(*pid, &after))
             });
-        // What may be gone by rights is not missed when the daemon starts again.
-        self.told.retain(|session, told| match after.sessions.get(session) {
-            Some(is) => {
-                told.count = told.count.min(is.count);
-                true
-            }
-            None => false,
-        });
+        self.follow(&after);
         self.seen = after;
         // Every pool is up to date when the step ends.
         let newest = self.sheets.len() - 1;
@@ -104,6 +98,17 @@ impl Checker {
         checked
     }
 
+    /// What is gone by rights is not missed when the daemon starts again.
+    pub(super) fn follow(&mut self, seen: &Seen) {
+        self.told.retain(|session, told| match seen.sessions.get(session) {
+            Some(is) => {
+                told.count = told.count.min(is.count);
+                true
+            }
+            None => false,
+        });
+    }
+
     fn note_ends(&mut self, now: u64) {
         for line in &mut self.lines {
             if line.end_known_at.is_none() && line.ended_at.is_some_and(|at| at + super::BLUR_MS < now) {
@@ -120,6 +125,11 @@ impl Checker {
         }
         self.days.insert(today);
         self.day = self.day.max(today);
+    }
+
+    /// The clock was shown to a daemon that died of what it did then.
+    pub(super) fn doubt_calendar(&mut self, unix_ms: i64) {
+        self.day_in_doubt = self.day_in_doubt.max(Some(unix_ms.div_euclid(DAY_MS)));
     }
 
     fn note_step(&mut self, now: u64, before: &Seen, after: &Seen) {
@@ -235,7 +245,8 @@ impl Checker {
             let offered = self.known.get_mut(&was.pid).filter(|known| known.may_wait && !known.is_confirmed);
             // Taken back: the waiter counts as gone until it asks again (S31).
             let is_offered = offered.map(|known| known.place = None).is_some();
-            if self.releases.contains(session) || is_offered {
+            let is_cancelled = self.known.get(&was.pid).is_some_and(|known| known.is_cancelled);
+            if self.releases.contains(session) || is_offered || is_cancelled {
                 continue;
             }
             let text = format!("{session} of {}: {was:?}, now {count}", was.pid);
@@ -315,7 +326,8 @@ impl Checker {
             codes::RESERVED_FOR_OTHERS => self.step.booked_max.iter().any(|booked| *booked > 0),
             // The booking has ended, or has not come yet.
             codes::BAD_REQUEST => known.token.is_some(),
-            codes::ALREADY_REMOVED => !known.bundles.is_empty(),
+            codes::ALREADY_REMOVED => !known.bundles.is_empty() || known.is_cancelled || known.may_wait,
+            codes::QUEUE_TIMEOUT => known.may_wait,
             codes::DENIED_BY_RULE | codes::NOT_PERMITTED => self.barred.contains(&known.owner),
             codes::CLOCK_SUSPECT => self.is_wild_clock,
             codes::BUSY | codes::SHUTTING_DOWN | codes::QUEUE_FULL => true,

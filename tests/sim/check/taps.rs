@@ -19,6 +19,7 @@ pub(super) fn asked(number: u16, body: &[u8]) -> Asked {
         Ok(Request::Checkin(checkin)) => Asked::Checkin(checkin.session),
         Ok(Request::Confirm(confirm)) => Asked::Confirm(confirm.bundle),
         Ok(Request::GiveUp(give_up)) => Asked::GiveUp(give_up.waiter),
+        Ok(Request::Cancel(_)) => Asked::Cancel,
         _ => Asked::Other,
     }
 }
@@ -50,16 +51,11 @@ impl Checker {
             if asked != Asked::Other {
                 trace.say(now, format!("#{conn} > {asked:?} (call {})", frame.head.call));
             }
-            self.take_request(
-                now,
-                conn,
-                frame.head.call,
-                Request::decode(frame.head.number, frame.body).ok(),
-            );
+            self.take_request(now, conn, Request::decode(frame.head.number, frame.body).ok());
         }
     }
 
-    fn take_request(&mut self, now: u64, conn: usize, call: u32, request: Option<Request>) {
+    fn take_request(&mut self, now: u64, conn: usize, request: Option<Request>) {
         match request {
             Some(Request::Checkout(checkout)) => {
                 let known = self.known.entry(checkout.facts.pid).or_default();
@@ -68,7 +64,15 @@ impl Checker {
                 known.may_wait = checkout.wait_seconds.is_some_and(|s| s > 0);
                 known.token = checkout.reservation_token.as_deref().map(token_hash);
                 known.lines.push((conn, now));
-                known.open_copies.insert((conn, call), now);
+                known.is_cancelled |= self.cancelled.contains(&checkout.request_key);
+                self.pid_of_key.insert(checkout.request_key, checkout.facts.pid);
+            }
+            Some(Request::Cancel(cancel)) => {
+                self.cancelled.insert(cancel.request_key);
+                let pid = self.pid_of_key.get(&cancel.request_key);
+                if let Some(known) = pid.and_then(|pid| self.known.get_mut(pid)) {
+                    known.is_cancelled = true;
+                }
             }
             Some(Request::Resume(resume)) => {
                 let pid = self.bundle_of.get(&resume.bundle);
@@ -123,7 +127,7 @@ impl Checker {
             if let Some(told) = shown(&answer) {
                 trace.say(now, format!("#{conn} < {told} (call {call})"));
             }
-            self.take_answer(now, (conn, call), (asked, at), answer)?;
+            self.take_answer(now, conn, (asked, at), answer)?;
         }
         Ok(())
     }
@@ -131,7 +135,7 @@ impl Checker {
     fn take_answer(
         &mut self,
         now: u64,
-        (conn, call): (usize, u32),
+        conn: usize,
         (asked, at): (Asked, u64),
         answer: Answer,
     ) -> Result<(), Fault> {
@@ -143,12 +147,8 @@ impl Checker {
             Asked::Checkout(pid) => Some(pid),
             Asked::Resume(bundle) | Asked::Confirm(bundle) => self.bundle_of.get(&bundle).copied(),
             Asked::Checkin(session) => self.told.get(&session).map(|told| told.pid),
-            Asked::GiveUp(_) | Asked::Other => None,
+            Asked::GiveUp(_) | Asked::Cancel | Asked::Other => None,
         };
-        if let Some(known) = pid.and_then(|pid| self.known.get_mut(&pid)) {
-            known.told_at = now;
-            known.open_copies.remove(&(conn, call));
-        }
         match (asked, answer) {
             (Asked::Checkout(pid), Answer::Granted(granted)) => {
                 self.tally.grants += u64::from(!granted.replayed);
@@ -180,6 +180,10 @@ impl Checker {
             }
             (Asked::GiveUp(_), Answer::GiveUp(_)) => {
                 self.tally.gave_up += 1;
+                Ok(())
+            }
+            (Asked::Cancel, Answer::Cancel(_)) => {
+                self.tally.cancels += 1;
                 Ok(())
             }
             (Asked::Checkin(session), Answer::Checkin(done)) => {
@@ -228,7 +232,8 @@ impl Checker {
         }
         for (session, count) in sessions {
             // It may have ended in the very step that told of it: what is not confirmed in time, for one.
-            if self.checkins.contains(&session) || self.releases.contains(&session) {
+            let is_cancelled = self.known.get(&pid).is_some_and(|known| known.is_cancelled);
+            if is_cancelled || self.checkins.contains(&session) || self.releases.contains(&session) {
                 continue;
             }
             let Some(seen) = self.seen.sessions.get(&session) else {
@@ -263,7 +268,6 @@ impl Checker {
                     return Err(Fault::protocol(format!("{} was served and did not wait", served.waiter)));
                 };
                 if let Some(known) = self.known.get_mut(&pid) {
-                    known.told_at = now;
                     known.is_confirmed = false;
                     if known.lines.iter().all(|(line, _)| *line != conn) {
                         known.lines.push((conn, now));
@@ -275,19 +279,10 @@ impl Checker {
             Event::SessionEnded(ended) => {
                 let (session, text) = (ended.session, &ended.message);
                 trace.say(now, format!("#{conn} < session {session} has ended: {text}"));
-                if let Some(told) = self.told.remove(&session)
-                    && let Some(known) = self.known.get_mut(&told.pid)
-                {
-                    known.told_at = now;
-                }
+                self.told.remove(&session);
             }
             Event::WaitEnded(ended) => {
                 trace.say(now, format!("#{conn} < {} waits no longer: {}", ended.waiter, ended.code));
-                if let Some(known) =
-                    (self.step.waiters.get(&ended.waiter)).and_then(|w| self.known.get_mut(&w.pid))
-                {
-                    known.told_at = now;
-                }
             }
             Event::ResumedElsewhere(elsewhere) => {
                 trace.say(now, format!("#{conn} < {} was resumed elsewhere", elsewhere.bundle));
@@ -307,6 +302,7 @@ fn is_of_engine(answer: &Answer) -> bool {
         | Answer::Checkin(_)
         | Answer::Confirm(_)
         | Answer::GiveUp(_)
+        | Answer::Cancel(_)
         | Answer::Release(_)
         | Answer::Book(_)
         | Answer::Unbook(_) => true,
@@ -333,6 +329,7 @@ fn shown(answer: &Answer) -> Option<String> {
         Answer::Checkin(c) => format!("checked in {}, {} left", c.session, c.remaining),
         Answer::Confirm(c) => format!("confirmed {}", c.bundle),
         Answer::GiveUp(g) => format!("gave up {}", g.waiter),
+        Answer::Cancel(_) => "cancelled".into(),
         Answer::Refused(r) => format!("refused {}: {}", r.code, r.message),
         Answer::Book(_) => "booked".into(),
         Answer::Unbook(_) => "unbooked".into(),

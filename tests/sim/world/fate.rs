@@ -118,7 +118,7 @@ impl World {
             }
             Err(error) if self.disk.memory.is_off() => {
                 self.trace.say(self.now, format!("the daemon cannot start: {error}"));
-                self.checker.failed_to_start();
+                self.checker.failed_to_start(clock.1);
                 self.disk.memory.restart();
                 self.is_doomed = false;
                 let at = self.now + self.random.ms(10, 1_000);
@@ -172,9 +172,7 @@ impl World {
                 self.cables[conn].is_given_up = true;
             }
         }
-        for pid in self.clients[client].crash() {
-            self.checker.abandoned(pid);
-        }
+        self.clients[client].crash();
         let at = self.now + self.random.ms(100, 20_000);
         self.wake(client, at);
     }
