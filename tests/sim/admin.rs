@@ -4,10 +4,10 @@ use wire::codes;
 use wire::message::{Answer, Request};
 use wire::request::{Book, Item, Release, Report, Unbook};
 
-use crate::client::facts;
 use crate::licenses::FEATURES;
 use crate::link::{About, Link, Told};
 use crate::plan::Dice as _;
+use crate::want::facts;
 use crate::world::World;
 
 /// The number under which the administrator stands among the clients.

@@ -7,7 +7,7 @@
 //! - [`world`] — the clock, the list of what is to happen, deaths and troubles
 //! - [`net`], [`disk`] — bytes that come late, in pieces or not at all; a disk that tears, and one that lies
 //! - [`daemon`] — the server's parts put together without its threads
-//! - [`client`], [`admin`] — who uses it, by `wire` alone
+//! - [`client`], [`want`], [`admin`] — who uses it, by `wire` alone
 //! - [`licenses`] — what is sold, and the totals by arithmetic of its own
 //! - [`check`] — what must hold
 //!
@@ -28,6 +28,7 @@ mod net;
 mod plan;
 mod planted;
 mod trace;
+mod want;
 mod world;
 
 use std::collections::BTreeMap;
@@ -144,7 +145,7 @@ fn one_seed_alone() {
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
-    for seed in [1, 2, 3, 4, 5, 6, 7, 8] {
+    for seed in 1..=12 {
         let (one, other) = (play(seed, Flaw::None), play(seed, Flaw::None));
         assert!(one.trace.text() == other.trace.text(), "seed {seed} gives two histories");
     }

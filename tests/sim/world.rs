@@ -3,8 +3,10 @@
 //! The runtime is paused. Each turn the events that are due take place, the server's tasks run until none of them can go on
 //! (a sleep of one millisecond ends no earlier), what they wrote is collected, and the engine takes its step when it is due.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use seatkeeper::engine::ask::Ask;
@@ -71,6 +73,8 @@ pub(crate) struct World {
     turns: u64,
     is_calm: bool,
     start: Instant,
+    /// The daemon is told to stop.
+    is_stopping: bool,
     /// The disk is going to fail.
     is_doomed: bool,
     /// What the engine held before the step it is in, where that may be its last.
@@ -111,16 +115,38 @@ pub(crate) fn play(seed: u64, flaw: Flaw) -> Outcome {
     let runtime = runtime.expect("a runtime");
     let mut random = Random(seed);
     let plan = Plan::draw(&mut random, flaw);
-    runtime.block_on(async move {
-        let mut world = World::new(plan, random);
-        let fault = world.run().await.err();
-        if let Some(fault) = &fault {
-            world.trace.say(world.now, format!("FAULT {:?}: {}", fault.check, fault.text));
+    let mut world = {
+        let _entered = runtime.enter();
+        World::new(plan, random)
+    };
+    let panics = panics();
+    let run = catch_unwind(AssertUnwindSafe(|| runtime.block_on(world.run())));
+    let fault = match run {
+        // A task of the server that panics ends alone.
+        Ok(Ok(())) if self::panics() > panics => {
+            Some(Fault::stuck("the server has panicked: see above".into()))
         }
-        let mut tally = world.checker.tally;
-        tally.cables = world.cables.len() as u64;
-        Outcome { trace: world.trace, fault, tally, turns: world.turns }
-    })
+        Ok(ended) => ended.err(),
+        Err(_) => Some(Fault::stuck("there was a panic: see above".into())),
+    };
+    if let Some(fault) = &fault {
+        world.trace.say(world.now, format!("FAULT {:?}: {}", fault.check, fault.text));
+    }
+    Outcome { trace: std::mem::take(&mut world.trace), fault, tally: world.checker.tally, turns: world.turns }
+}
+
+/// How many panics there were on this thread.
+fn panics() -> u64 {
+    thread_local!(static PANICS: Cell<u64> = const { Cell::new(0) });
+    static COUNT: Once = Once::new();
+    COUNT.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.with(|panics| panics.set(panics.get() + 1));
+            told(info);
+        }));
+    });
+    PANICS.with(Cell::get)
 }
 
 impl World {
@@ -153,6 +179,7 @@ impl World {
             turns: 0,
             is_calm: false,
             start: Instant::now(),
+            is_stopping: false,
             is_doomed: false,
             dump_before: None,
             is_stirred: false,
@@ -225,6 +252,9 @@ impl World {
         while let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= self.now) {
             let event = entry.remove();
             self.happen(event)?;
+        }
+        if std::mem::take(&mut self.is_stopping) && self.daemon.is_some() {
+            self.stop().await?;
         }
         if self.is_stirred {
             self.is_stirred = false;

@@ -54,21 +54,26 @@ impl World {
                 self.trace.say(self.now, "kill -9".into());
                 self.die()
             }
-            _ => self.stop(),
+            _ => {
+                self.is_stopping = true;
+                Ok(())
+            }
         }
     }
 
-    /// SIGTERM (S64).
-    fn stop(&mut self) -> Result<(), Fault> {
+    /// SIGTERM (S64): the last batch is synced, connections flush, the process ends.
+    pub(super) async fn stop(&mut self) -> Result<(), Fault> {
         self.trace.say(self.now, "SIGTERM".into());
-        if let Some(daemon) = &self.daemon
-            && daemon.handle.ask(Ask::Stop(Box::new(|()| ()))).is_ok()
-        {
-            self.step()?;
+        let Some(daemon) = &self.daemon else { return Ok(()) };
+        // Where the queue is full the real one waits a moment; here it is killed with its queue.
+        if daemon.handle.ask(Ask::Stop(Box::new(|()| ()))).is_ok() && !self.step()? {
+            self.pass(self.now + 1).await;
+            self.collect()?;
         }
         if let Some(daemon) = &self.daemon {
             daemon.close();
         }
+        self.pass(self.now + 1).await;
         self.die()
     }
 
