@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) down: usize,
     /// When the last whole frame reached the server.
     pub(super) heard_at: u64,
+    /// The step of the engine that may have taken its client for heard: what was asked waits for a step.
+    pub(super) heard_known_at: u64,
     /// When the server's end was told that it is over, or closed itself.
     pub(super) ended_at: Option<u64>,
     /// The first step of the engine that must have known that.
@@ -33,7 +35,15 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(now: u64) -> Line {
-        Line { up: 0, down: 0, heard_at: now, ended_at: None, end_known_at: None, calls: BTreeMap::new() }
+        Line {
+            up: 0,
+            down: 0,
+            heard_at: now,
+            heard_known_at: now,
+            ended_at: None,
+            end_known_at: None,
+            calls: BTreeMap::new(),
+        }
     }
 }
 
@@ -52,7 +62,7 @@ impl Checker {
     /// Whether whoever needs the seats on a line may have them for sure (S22).
     fn is_stale(&self, line: usize, now: u64) -> bool {
         let line = &self.lines[line];
-        let silent = line.heard_at + self.lease;
+        let silent = line.heard_at.max(line.heard_known_at) + self.lease;
         match line.ended_at {
             // It closed before it was silent for too long: from then on its window counts alone.
             Some(at) if at < silent + BLUR_MS => {

@@ -111,6 +111,9 @@ impl Checker {
 
     fn note_ends(&mut self, now: u64) {
         for line in &mut self.lines {
+            if line.heard_known_at < line.heard_at {
+                line.heard_known_at = now;
+            }
             if line.end_known_at.is_none() && line.ended_at.is_some_and(|at| at + super::BLUR_MS < now) {
                 line.end_known_at = Some(now);
             }

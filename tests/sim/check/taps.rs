@@ -196,6 +196,14 @@ impl Checker {
                 Ok(())
             }
             (Asked::Checkout(pid), Answer::Refused(refused)) => self.check_refusal(now, pid, &refused),
+            (Asked::Resume(bundle), Answer::Refused(refused)) if !is_for_later(&refused.code) => {
+                let is_there = self.seen.sessions.values().any(|session| session.bundle == bundle);
+                if is_there {
+                    let text = format!("{bundle} is there and cannot be resumed: {}", refused.message);
+                    return Err(Fault::new(Check::LostSeat, text));
+                }
+                Ok(())
+            }
             (asked, Answer::Refused(refused)) => {
                 let is_odd = matches!(refused.code.as_str(), codes::INTERNAL | codes::NO_SEATS);
                 if is_odd && asked != Asked::Other {
@@ -293,6 +301,11 @@ impl Checker {
     }
 }
 
+/// Codes of a connection that cannot hand a request on now.
+fn is_for_later(code: &str) -> bool {
+    matches!(code, codes::BUSY | codes::SHUTTING_DOWN | codes::RATE_LIMITED)
+}
+
 /// Whether an answer tells what the engine decided.
 fn is_of_engine(answer: &Answer) -> bool {
     match answer {
@@ -306,9 +319,7 @@ fn is_of_engine(answer: &Answer) -> bool {
         | Answer::Release(_)
         | Answer::Book(_)
         | Answer::Unbook(_) => true,
-        Answer::Refused(no) => {
-            !matches!(no.code.as_str(), codes::BUSY | codes::SHUTTING_DOWN | codes::RATE_LIMITED)
-        }
+        Answer::Refused(no) => !is_for_later(&no.code),
         _ => false,
     }
 }
