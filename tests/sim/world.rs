@@ -3,6 +3,8 @@
 //! The runtime is paused. Each turn the events that are due take place, the server's tasks run until none of them can go on
 //! (a sleep of one millisecond ends no earlier), what they wrote is collected, and the engine takes its step when it is due.
 
+mod fate;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +16,7 @@ use seatkeeper::server::connection::Origin;
 use seats::catalog::Catalog;
 use tokio::time::{Instant, sleep_until};
 
+use self::fate::Stepped;
 use crate::admin::{ADMIN, Admin};
 use crate::check::{Checker, Fault};
 use crate::client::Client;
@@ -267,10 +270,16 @@ impl World {
                 self.step_at = self.step_at.min(at);
             }
         }
-        if self.daemon.is_some() && self.now >= self.step_at && self.step()? {
-            // What leaves between a disk that fails and the end of the process must tell nothing of that step.
-            self.pass(self.now + 1).await;
-            self.die()?;
+        if self.daemon.is_some() && self.now >= self.step_at {
+            match self.step()? {
+                Stepped::Well => {}
+                Stepped::Dark => self.die()?,
+                Stepped::Failed => {
+                    // What leaves between a disk that fails and the end of the process must tell nothing of that step.
+                    self.pass(self.now + 1).await;
+                    self.die()?;
+                }
+            }
         }
         if !self.is_stirred {
             let next = self.events.first_key_value().map_or(u64::MAX, |((at, _), _)| *at);
@@ -500,8 +509,6 @@ impl World {
         seen.sessions.keys().chain(seen.waiters.keys()).copied().collect()
     }
 }
-
-mod fate;
 
 /// Seats that the server believes to have beyond those that were sold, where that error is planted.
 fn more(plan: &Plan) -> i32 {

@@ -2,10 +2,20 @@
 
 use super::*;
 
+/// How a step has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stepped {
+    Well,
+    /// The disk failed, and the process is about to end.
+    Failed,
+    /// The power is gone, and the process with it.
+    Dark,
+}
+
 impl World {
-    /// One step of the engine. `true`: the disk failed in it, and the process is about to end.
-    pub(super) fn step(&mut self) -> Result<bool, Fault> {
-        let Some(daemon) = &mut self.daemon else { return Ok(false) };
+    /// One step of the engine.
+    pub(super) fn step(&mut self) -> Result<Stepped, Fault> {
+        let Some(daemon) = &mut self.daemon else { return Ok(Stepped::Well) };
         if self.is_doomed {
             self.dump_before = Some(daemon.dump());
         }
@@ -16,20 +26,37 @@ impl World {
         }
         let operations = self.disk.memory.operations();
         let failed = daemon.step().err();
-        if failed.is_none() && self.disk.memory.operations() == operations {
+        // In what is done ahead of need: the step was synced, and nobody will hear of it.
+        let is_dark = failed.is_none() && self.disk.memory.is_off();
+        if failed.is_none() && !is_dark && self.disk.memory.operations() == operations {
             self.checker.stepped_idly(self.now, unix_ms)?;
         } else {
-            self.checker.stepped(self.now, unix_ms, daemon.seen(), failed.is_some(), &mut self.trace)?;
+            self.checker.stepped(
+                self.now,
+                unix_ms,
+                daemon.seen(),
+                failed.is_some() || is_dark,
+                &mut self.trace,
+            )?;
         }
         self.is_stirred = true;
         let due =
             if daemon.has_background_work() { 1 } else { daemon.due_in().unwrap_or(IDLE_MS).min(IDLE_MS) };
         self.step_at = self.now + due.max(1);
-        match &failed {
-            Some(error) => self.trace.say(self.now, format!("the daemon ends: {error}")),
-            None => self.dump_before = None,
-        }
-        Ok(failed.is_some())
+        Ok(match failed {
+            Some(error) => {
+                self.trace.say(self.now, format!("the daemon ends: {error}"));
+                Stepped::Failed
+            }
+            None if is_dark => {
+                self.trace.say(self.now, "the power is gone".into());
+                Stepped::Dark
+            }
+            None => {
+                self.dump_before = None;
+                Stepped::Well
+            }
+        })
     }
 
     /// The daemon is going to die, in one way or another.
@@ -66,8 +93,11 @@ impl World {
         self.trace.say(self.now, "SIGTERM".into());
         let Some(daemon) = &self.daemon else { return Ok(()) };
         // Where the queue is full the real one waits a moment; here it is killed with its queue.
-        if daemon.handle.ask(Ask::Stop(Box::new(|()| ()))).is_ok() && !self.step()? {
-            self.pass(self.now + 1).await;
+        if daemon.handle.ask(Ask::Stop(Box::new(|()| ()))).is_ok() {
+            match self.step()? {
+                Stepped::Dark => return self.die(),
+                Stepped::Well | Stepped::Failed => self.pass(self.now + 1).await,
+            }
             self.collect()?;
         }
         if let Some(daemon) = &self.daemon {
