@@ -52,6 +52,7 @@ impl Checker {
         }
         for known in self.known.values_mut() {
             known.lines.clear();
+            known.is_attached = false;
             known.place = None;
         }
         // A grant of the step in which the daemon died may be on disk all the same.

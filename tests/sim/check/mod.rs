@@ -87,6 +87,8 @@ struct Known {
     lines: Vec<(usize, u64)>,
     /// Every bundle it ever had, but for those that a death took.
     bundles: BTreeSet<u64>,
+    /// It was answered since the daemon's start, so that it is on one of them for sure.
+    is_attached: bool,
     /// The line over which it was told that it waits.
     place: Option<usize>,
     is_confirmed: bool,

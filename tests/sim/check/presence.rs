@@ -72,35 +72,34 @@ impl Checker {
         }
     }
 
+    /// The lines that a checkout may be on, and whether it may be on none: not heard of since the start.
+    fn lines_of(&self, pid: u32) -> (&[(usize, u64)], bool) {
+        self.known.get(&pid).map_or((&[], true), |known| (&known.lines[..], !known.is_attached))
+    }
+
     /// Whether a checkout's seats cannot have been taken for its client's absence.
     pub(super) fn is_safe(&self, pid: u32, now: u64) -> bool {
-        let lines = self.known.get(&pid).map(|known| &known.lines[..]).unwrap_or_default();
-        if lines.is_empty() {
-            return now + BLUR_MS < self.started + self.lease;
-        }
-        lines.iter().all(|(line, _)| self.is_fresh(*line, now))
+        let (lines, may_be_unheard) = self.lines_of(pid);
+        (!may_be_unheard || now + BLUR_MS < self.started + self.lease)
+            && lines.iter().all(|(line, _)| self.is_fresh(*line, now))
     }
 
     /// Whether a checkout's seats may be had for sure by whoever needs them.
     pub(super) fn is_surely_gone(&self, pid: u32, now: u64) -> bool {
-        let lines = self.known.get(&pid).map(|known| &known.lines[..]).unwrap_or_default();
-        if lines.is_empty() {
-            return now > self.started + self.lease + BLUR_MS;
-        }
-        lines.iter().all(|(line, _)| self.is_stale(*line, now))
+        let (lines, may_be_unheard) = self.lines_of(pid);
+        (!may_be_unheard || now > self.started + self.lease + BLUR_MS)
+            && lines.iter().all(|(line, _)| self.is_stale(*line, now))
     }
 
     /// Whether a checkout's seats may have been reaped, though nobody needed them (S22).
     pub(super) fn may_be_reaped(&self, pid: u32, now: u64) -> bool {
-        let lines = self.known.get(&pid).map(|known| &known.lines[..]).unwrap_or_default();
-        if lines.is_empty() {
-            return now + BLUR_MS >= self.started + self.reap_after;
-        }
-        lines.iter().any(|(line, _)| {
-            let line = &self.lines[*line];
-            let silent = line.heard_at + self.lease;
-            now + BLUR_MS >= line.ended_at.map_or(silent, |at| at.min(silent)) + self.reap_after
-        })
+        let (lines, may_be_unheard) = self.lines_of(pid);
+        (may_be_unheard && now + BLUR_MS >= self.started + self.reap_after)
+            || lines.iter().any(|(line, _)| {
+                let line = &self.lines[*line];
+                let silent = line.heard_at + self.lease;
+                now + BLUR_MS >= line.ended_at.map_or(silent, |at| at.min(silent)) + self.reap_after
+            })
     }
 
     /// Whether a waiter is there for sure: on one line, open and heard.

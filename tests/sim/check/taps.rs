@@ -149,6 +149,10 @@ impl Checker {
             Asked::Checkin(session) => self.told.get(&session).map(|told| told.pid),
             Asked::GiveUp(_) | Asked::Cancel | Asked::Other => None,
         };
+        if let (Some(known), Answer::Refused(_)) = (pid.and_then(|pid| self.known.get_mut(&pid)), &answer) {
+            // What was refused has put it nowhere.
+            known.lines.retain(|line| *line != (conn, at));
+        }
         match (asked, answer) {
             (Asked::Checkout(pid), Answer::Granted(granted)) => {
                 self.tally.grants += u64::from(!granted.replayed);
@@ -222,6 +226,7 @@ impl Checker {
     /// A checkout is on this line, by a request that arrived at that time: earlier ones have no say any more.
     fn is_on(&mut self, pid: u32, conn: usize, at: u64) {
         if let Some(known) = self.known.get_mut(&pid) {
+            known.is_attached = true;
             known.lines.retain(|(line, since)| *line == conn || *since + super::BLUR_MS >= at);
             if known.lines.iter().all(|(line, _)| *line != conn) {
                 known.lines.push((conn, at));
@@ -276,7 +281,7 @@ impl Checker {
                     return Err(Fault::protocol(format!("{} was served and did not wait", served.waiter)));
                 };
                 if let Some(known) = self.known.get_mut(&pid) {
-                    known.is_confirmed = false;
+                    (known.is_confirmed, known.is_attached) = (false, true);
                     if known.lines.iter().all(|(line, _)| *line != conn) {
                         known.lines.push((conn, now));
                     }
