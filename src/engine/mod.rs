@@ -181,6 +181,11 @@ impl<D: Disk> Engine<D> {
                 self.watching.remove(&id);
                 self.ledger.disconnect(id, heard, now.tick);
             }
+            Ask::Heard(id) => {
+                if let Some(outbox) = self.connections.get(&id) {
+                    self.ledger.hear(id, outbox.heard());
+                }
+            }
             Ask::Request { from, call, request } => {
                 let answer = self.request(&from, request, now, reading)?;
                 if let Answer::Denied(denial) = &answer {
