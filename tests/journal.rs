@@ -160,7 +160,7 @@ fn damage_before_the_last_batch_stops_the_start_and_changes_nothing() {
         flip(&path, 2 * BATCH + at);
         let damaged = fs::read(&path).unwrap();
         let error = Journal::open(RealDisk, dir, options(), &mut Memory::default()).unwrap_err();
-        let JournalError::Damaged(damage) = &error else { panic!("byte {at}: {error}") };
+        let JournalError::Damaged(damage, _) = &error else { panic!("byte {at}: {error}") };
         assert_eq!((damage.segment, damage.offset, &damage.path), (1, 2 * BATCH, &path), "byte {at}");
         assert!(error.to_string().contains("--accept-loss"));
         assert_eq!(fs::read(&path).unwrap(), damaged);
@@ -199,7 +199,7 @@ fn a_missing_segment_stops_the_start() {
         let (path, aside) = (segment(home.path(), number), home.path().join("aside"));
         fs::rename(&path, &aside).unwrap();
         let error = Journal::open(RealDisk, home.path(), options(), &mut Memory::default()).unwrap_err();
-        assert!(matches!(&error, JournalError::Damaged(damage) if damage.segment == number), "{error}");
+        assert!(matches!(&error, JournalError::Damaged(damage, _) if damage.segment == number), "{error}");
         fs::rename(&aside, &path).unwrap();
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Identity, journal_dir, lock_path, read_format, read_pid};
 use crate::journal::{
-    Damage, Dropped, Fold, FoldError, RealDisk,
+    Damage, Dropped, Fold, FoldError, JournalError, RealDisk, WouldLose,
     replay::{self, End, Scan},
 };
 
@@ -140,7 +140,10 @@ pub fn check(state: &Path) -> Report {
         scan = replay::scan(&RealDisk, &dir, None, &mut Blind);
     }
     match scan {
-        Ok(scan) => report.take(scan),
+        Ok(scan) => match scan.would_lose(&RealDisk, &dir) {
+            Ok(would_lose) => report.take(scan, would_lose),
+            Err(error) => report.problem(&error),
+        },
         Err(error) => report.problem(&error),
     }
     report
@@ -186,7 +189,7 @@ impl Report {
         }
     }
 
-    fn take(&mut self, scan: Scan) {
+    fn take(&mut self, scan: Scan, would_lose: Option<WouldLose>) {
         self.next_sequence = scan.next_sequence;
         self.last_tick = scan.tick;
         self.snapshot = scan.snapshot.map(|snapshot| SnapshotReport {
@@ -218,7 +221,7 @@ impl Report {
                 self.torn = Some(Place { file: path, segment, offset, what });
             }
             End::Damaged(damage) => {
-                self.problems.push(damage.to_string());
+                self.problem(&JournalError::Damaged(damage.clone(), would_lose));
                 let Damage { path, segment, offset, what } = damage;
                 self.damage = Some(Place { file: path, segment, offset, what });
             }
