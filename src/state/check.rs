@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::{Identity, journal_dir, lock_path, read_format, read_pid};
@@ -182,10 +183,14 @@ impl Report {
 
     fn look_at_lock(&mut self, state: &Path) {
         // A shared lock for an instant; a daemon that starts just now tries again.
-        let Ok(lock) = File::open(lock_path(state)) else { return };
-        match flock(&lock, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => {}
-            Err(_) => (self.locked, self.pid) = (true, read_pid(&lock)),
+        let is_held = |file: &File| flock(file, FlockOperation::NonBlockingLockShared).is_err();
+        let lock = File::open(lock_path(state)).ok();
+        // Some file systems cannot lock a directory: that is an error too, but not this one.
+        let is_directory_held = File::open(state).is_ok_and(|directory| {
+            flock(&directory, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        });
+        if is_directory_held || lock.as_ref().is_some_and(is_held) {
+            (self.locked, self.pid) = (true, lock.as_ref().and_then(read_pid));
         }
     }
 
