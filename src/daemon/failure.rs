@@ -32,8 +32,12 @@ pub(super) fn of_state(error: &StateError) -> Failure {
 
 /// The journal could not be written while the daemon served.
 pub(super) fn of_journal(error: &JournalError) -> Failure {
-    let text = with_causes(error) + what_to_do(error);
-    Failure::new(exit::DISK, format!("{text}; nothing was answered that is not on disk (S60)"))
+    let mut text = with_causes(error) + what_to_do(error);
+    // What was granted since the last look went to a file that is out of the way now.
+    if !matches!(error, JournalError::Replaced { .. }) {
+        text += "; nothing was answered that is not on disk (S60)";
+    }
+    Failure::new(exit::DISK, text)
 }
 
 /// What to do about what the disk said, where it said something; with a leading semicolon.

@@ -299,11 +299,14 @@ fn say_replayed(opened: &crate::journal::Opened<RealDisk>, fold: &StateFold) {
     if let Some(dropped) = &opened.dropped {
         warn!(
             segment = %dropped.path.display(), offset = dropped.offset, bytes = dropped.bytes,
-            "the last batch was cut off and is dropped: it was told to nobody (S62)"
+            "the last batch was cut off and is dropped (S62): cut off by a crash or a power cut it was told to nobody"
         );
     }
     if let Some(lost) = &opened.lost {
-        error!(damage = %lost.damage.what, last_kept = lost.last_kept, bytes = lost.bytes, "part of the journal was given up (--accept-loss)");
+        error!(
+            damage = %lost.damage, last_kept = lost.last_kept, bytes = lost.bytes, files = ?lost.files, sessions,
+            "part of the journal was given up (--accept-loss): sessions granted after the last record kept are lost"
+        );
     }
 }
 

@@ -64,7 +64,7 @@ pub enum JournalError {
         source: FoldError,
     },
     /// The path of the current segment leads to another file, or nowhere (S60).
-    #[error("{}: this is no longer the file the journal writes to; the state directory was moved, restored or mounted over", path.display())]
+    #[error("{}: this is no longer the file the journal writes to: the state directory was removed, moved, restored or mounted over; put the one back that this daemon ran on, or leave what is there now, and start again", path.display())]
     Replaced {
         /// The segment's file.
         path: PathBuf,

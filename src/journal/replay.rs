@@ -57,11 +57,12 @@ pub struct WouldLose {
 impl fmt::Display for WouldLose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.last_kept {
-            Some(0) => write!(f, "keeps no record")?,
+            Some(0) if self.bytes == 0 => return write!(f, "begins with nothing: every session is lost"),
+            Some(0) => write!(f, "keeps nothing")?,
             Some(last) => write!(f, "keeps the records 1 to {last}")?,
             None => write!(f, "keeps only what stands in the snapshot before this place")?,
         }
-        write!(f, " and gives up {} bytes after them, put aside as .lost files", self.bytes)
+        write!(f, " and gives up {} bytes from there on, put aside as .lost files", self.bytes)
     }
 }
 
