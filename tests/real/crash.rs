@@ -61,7 +61,9 @@ fn sigterm_under_load_ends_in_time_and_keeps_every_session() {
         slow.send(&many).unwrap();
     }
     under_load(&mut workers, daemon.address(), || {
-        std::thread::sleep(Duration::from_millis(300));
+        for name in ["cad", "sim", "post"] {
+            daemon.await_feature(name, "fought for", |feature| feature["used"].as_u64() > Some(0));
+        }
         let started = Instant::now();
         assert_eq!(daemon.terminate(), Some(0), "{}", daemon.log_text());
         println!("ended after {:?}", started.elapsed());
