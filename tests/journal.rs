@@ -230,6 +230,63 @@ fn a_replaced_file_is_seen_every_five_seconds() {
     assert!(matches!(error, JournalError::Replaced { .. }), "{error}");
 }
 
+/// Batches until the next segment is to be there, and it is, or cannot be.
+fn fill_half(journal: &mut Journal) {
+    for tick in 0..=SMALL / 2 / BATCH {
+        journal.append(tick, [(1, tick.to_le_bytes()), (1, [7; 8])]).unwrap();
+        journal.commit().unwrap();
+    }
+}
+
+#[test]
+fn a_next_segment_that_somebody_removed_is_made_again_and_nothing_is_written_into_the_void() {
+    let home = tempfile::tempdir().unwrap();
+    let without_threads = Options { threads: false, ..options() };
+    let mut opened = Journal::open(RealDisk, home.path(), without_threads, &mut Memory::default()).unwrap();
+    fill_half(&mut opened.journal);
+    fs::remove_file(segment(home.path(), 2)).unwrap();
+    let mut tick = SMALL;
+    // Over into the second segment.
+    for _ in 0..SMALL * 3 / 4 / BATCH {
+        tick += 1;
+        opened.journal.append(tick, [(1, tick.to_le_bytes()), (1, [7; 8])]).unwrap();
+        opened.journal.commit().unwrap();
+    }
+    let next = opened.journal.next_sequence();
+    drop(opened);
+    let mut fold = Memory::default();
+    assert_eq!(open(home.path(), &mut fold).next_sequence, next);
+    assert_eq!(fold.last_tick, tick);
+}
+
+#[test]
+fn a_lack_of_room_holds_until_a_segment_has_been_made() {
+    let home = tempfile::tempdir().unwrap();
+    let mut opened = open(home.path(), &mut Memory::default());
+    // Where the next segment is to be made there is something that cannot be removed as a file.
+    let in_the_way = home.path().join("000000000002.segment.tmp");
+    fs::create_dir(&in_the_way).unwrap();
+    let journal = &mut opened.journal;
+    fill_half(journal);
+    let mut tick = SMALL;
+    let mut look = |journal: &mut Journal| {
+        tick += 1;
+        journal.check_path(tick).unwrap();
+        journal.is_low().is_some()
+    };
+    while !look(journal) {}
+    // Also while it is tried again, which happens on another thread.
+    for _ in 0..20_000 {
+        assert!(look(journal), "let in although nothing has changed");
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    let started = std::time::Instant::now();
+    while look(journal) {
+        assert!(started.elapsed().as_secs() < 30, "it is never tried again");
+    }
+    assert!(journal.room() > SMALL);
+}
+
 #[test]
 fn compaction_in_the_background_keeps_the_state_and_drops_the_files() {
     let home = tempfile::tempdir().unwrap();
