@@ -14,7 +14,7 @@ use crate::real::site::{Site, exclusive};
 use crate::real::until;
 
 /// How long the daemon may take to find out: it looks every five seconds, on a machine that is busy.
-const FOUND_OUT: Duration = Duration::from_secs(8);
+const FOUND_OUT: Duration = Duration::from_secs(10);
 
 fn site() -> Site {
     Site::with(&[exclusive("cad", 10)])
@@ -154,6 +154,7 @@ fn another_key_in_the_place_of_the_daemons_is_left_alone_and_shown() {
         (!said[0].is_null()).then(|| said[0]["message"].as_str().unwrap().to_owned())
     });
     assert!(said.contains("this is another key") && is_documented(&said), "{said}");
+    daemon.await_log("this is another key");
     told(&daemon.log_text(), &["this is another key"]);
     assert_eq!(fs::read(&key).unwrap(), foreign, "it is not touched");
     replace(&own);
@@ -170,8 +171,8 @@ fn an_administrators_socket_that_was_removed_is_there_again() {
     let path = daemon.admin_path().to_owned();
     fs::remove_file(&path).unwrap();
     until("it is there again", || path.exists().then_some(()));
-    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
     daemon.await_log("the administrator's socket was removed");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
     told(&daemon.log_text(), &["the administrator's socket was removed"]);
     until("it is served", || crate::real::client::Client::connect_admin(&path).ok());
     connected.report("status", None).expect("who was connected stays so");
