@@ -1,6 +1,5 @@
-//! The release facts a program states about itself, and what a license says of versions (rules 3, 6.2 and 6.4).
-//!
-//! Of 6.4 this decides a, b and e: what is owned. Maintenance, which widens it, comes with its own issue.
+//! The release facts a program states about itself (rules 3, 6.2). What a license says of them is decided in
+//! [`maintenance`](crate::maintenance).
 
 use core::fmt;
 use core::str::FromStr;
@@ -17,6 +16,11 @@ impl ReleaseVersion {
     /// Whether a license of that version owns this release: the same MAJOR.MINOR or older, any patch.
     pub fn is_within(self, owned: LicenseVersion) -> bool {
         (self.0[0], self.0[1]) <= (owned.major, owned.minor)
+    }
+
+    /// Whether it is not above a ceiling of 1 to 4 numbers, compared at the ceiling's own precision: 3 allows 3.9.9.9.
+    pub fn is_at_most(self, ceiling: &[u32]) -> bool {
+        self.0[..ceiling.len().min(4)] <= *ceiling
     }
 }
 
