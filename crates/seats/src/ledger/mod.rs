@@ -419,7 +419,7 @@ impl Ledger {
                 }
             }
             self.presence.fell_silent(id);
-            self.place_connection(id, tick);
+            self.place_connection(id, since);
         }
         self.sweep_unheard(tick, limit);
         self.feed_due(tick);
