@@ -335,7 +335,7 @@ impl Server {
             let bundle = granted.bundle;
             self.commit(&Change::Granted(granted));
             let on = self.ledger.queue().connection_of(waiter).expect("who is served is there");
-            self.ledger.attach(bundle, on, self.now.tick);
+            self.ledger.attach_unasked(bundle, on, self.now.tick);
             self.ledger.offer(waiter, bundle, self.now.tick);
             self.queue.push(Happened::Served(waiter, bundle));
         }
