@@ -379,7 +379,12 @@ impl Ledger {
     /// As [`Ledger::attach`], where the server gives and the client has said nothing: it counts as heard when it was (S20).
     pub fn attach_unasked(&mut self, id: BundleId, to: ConnectionId, tick: Tick) -> Option<ConnectionId> {
         let bundle = self.state.bundle(id)?;
-        self.presence.attach(id, bundle, to, tick)
+        let is_back = self.presence.suspect(id).is_some();
+        let loser = self.presence.attach(id, bundle, to, tick);
+        if is_back {
+            self.feed_behind(&[id]);
+        }
+        loser
     }
 
     /// A connection is gone, last heard at `heard`. Its sessions are suspect from now on, unless they were before (S20,
@@ -434,11 +439,12 @@ impl Ledger {
     pub fn hear(&mut self, id: ConnectionId, at: Tick) {
         if self.presence.heard(id, at) {
             let bundles: Vec<BundleId> = self.presence.bundles_on(id).collect();
-            for bundle in bundles {
-                if let Some(found) = self.state.bundle(bundle) {
-                    self.presence.revive(bundle, found);
+            for bundle in &bundles {
+                if let Some(found) = self.state.bundle(*bundle) {
+                    self.presence.revive(*bundle, found);
                 }
             }
+            self.feed_behind(&bundles);
             self.place_connection(id, at);
         }
     }

@@ -343,11 +343,17 @@ impl Ledger {
                 self.presence.free_again(*id, next);
             }
         }
+        self.feed_behind(&freed);
+    }
+
+    /// Those who wait for what some bundles have may be served now: their seats can be had, or cannot any more, so that nobody
+    /// is held back by one who could have been given them (S30).
+    pub(super) fn feed_behind(&mut self, bundles: &[BundleId]) {
         if self.state.waiters().next().is_none() {
             return;
         }
         let mut fed: BTreeSet<Name> = BTreeSet::new();
-        for bundle in freed.into_iter().filter_map(|id| self.state.bundle(id)) {
+        for bundle in bundles.iter().filter_map(|id| self.state.bundle(*id)) {
             let pools = bundle.sessions().iter().filter_map(|session| self.state.pool(session.pool));
             fed.extend(pools.map(|pool| pool.feature.clone()));
         }
