@@ -146,7 +146,15 @@ fn common(
         feature: i.feature.into_boxed_str(),
         count: i.count,
     };
-    Ok(Checkout { key, secret, booking: None, items: items.into_iter().map(item).collect(), facts, pid })
+    Ok(Checkout {
+        key,
+        secret,
+        booking: None,
+        items: items.into_iter().map(item).collect(),
+        facts,
+        pid,
+        lend: None,
+    })
 }
 
 /// A text of a request: at most 256 bytes, no control characters (S1). `field` as docs/PROTOCOL.md names it, with

@@ -92,7 +92,7 @@ fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
             license.client_host_ids.push(block.ok_or("client= takes KIND:VALUE,KIND:VALUE")?);
         }
         "rate" => license.match_rate = value.parse().map_err(|_| "rate= takes a percentage")?,
-        "key" => license.signed = Some(Signed { canonical: Box::default(), key: value.into() }),
+        "key" => license.signed = Some(Arc::new(Signed { canonical: Box::default(), key: value.into() })),
         "refused" => {
             let reason = REASONS.into_iter().find(|r| r.as_str() == value);
             license.refusal = refused(reason.ok_or_else(|| format!("{value} is no reason"))?);

@@ -171,6 +171,15 @@ pub struct LimitFact {
     pub whose: Box<str>,
 }
 
+/// How long seats can be lent that were asked for longer (S41).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BorrowFact {
+    /// Hours at most; `None`: the day says it.
+    pub hours: Option<u32>,
+    /// The last day until which they can be lent, included; `None`: the hours say it.
+    pub last_day: Option<NaiveDate>,
+}
+
 /// Another pool of the feature that gave no seat either, and why (S4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherPool {
@@ -240,6 +249,8 @@ pub struct Subject {
     pub rule: Option<RuleFact>,
     /// The limit that denied.
     pub limit: Option<LimitFact>,
+    /// With `borrow_too_long`: for how long it could be.
+    pub borrow: Option<BorrowFact>,
     /// The token that needs the feature (L51).
     pub needed_by: Option<Box<str>>,
     /// The feature's other pools.

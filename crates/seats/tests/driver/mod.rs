@@ -672,6 +672,7 @@ pub fn request(key: u64, facts: Facts, items: &[(&str, u32)]) -> Checkout {
         items: items.iter().map(item).collect(),
         facts: Arc::new(facts),
         pid: 1,
+        lend: None,
     }
 }
 

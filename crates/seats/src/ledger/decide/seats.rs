@@ -28,7 +28,8 @@ impl Ledger {
     /// Seats of a pool in use, and how many of them are suspect.
     pub(super) fn numbers_of_use(&self, id: PoolId) -> (u64, u64) {
         let used = self.state.pool(id).map_or(0, Pool::used);
-        (used, used.saturating_sub(self.presence.active(id)))
+        let lent = self.state.pool(id).map_or(0, |pool| pool.borrowed);
+        (used, used.saturating_sub(self.presence.active(id) + lent))
     }
 
     /// Whether a session more fits into a pool; held seats it uses up are added to the draft. Says whether its seats lie
