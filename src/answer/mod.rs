@@ -98,6 +98,9 @@ fn half(digest: &[u8]) -> [u8; 16] {
 /// # Errors
 /// A field is out of bounds (docs/PROTOCOL.md, section 5).
 pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadField> {
+    if message.extras.iter().any(|extra| extra.tag == request::Hours::TAG) {
+        return Err(bad("borrow", "nothing is lent yet"));
+    }
     let request::Checkout {
         request_key, secret, items, facts, share, reservation_token, wait_seconds, ..
     } = message;
