@@ -27,7 +27,9 @@ impl<D: Disk> Engine<D> {
     /// # Errors
     /// The journal could not be written or synced.
     pub fn close_borrowing(&mut self, reading: Reading) -> Result<(), JournalError> {
-        warn!("what was lent may be in the lost part: nothing is lent for the longest BORROW of the licenses (S62)");
+        warn!(
+            "what was lent may be in the lost part: nothing is lent for the longest BORROW of the licenses (S62)"
+        );
         let from = reading.unix_ms.div_euclid(1_000);
         self.accept(reading.tick.0, &Change::BorrowingClosed(BorrowingClosed { from }))?;
         self.release()
@@ -40,6 +42,21 @@ impl<D: Disk> Engine<D> {
         // What ends at midnight does not reach into the day that begins then.
         let last_day = self.zone.day_of(until_ms.saturating_sub(1));
         Checkout { lend: Some(Lend { hours, from, last_day }), ..checkout }
+    }
+
+    /// Whoever is told until which day he could borrow is told for how many hours too.
+    pub(super) fn with_hours(&self, answer: Answer, reading: Reading) -> Answer {
+        let Answer::Denied(mut denial) = answer else { return answer };
+        let at_most = denial.subject.as_mut().and_then(|subject| subject.borrow.as_mut());
+        if let Some(at_most) = at_most.filter(|at_most| at_most.hours.is_none())
+            && let Some(day) = at_most.last_day
+        {
+            let ms = self.zone.end_instant(day).saturating_sub(reading.unix_ms).max(0);
+            let hours = u32::try_from(ms / (HOUR_S * 1_000)).unwrap_or(u32::MAX);
+            at_most.hours = Some(hours);
+            denial.message.push_str(&format!("; at most {hours} h from now"));
+        }
+        Answer::Denied(denial)
     }
 
     /// In the batch of the grant: nobody ever finds one without the other.

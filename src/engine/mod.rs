@@ -248,11 +248,13 @@ impl<D: Disk> Engine<D> {
             Request::Checkout(checkout, wait_ms) => self.checkout(from, &checkout, wait_ms, now, reading)?,
             Request::Borrow(checkout, hours) => {
                 let checkout = self.timed(*checkout, hours, reading);
-                self.checkout(from, &checkout, 0, now, reading)?
+                let answer = self.checkout(from, &checkout, 0, now, reading)?;
+                self.with_hours(answer, reading)
             }
             Request::TryBorrow(checkout, hours) => {
                 let checkout = self.timed(*checkout, hours, reading);
-                self.try_out(&checkout, now)?
+                let answer = self.try_out(&checkout, now)?;
+                self.with_hours(answer, reading)
             }
             Request::WriteOff(session, by, reason) => self.write_off(session, &by, &reason, now, reading)?,
             Request::Confirm(bundle) => self.confirm(from, bundle, now)?,

@@ -376,7 +376,7 @@ mod tests {
             (Change::Barred(barred), BAR),
             (Change::Borrowed(borrowed), BORROW),
             (Change::WrittenOff(written_off), OFF),
-            (Change::BorrowingClosed(BorrowingClosed { from: 1_909_051_200 }), "fc80e792e3"),
+            (Change::BorrowingClosed(BorrowingClosed { from: 1_909_051_200 }), "fc809e93e3"),
             (
                 Change::Ended(Ended { session: SessionId(7), cause: Cause::BorrowEnded, at: 90_000 }),
                 "0706fc905f0100",
@@ -428,8 +428,8 @@ mod tests {
     const MOVE: &str = "03010701087573657220616e6e";
     const RESET: &str =
         "0a323039392d30312d30310a323033302d30362d3330fd0024a3f8780300000575696420300462696f73";
-    const BORROW: &str = "";
-    const OFF: &str = "";
+    const BORROW: &str = "07fc809e93e3fca0ba93e30a323033302d30362d3330fc905f0100010307070711656432353531393a61636d653a41414141";
+    const OFF: &str = "07fc809e93e30575696420300673746f6c656e";
     const BAR: &str = "0441434d450363616407616e6e00777337fc905f0100057569642030066261636b7570";
     const WAIT: &str = "09020202020202020202020202020202020303030303030303030303030303030302010441434d4503636164fb2c01000363616d010101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb67120108080808080808080808080808080808fc70110100fc905f0100";
     const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";

@@ -484,7 +484,12 @@ impl Ledger {
         // By that day all these may be given away.
         let used = u32::try_from(left(&less)).unwrap_or(u32::MAX);
         let enough = numbers.total.max(Total::Limited(used));
-        next_rise(&self.terms.catalog().features()[at], now.day, enough).map(Due::Day)
+        let rise = next_rise(&self.terms.catalog().features()[at], now.day, enough);
+        let end = |number: SessionId| self.state.borrow_of(number).map(|(_, b)| (b.until, b.last_day));
+        match self.state.borrowed_in(pool).filter_map(end).min().filter(|_| over == 0) {
+            Some((until, day)) if rise.is_none_or(|rise| day < rise) => Some(Due::BorrowEnds(until)),
+            _ => rise.map(Due::Day),
+        }
     }
 
     pub(super) fn holders(&self, pool: PoolId) -> Vec<Holder> {

@@ -86,7 +86,10 @@ impl Ledger {
             }
             let whose: Box<str> =
                 if is_per_user { format!("user {user}").into() } else { "everybody".into() };
-            let text = format!("{whose} has {out} of at most {seats} borrowed seats of {}", want.name);
+            let text = match is_per_user {
+                true => format!("{whose} has {out} of at most {seats} borrowed seats of {}", want.name),
+                false => format!("{out} seats of {} are borrowed, and {seats} may be at once", want.name),
+            };
             let mut denial = self.by_borrow_rule(want, Code::BorrowLimit, text, rule);
             if let Some(subject) = &mut denial.subject {
                 subject.limit = Some(LimitFact { seats, used: out, whose });
@@ -136,7 +139,7 @@ impl Ledger {
         let (from, until_shown) = (day(from)?, day(until)?);
         (lend.from < until).then(|| {
             format!(
-                "this server was started with --accept-loss at {from}, and what was lent before may be forgotten: nothing is \\
+                "this server was started with --accept-loss at {from}, and what was lent before may be forgotten: nothing is \
                  lent until {until_shown}, when all of it is over"
             )
         })
@@ -214,7 +217,7 @@ impl Ledger {
         let bytes: usize = licenses.iter().map(|l| l.canonical.len() + l.key.len()).sum();
         if licenses.len() != granted.sessions.len() || bytes > LENT_BYTES_MAX {
             let text = format!(
-                "the licenses of these features have {bytes} bytes and a borrow carries {LENT_BYTES_MAX} at most: borrow them \\
+                "the licenses of these features have {bytes} bytes and a borrow carries {LENT_BYTES_MAX} at most: borrow them \
                  one by one"
             );
             return Err(Box::new(Denial::new(Code::BorrowNotAllowed, text)));

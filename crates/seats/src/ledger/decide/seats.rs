@@ -19,10 +19,17 @@ impl Ledger {
     /// How the seats of a pool add up (S6).
     pub fn numbers(&self, id: PoolId) -> Numbers {
         let Some(pool) = self.state.pool(id) else {
-            return Numbers { total: Total::ZERO, used: 0, suspect: 0, held: 0, reserved: 0 };
+            return Numbers { total: Total::ZERO, used: 0, suspect: 0, borrowed: 0, held: 0, reserved: 0 };
         };
         let (used, suspect) = self.numbers_of_use(id);
-        Numbers { total: pool.total, used, suspect, held: pool.held, reserved: self.reserved_in(id, pool) }
+        Numbers {
+            total: pool.total,
+            used,
+            suspect,
+            borrowed: pool.borrowed,
+            held: pool.held,
+            reserved: self.reserved_in(id, pool),
+        }
     }
 
     /// Seats of a pool in use, and how many of them are suspect.
