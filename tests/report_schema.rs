@@ -133,6 +133,7 @@ fn terms() -> Terms {
         user_based: Some("ALL".into()),
         host_based: Some("3".into()),
         borrow_hours: Some(24),
+        not_lent: text(),
         grace_hours: Some(48),
         platforms: vec!["linux".into()],
         time_zones: vec![-5, 1],

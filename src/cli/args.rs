@@ -34,6 +34,8 @@ pub enum Command {
     Features(ReadFeature),
     /// Who has seats; of a client that is gone since when, and what becomes of its seats.
     Sessions(ReadFeature),
+    /// Which seats are out on loan, to whom and until when.
+    Borrowed(ReadFeature),
     /// Who waits for seats, and in which place.
     Queue(ReadFeature),
     /// Every license of every file: in force, waiting, or not, and why.
@@ -52,6 +54,8 @@ pub enum Command {
     Book(Book),
     /// Give up what was booked under a token.
     Unbook(Unbook),
+    /// Note that a borrowed seat will not be given back; it comes back at its end all the same.
+    WriteOff(WriteOff),
     /// Read licenses and policy again.
     Reload(Admin),
     /// Stop the daemon; sessions are kept.
@@ -318,6 +322,20 @@ pub struct Release {
     pub admin: Admin,
 }
 
+/// `write-off`.
+#[derive(Args, Clone, Debug)]
+pub struct WriteOff {
+    /// The borrow, as `seatkeeper borrowed` shows it.
+    #[arg(value_name = "BORROW", value_parser = session)]
+    pub borrow: SessionId,
+    /// What is noted.
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = fact)]
+    pub reason: String,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub admin: Admin,
+}
+
 /// `hostid`.
 #[derive(Args, Clone, Debug)]
 pub struct HostId {
@@ -516,6 +534,8 @@ mod tests {
             "why ann cad --address ws7",
             "why ann cad --admin a --server b",
             "borrow cad",
+            "write-off",
+            "write-off u!",
             "state",
             "state clock-reset",
             "state clock-reset --reason",

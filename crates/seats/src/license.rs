@@ -292,6 +292,8 @@ pub enum NotLent {
     NotLocked,
     /// No vendor has signed it, so no token could prove anything.
     NotSigned,
+    /// It has no seats of its own (L51).
+    Token,
 }
 
 impl NotLent {
@@ -303,6 +305,7 @@ impl NotLent {
                 "has BORROW and can be served without this server's key, so a copied server could lend its seats again \
                  and none is lent: every SERVER_HOSTID block must need its SERVERKEY (`seatkeeper hostid`)"
             }
+            NotLent::Token => "is a token, and tokens are not lent: what they take is, by its own name",
             NotLent::NotSigned => {
                 "has BORROW and no vendor's signature, so no seat can be lent that a client could verify"
             }
@@ -635,6 +638,9 @@ impl License {
     /// Why it lends none.
     pub fn lends(&self) -> Result<u32, NotLent> {
         let hours = self.carried.borrow_hours.ok_or(NotLent::NoBorrow)?;
+        if self.key_type == KeyType::Token {
+            return Err(NotLent::Token);
+        }
         if self.signed.is_none() {
             return Err(NotLent::NotSigned);
         }
@@ -671,6 +677,34 @@ impl Based {
         match self {
             Based::Seats(seats) => u64::from(seats).min(total),
             Based::All => total,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_needs_the_key_in_every_block_is_locked_to_it() {
+        let entry = |kind| HostIdEntry { kind, value: "x".into() };
+        let block = |kinds: &[HostIdKind]| kinds.iter().map(|kind| entry(*kind)).collect::<Vec<_>>();
+        let (key, name, id) = (HostIdKind::ServerKey, HostIdKind::Hostname, HostIdKind::MachineId);
+        for (blocks, rate, is_locked) in [
+            (vec![], 100, false),
+            (vec![block(&[])], 100, false),
+            (vec![block(&[key])], 100, true),
+            (vec![block(&[key])], 1, true),
+            (vec![block(&[key])], 0, false),
+            (vec![block(&[name])], 100, false),
+            (vec![block(&[key, name])], 100, true),
+            // One of two is enough, and it may be the other one.
+            (vec![block(&[key, name])], 99, false),
+            (vec![block(&[key, name, id])], 99, false),
+            (vec![block(&[key]), block(&[key, name])], 100, true),
+            (vec![block(&[key]), block(&[name])], 100, false),
+        ] {
+            assert_eq!(is_locked_to_key(&blocks, rate), is_locked, "{blocks:?} at {rate} %");
         }
     }
 }

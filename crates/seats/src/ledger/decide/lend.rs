@@ -19,7 +19,7 @@ use super::judge::{Asked, Failure, Want};
 use crate::change::{Borrowed, Granted, PoolId, SessionId, WrittenOff};
 use crate::denial::{BorrowFact, Code, Denial, LimitFact};
 use crate::evaluate::lent_until;
-use crate::license::{KeyType, License, Signed};
+use crate::license::{License, Signed};
 use crate::policy::{Access, BorrowTerms, RuleId};
 use crate::request::Lend;
 
@@ -148,12 +148,6 @@ impl Ledger {
     /// Whether the license of a pool lends, and for that long.
     pub(super) fn check_lends(&self, want: &Want<'_>, license: &License, lend: &Lend) -> Result<(), Failure> {
         let fails = |text: String| Err(Failure::Terms(Code::BorrowNotAllowed, text));
-        if license.key_type == KeyType::Token {
-            return fails(format!(
-                "{} is a token license, and tokens are not lent: borrow what it takes by name",
-                want.name
-            ));
-        }
         match license.lends() {
             Err(why) => fails(format!("the license of {} {}", want.name, why.as_text())),
             Ok(hours) if lend.hours > hours => {
