@@ -8,6 +8,7 @@ mod common;
 mod real;
 
 mod bookings;
+mod borrow;
 mod clock;
 mod crash;
 mod cuts;

@@ -683,6 +683,8 @@ impl Based {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     #[test]
@@ -690,7 +692,7 @@ mod tests {
         let entry = |kind| HostIdEntry { kind, value: "x".into() };
         let block = |kinds: &[HostIdKind]| kinds.iter().map(|kind| entry(*kind)).collect::<Vec<_>>();
         let (key, name, id) = (HostIdKind::ServerKey, HostIdKind::Hostname, HostIdKind::MachineId);
-        for (blocks, rate, is_locked) in [
+        let cases: [(Vec<Vec<HostIdEntry>>, u8, bool); 11] = [
             (vec![], 100, false),
             (vec![block(&[])], 100, false),
             (vec![block(&[key])], 100, true),
@@ -703,7 +705,8 @@ mod tests {
             (vec![block(&[key, name, id])], 99, false),
             (vec![block(&[key]), block(&[key, name])], 100, true),
             (vec![block(&[key]), block(&[name])], 100, false),
-        ] {
+        ];
+        for (blocks, rate, is_locked) in cases {
             assert_eq!(is_locked_to_key(&blocks, rate), is_locked, "{blocks:?} at {rate} %");
         }
     }
