@@ -278,7 +278,7 @@ pub fn host_ids_needed(entries: usize, rate: u8) -> usize {
 pub fn is_locked_to_key(blocks: &[Vec<HostIdEntry>], rate: u8) -> bool {
     let needs_key = |block: &Vec<HostIdEntry>| {
         let others = block.iter().filter(|entry| entry.kind != HostIdKind::ServerKey).count();
-        others < host_ids_needed(block.len(), rate)
+        others < block.len() && others < host_ids_needed(block.len(), rate)
     };
     !blocks.is_empty() && blocks.iter().all(needs_key)
 }
