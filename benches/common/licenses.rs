@@ -1,6 +1,5 @@
 //! Licenses by the thousand, each signed, as a vendor's tool writes them.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,28 +32,33 @@ pub fn feature(n: usize) -> String {
 ///
 /// # Errors
 /// A file cannot be written.
-///
-/// # Panics
-/// Where our own vendor tool refuses the template, or 2026-01-01 were no date.
 pub fn write(home: &Path, features: usize, seats: u32, end: Option<NaiveDate>) -> Result<Licenses> {
-    let directory = home.join(format!("licenses-{features}"));
+    let end = end.map_or(String::new(), |end| format!("<SETTING END=\"{end}\"/>"));
+    let one = |n| {
+        let name = feature(n);
+        format!(
+            "<FEATURE NAME=\"{name}\"><SETTING VERSION=\"4.2\"/><SETTING COUNT=\"{seats}\"/>{end}</FEATURE>\n"
+        )
+    };
+    let files = (0..features).step_by(FILE_FEATURES);
+    let text = |first: usize| (first..features.min(first + FILE_FEATURES)).map(one).collect::<String>();
+    write_files(home, &format!("licenses-{features}"), files.map(text))
+}
+
+/// Signs what stands between `LICENSEFILE` and its end, a text for each file, into a directory of that name below `home`.
+///
+/// # Errors
+/// A file cannot be written, or our own vendor tool refuses it.
+pub fn write_files(home: &Path, name: &str, texts: impl Iterator<Item = String>) -> Result<Licenses> {
+    let directory = home.join(name);
     fs::create_dir_all(&directory)?;
     let key = VendorKey::from_secret("bench-1", Name::new("BENCH").ok_or("a name")?, &[7; 32])?;
     let public_key = home.join("bench-1.pub");
     fs::write(&public_key, format!("{}\n", key.identity()))?;
     let today = NaiveDate::from_ymd_opt(2026, 1, 1).ok_or("a date")?;
-    let end = end.map_or(String::new(), |end| format!("<SETTING END=\"{end}\"/>"));
     let mut bytes = 0;
-    for (file, first) in (0..features).step_by(FILE_FEATURES).enumerate() {
-        let mut text = String::from("<LICENSEFILE>\n");
-        for n in first..features.min(first + FILE_FEATURES) {
-            writeln!(
-                text,
-                "<FEATURE NAME=\"{}\"><SETTING VERSION=\"4.2\"/><SETTING COUNT=\"{seats}\"/>{end}</FEATURE>",
-                feature(n)
-            )?;
-        }
-        text.push_str("</LICENSEFILE>\n");
+    for (file, text) in texts.enumerate() {
+        let text = format!("<LICENSEFILE>\n{text}</LICENSEFILE>\n");
         let template = Template { file: "bench".into(), bytes: text.into_bytes() };
         let signed = sign(&key, &[template], None, today).map_err(|problems| {
             problems.first().map_or_else(|| "not signed".to_owned(), ToString::to_string)

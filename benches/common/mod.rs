@@ -3,6 +3,7 @@
 
 pub mod daemon;
 pub mod licenses;
+pub mod sessions;
 
 use std::path::PathBuf;
 

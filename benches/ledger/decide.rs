@@ -11,8 +11,8 @@ use seats::wall::WallClock;
 use serde_json::json;
 
 use crate::common::licenses::write;
+use crate::common::sessions::{DAY, PROGRAMS, checkout, facts, loader};
 use crate::common::{Random, Result, directory, hundredths, median, spread};
-use crate::sessions::{DAY, PROGRAMS, checkout, facts, loader};
 use crate::{Scale, say};
 
 /// Checkouts and checkins of one round.

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::common::daemon::{DAEMON, Start};
 use crate::common::licenses::{Licenses, write};
+use crate::common::sessions::{DAY, engine, loader, reading};
 use crate::common::{Result, directory, median, spread};
-use crate::sessions::{DAY, engine, loader, reading};
 use crate::{Scale, say};
 
 /// Seconds of several rounds.

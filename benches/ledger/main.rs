@@ -14,7 +14,6 @@ mod decide;
 mod licenses;
 mod policy;
 mod restart;
-mod sessions;
 
 use std::io::Write;
 

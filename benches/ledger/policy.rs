@@ -15,8 +15,8 @@ use seats::request::{Facts, NameRules};
 use serde_json::json;
 
 use crate::common::licenses::write as write_licenses;
+use crate::common::sessions::{engine, fill, loader, reading};
 use crate::common::{Random, Result, directory, hundredths, median, spread, tenths};
-use crate::sessions::{engine, fill, loader, reading};
 use crate::{Scale, say};
 
 /// Users, in groups of a hundred.

@@ -14,8 +14,8 @@ use wire::request;
 
 use crate::common::daemon::{DAEMON, Daemon, Start, resident_memory};
 use crate::common::licenses::{Licenses, feature, write};
+use crate::common::sessions::{PROGRAMS, engine, fill, loader};
 use crate::common::{Result, directory, hundredths, median, spread};
-use crate::sessions::{PROGRAMS, engine, fill, loader};
 use crate::{Scale, say};
 
 /// Features the sessions are of.

@@ -291,6 +291,11 @@ pub fn give_up(message: &request::GiveUp) -> Request {
     Request::GiveUp(SessionId(message.waiter))
 }
 
+/// Turns a cancellation of the wire into one of the ledger.
+pub fn cancel(message: &request::Cancel, peer: &Peer) -> Request {
+    Request::Cancel(checkout_key(&peer.install_id, &message.request_key), secret_hash(&message.secret))
+}
+
 /// An administrator takes a session away.
 ///
 /// # Errors
@@ -345,6 +350,7 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
         Answer::GaveUp(waiter) => {
             put(buffer, call, &answer::GiveUp { waiter: waiter.0, extras: Vec::new() });
         }
+        Answer::Cancelled => put(buffer, call, &answer::Cancel::default()),
         Answer::CheckedIn(session, given, remaining) => {
             let (session, count, remaining) = (session.0, *given, *remaining);
             put(buffer, call, &answer::Checkin { session, count, remaining, extras: Vec::new() });

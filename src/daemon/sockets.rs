@@ -18,6 +18,10 @@ use crate::notify::Activated;
 /// Descriptors kept for files, the journal and administrators (S82).
 const DESCRIPTORS_ASIDE: u64 = 256;
 
+/// How many connections may wait to be accepted; the system may allow fewer (`net.core.somaxconn`). After a restart all
+/// programs come back at once, and one that finds no room tries again only after a second.
+const BACKLOG: i32 = 4_096;
+
 /// What was bound.
 pub(super) struct Sockets {
     /// Non-blocking.
@@ -57,7 +61,12 @@ pub(super) fn bind(config: &Config) -> Result<Sockets, Failure> {
     if activated.clients.is_empty() {
         for address in &config.listen {
             let listener = TcpListener::bind(address)
-                .and_then(|l| l.set_nonblocking(true).map(|()| l))
+                .and_then(|l| {
+                    // The library has asked for room for 128 already; said again, this counts.
+                    rustix::net::listen(&l, BACKLOG)?;
+                    l.set_nonblocking(true)?;
+                    Ok(l)
+                })
                 .map_err(|e| Failure::new(exit::UNAVAILABLE, format!("cannot listen on {address}: {e}")))?;
             clients.push(listener);
         }

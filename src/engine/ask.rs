@@ -150,6 +150,8 @@ pub enum Request {
     Confirm(BundleId),
     /// S30: a waiter of this connection does not want to wait any longer.
     GiveUp(SessionId),
+    /// S26: its client has no use any more for what it asked under this key (a hash, as is the secret).
+    Cancel([u8; 16], [u8; 16]),
 }
 
 /// The answer to a request.
@@ -165,6 +167,8 @@ pub enum Answer {
     Confirmed(BundleId),
     /// It waits no longer.
     GaveUp(SessionId),
+    /// Nothing of the request is left.
+    Cancelled,
     /// Seats given back, and seats left.
     CheckedIn(SessionId, u32, u32),
     /// The bundle is on this connection.

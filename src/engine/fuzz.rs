@@ -223,6 +223,11 @@ impl World {
         let request = match (bytes.below(4), served(&ear)) {
             (0, _) => Request::Release(waiter, "root".into(), String::new(), 0),
             (_, Some(bundle)) => Request::Confirm(bundle),
+            (1, None) => {
+                let waits = self.engine.ledger().state().waiter(waiter);
+                let Some((key, secret)) = waits.map(|waiting| (waiting.key, waiting.secret)) else { return };
+                Request::Cancel(key, secret)
+            }
             (_, None) => Request::GiveUp(waiter),
         };
         self.ask(vec![Ask::Request { from: ear, call: 1, request }]);

@@ -259,6 +259,7 @@ impl<D: Disk> Engine<D> {
             Request::WriteOff(session, by, reason) => self.write_off(session, &by, &reason, now, reading)?,
             Request::Confirm(bundle) => self.confirm(from, bundle, now)?,
             Request::GiveUp(waiter) => self.give_up(from, waiter, now)?,
+            Request::Cancel(key, secret) => self.cancel(&key, &secret, now)?,
             Request::Why(checkout, asker) => self.why(&checkout, asker.as_deref(), now, reading)?,
             Request::Try(checkout) => self.try_out(&checkout, now)?,
             Request::Checkin(session, count) => {
@@ -356,6 +357,20 @@ impl<D: Disk> Engine<D> {
         };
         self.attach(bundle, from, now);
         Ok(self.grant(bundle).map_or_else(gone, |view| Answer::Granted(view, is_replay)))
+    }
+
+    /// S26: nothing of a request is left, and nothing comes of it any more.
+    fn cancel(&mut self, key: &[u8; 16], secret: &[u8; 16], now: Now) -> Result<Answer, JournalError> {
+        loop {
+            if let Some(bundle) = self.ledger.state().bundle_of_key(key) {
+                self.refresh_of(bundle, now)?;
+            }
+            match self.ledger.decide_cancel(key, secret, now) {
+                Ok(Some(changes)) => changes.iter().try_for_each(|change| self.accept(now.tick, change))?,
+                Ok(None) => return Ok(Answer::Cancelled),
+                Err(denial) => return Ok(Answer::Denied(denial)),
+            }
+        }
     }
 
     /// What forbids a grant that the rules allow: the daemon stops, the connection has enough, the disk is full.
@@ -742,6 +757,7 @@ fn ended_event(session: SessionId, cause: &Cause, patience: Patience, unix_ms: i
         Cause::Idle => "given to somebody else because nobody had used it for too long".into(),
         Cause::BorrowEnded => "it was borrowed and its time is over".into(),
         Cause::Unconfirmed => "given to somebody else because it was not confirmed in time".into(),
+        Cause::GivenUp | Cause::TimedOut => "it never came to a session".into(),
     };
     Event::Ended(session, Code::AlreadyRemoved.as_str(), text, unix_ms)
 }

@@ -379,7 +379,7 @@ mod tests {
             (Change::BorrowingClosed(BorrowingClosed { from: 1_909_051_200 }), "fc809e93e3"),
             (
                 Change::Ended(Ended { session: SessionId(7), cause: Cause::BorrowEnded, at: 90_000 }),
-                "0706fc905f0100",
+                "0708fc905f0100",
             ),
             (Change::Waiting(waiting), WAIT),
             (wait_ended(WaitCause::Served), "0900"),

@@ -202,25 +202,7 @@ pub(super) fn token_dependency(text: &str) -> Result<TokenDependency, Expected> 
 pub(super) fn period(text: &str) -> Result<Period, Expected> {
     const EXPECTED: Expected =
         "a period of whole years, months, weeks and days above zero, such as P1Y or P18M";
-    let mut rest = text.strip_prefix('P').ok_or(EXPECTED)?;
-    let mut period = Period::default();
-    let mut units = "YMWD".chars();
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
-        let amount = rest.get(..digits).and_then(number).ok_or(EXPECTED)?;
-        let unit = rest.get(digits..).and_then(|rest| rest.chars().next()).ok_or(EXPECTED)?;
-        // Taking from the iterator keeps the order, and each unit once.
-        units.find(|known| *known == unit).ok_or(EXPECTED)?;
-        let (total, each) = match unit {
-            'Y' => (&mut period.months, 12),
-            'M' => (&mut period.months, 1),
-            'W' => (&mut period.days, 7),
-            _ => (&mut period.days, 1),
-        };
-        *total = amount.checked_mul(each).and_then(|more| total.checked_add(more)).ok_or(EXPECTED)?;
-        rest = rest.get(digits + unit.len_utf8()..).unwrap_or("");
-    }
-    if period == Period::default() { Err(EXPECTED) } else { Ok(period) }
+    text.parse().map_err(|()| EXPECTED)
 }
 
 #[cfg(test)]

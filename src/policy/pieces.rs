@@ -7,8 +7,11 @@
 //! Where to cut is a guess. That all pieces are good proves it right: a line of one piece cannot be inside a
 //! text or a list that began in another, or that other one would not be complete. Whatever is not plain, and anything
 //! wrong at all, ends it with `None`; then the text is read whole, and what is wrong is found and placed there.
+//!
+//! Pieces say nothing about each other, so several threads read those of a large file.
 
 use std::sync::Arc;
+use std::thread;
 
 use seats::policy::{Group, Rule, RuleSet};
 use toml::de::{DeArray, DeTable};
@@ -19,6 +22,11 @@ use super::{GROUPS_MAX, NAMES_MAX, RULES_MAX, rules};
 
 /// How long pieces are, bytes, unless one group or rule is longer.
 pub(super) const PIECE_BYTES: usize = 16 << 10;
+
+/// How many bytes a thread must have to read, or starting it costs more than it saves.
+const THREAD_BYTES: usize = 128 << 10;
+/// The most threads that read a policy; the machine is for those who check out.
+const THREADS_MAX: usize = 4;
 
 /// What a piece holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,25 +50,48 @@ struct Piece<'a> {
 /// Reads a policy in pieces that are at least so many bytes long, where they can be. `None`: this is not the way to read
 /// it, or something is wrong with it.
 pub(super) fn read(file: &Arc<str>, text: &str, piece_bytes: usize) -> Option<RuleSet> {
-    let pieces = cut(text, piece_bytes)?;
+    let (of_rules, of_groups): (Vec<_>, Vec<_>) =
+        cut(text, piece_bytes)?.into_iter().partition(|piece| piece.kind == Kind::Rules);
     let mut groups = Groups::default();
     let mut rules = Vec::new();
     let mut names = 0;
-    for piece in pieces.iter().filter(|piece| piece.kind != Kind::Rules) {
-        let (some, named) = groups_of(file, piece)?;
+    for (some, named) in each(&of_groups, |piece| groups_of(file, piece))? {
         names += named;
         for group in some {
             groups.insert(group).ok()?;
         }
     }
     // Rules may stand before the groups that they name.
-    for piece in pieces.iter().filter(|piece| piece.kind == Kind::Rules) {
-        let (mut some, named) = rules_of(file, piece, &groups)?;
+    for (mut some, named) in each(&of_rules, |piece| rules_of(file, piece, &groups))? {
         names += named;
         rules.append(&mut some);
     }
     let is_good = names <= NAMES_MAX && rules.len() <= RULES_MAX && groups.all.len() <= GROUPS_MAX;
     is_good.then_some(RuleSet { groups: groups.all, rules })
+}
+
+/// What each piece says, in their order, read by as many threads as the machine has cores for and the text is worth. `None`:
+/// one of them is not good.
+fn each<'a, T: Send>(pieces: &[Piece<'a>], read: impl Fn(&Piece<'a>) -> Option<T> + Sync) -> Option<Vec<T>> {
+    let bytes: usize = pieces.iter().map(|piece| piece.text.len()).sum();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(THREADS_MAX).min(bytes / THREAD_BYTES).max(1);
+    let some = |pieces: &[Piece<'a>]| pieces.iter().map(&read).collect::<Option<Vec<T>>>();
+    let mut parts = pieces.chunks(pieces.len().div_ceil(threads).max(1));
+    let first = parts.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || some(part))).collect();
+        let mut all = some(first);
+        for other in others {
+            // A panic is this thread's own then.
+            let said = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            all = all.zip(said).map(|(mut all, mut said)| {
+                all.append(&mut said);
+                all
+            });
+        }
+        all
+    })
 }
 
 /// The groups of a piece, and how many names it has.
@@ -174,6 +205,27 @@ mod tests {
             assert!(pieces.is_some(), "pieces of {piece_bytes} bytes");
         }
         assert!(cut(&text, 0).unwrap().len() >= 7, "and there are pieces");
+    }
+
+    #[test]
+    fn what_several_threads_read_is_in_the_order_of_the_file() {
+        let group = |n: usize| format!("g{n} = [\"a{n}\", \"b{n}\"]\n");
+        let rule = |n: usize| {
+            let text = "[[rule]]\nfeature = \"cad\"\nallow = { groups = [\"g";
+            format!("{text}{}\"] }}\n", n % 9_000)
+        };
+        let groups: String = (0..9_000).map(group).collect();
+        let rules: String = (0..9_000).map(rule).collect();
+        let text = format!("{rules}[groups.users]\n{groups}");
+        assert!(
+            groups.len() > THREAD_BYTES && rules.len() > 2 * THREAD_BYTES,
+            "and it is worth some threads"
+        );
+        let (pieces, whole) = both(&text, PIECE_BYTES);
+        assert!(pieces.is_some() && pieces == whole);
+        // Somewhere in the part of another thread than the first.
+        let wrong = text.replacen("g8500\"]", "g9500\"]", 1);
+        assert!(text != wrong && both(&wrong, PIECE_BYTES).0.is_none());
     }
 
     #[test]

@@ -472,6 +472,7 @@ impl Connection {
             Incoming::Watch(message) => Ok(Request::Watch(message.totals)),
             Incoming::Confirm(message) => Ok(answer::confirm(&message)),
             Incoming::GiveUp(message) => Ok(answer::give_up(&message)),
+            Incoming::Cancel(message) => Ok(answer::cancel(&message, peer)),
             Incoming::Why(message) => answer::why(message, peer),
             Incoming::Book(message) => answer::book(message, peer),
             Incoming::Unbook(message) => answer::unbook(&message),

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 use wire::message::{Answer, Message as _};
 use wire::{frame, request};
@@ -292,6 +292,23 @@ fn silent_and_slow_clients_are_let_go_and_others_served() {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         assert_eq!(stream.read(&mut [0; 64]).unwrap_or(0), 0, "said no hello, and is let go");
     }
+}
+
+/// After a restart all programs come back at once; whom the kernel has no room for tries again only after a second.
+#[test]
+fn a_crowd_that_comes_at_once_is_let_in_at_once() {
+    let site = Site::with(&[exclusive("cad", 1)]);
+    let daemon = Daemon::start(&site);
+    daemon.signal(Signal::STOP);
+    let at_once = Duration::from_millis(500);
+    let connect = |n: usize| {
+        let room = TcpStream::connect_timeout(&daemon.address(), at_once);
+        room.unwrap_or_else(|error| panic!("connection {n} of 600 found no room: {error}"))
+    };
+    let crowd: Vec<TcpStream> = (0..600).map(connect).collect();
+    daemon.signal(Signal::CONT);
+    drop(crowd);
+    daemon.connect().checkout(&[("cad", 1)]).expect("it serves");
 }
 
 #[test]

@@ -101,6 +101,11 @@ impl World {
             }
             ["queue", who, ref rest @ ..] => self.wait_for(who, rest),
             ["giveup", who] => self.give_up(who),
+            ["cancel", who] => {
+                let last = self.client(who)?.last.clone().ok_or("nothing was asked for")?;
+                self.server.cancel(&last).map_err(|denial| denial.message.clone())?;
+                Ok(Vec::new())
+            }
             ["mute", who] => {
                 self.client(who)?.is_mute = true;
                 Ok(Vec::new())

@@ -1,8 +1,8 @@
 //! Seats go back: those that a program gives back, those of what was dropped, and those of checkouts that were never answered
 //! (S26).
 //!
-//! A checkout that may have been granted is cancelled by its request key: asked again with it, over whatever connection there
-//! is, and what is granted given back. That uses the key up, so a copy of the request that arrives later takes nothing (S2).
+//! A checkout that may have been granted is cancelled by its request key, over whatever connection there is. The server takes
+//! back what it had granted, and the key is used up: a copy of the request that arrives later takes nothing (S2).
 
 use std::sync::{Arc, PoisonError, mpsc};
 use std::thread;
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use wire::{codes, request};
 
 use crate::client::cannot_serve;
-use crate::connection::Asked;
 use crate::error::{CallError, CheckinError, Refusal};
 use crate::link::{Link, Live, TRIES, is_elsewhere, is_gone};
 use crate::lock;
@@ -242,42 +241,15 @@ impl Link {
     }
 }
 
-/// Cancels a checkout: asks with its key what was granted, and gives that back. An error: there is more to do.
+/// Cancels a checkout, whatever has become of it. An error: there is more to do.
 fn give_back(
     (_, connection): &Live,
     checkout: &request::Checkout,
     patience: Duration,
 ) -> Result<(), CallError> {
-    let mut outcome = Ok(());
-    // A late copy of it may be faster, but not always.
-    for _ in 0..TRIES {
-        let granted = match connection.checkout_within(checkout, patience, |result| result) {
-            Ok(Asked::Granted(granted)) => granted,
-            // It stands in the queue. Refused: it is served at this moment, and asking again shows that.
-            Ok(Asked::Waiting(waiting)) => {
-                let ask = request::GiveUp { waiter: waiting.waiter, ..request::GiveUp::default() };
-                match connection.call_within(&ask, patience, |result| result) {
-                    Ok(_) => return Ok(()),
-                    Err(error @ CallError::Refused(_)) => {
-                        outcome = Err(error);
-                        continue;
-                    }
-                    Err(error) => return left(error),
-                }
-            }
-            Err(error) => return left(error),
-        };
-        outcome = granted.sessions.iter().try_for_each(|grant| {
-            let ask = request::Checkin { session: grant.session, ..request::Checkin::default() };
-            connection.call_within(&ask, patience, |result| result).map(|_| ()).or_else(left_of_checkin)
-        });
-        match &outcome {
-            // A late copy of the request has it: asked for again, it comes here.
-            Err(CallError::Refused(refusal)) if is_elsewhere(&refusal.code) => {}
-            _ => break,
-        }
-    }
-    outcome
+    let request::Checkout { request_key, secret, .. } = *checkout;
+    let ask = request::Cancel { request_key, secret, extras: Vec::new() };
+    connection.call_within(&ask, patience, |result| result).map(|_| ()).or_else(left)
 }
 
 /// An error after which there is more to do; any other says that there is nothing to give back.

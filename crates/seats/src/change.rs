@@ -203,6 +203,10 @@ pub enum Cause {
     Idle,
     /// It was granted to a waiter who did not confirm it in time (S31); the waiter keeps its place.
     Unconfirmed,
+    /// It never came to a session: its client gave the request up (S26, S30). Of request keys alone.
+    GivenUp,
+    /// It never came to a session: no seat came free in the time it was to wait (S30). Of request keys alone.
+    TimedOut,
     /// It was lent, and its time is over (S42).
     BorrowEnded,
 }
@@ -226,6 +230,8 @@ impl Cause {
             Cause::Reclaimed => "reclaimed",
             Cause::Idle => "idle",
             Cause::Unconfirmed => "unconfirmed",
+            Cause::GivenUp => "given_up",
+            Cause::TimedOut => "timed_out",
             Cause::BorrowEnded => "borrow_ended",
         }
     }
@@ -458,14 +464,15 @@ pub struct ClockReset {
     pub reason: Box<str>,
 }
 
-/// A bundle that is gone: its request key is remembered for an hour (S2). Only in snapshots.
+/// A request key that is used up, and remembered for an hour (S2): that of a bundle that is gone or of a request that was
+/// given up before it came to one. In snapshots; by itself where a client cancels what the server has never heard of (S26).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
-    /// The bundle.
+    /// The bundle, the place in the queue, or a number that was never one's.
     pub bundle: BundleId,
     /// Hash of install id and request key.
     pub key: [u8; 16],
-    /// How its last session ended.
+    /// How its last session ended, or why there was none.
     pub cause: Cause,
     /// When.
     pub at: Tick,

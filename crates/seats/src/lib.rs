@@ -18,6 +18,7 @@ pub mod evaluate;
 mod intern;
 pub mod ledger;
 pub mod license;
+pub mod maintenance;
 pub mod policy;
 pub mod request;
 pub mod version;

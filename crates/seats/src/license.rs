@@ -382,6 +382,33 @@ pub struct Period {
     pub days: u32,
 }
 
+impl core::str::FromStr for Period {
+    type Err = ();
+
+    /// `PnYnMnWnD`, date part only, whole numbers, not zero (rules 3, 6.1 and 6.14).
+    fn from_str(text: &str) -> Result<Period, ()> {
+        let mut rest = text.strip_prefix('P').ok_or(())?;
+        let mut period = Period::default();
+        let mut units = "YMWD".chars();
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0).ok_or(())?;
+            let amount: u32 = rest[..digits].parse().map_err(|_| ())?;
+            let unit = rest[digits..].chars().next().ok_or(())?;
+            // Taking from the iterator keeps the order, and each unit once.
+            units.find(|known| *known == unit).ok_or(())?;
+            let (total, each) = match unit {
+                'Y' => (&mut period.months, 12),
+                'M' => (&mut period.months, 1),
+                'W' => (&mut period.days, 7),
+                _ => (&mut period.days, 1),
+            };
+            *total = amount.checked_mul(each).and_then(|more| total.checked_add(more)).ok_or(())?;
+            rest = &rest[digits + unit.len_utf8()..];
+        }
+        if period == Period::default() { Err(()) } else { Ok(period) }
+    }
+}
+
 /// MAINTENANCE_START_TRIGGER: what starts a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -18,6 +18,11 @@ impl ReleaseVersion {
     pub fn is_within(self, owned: LicenseVersion) -> bool {
         (self.0[0], self.0[1]) <= (owned.major, owned.minor)
     }
+
+    /// Whether it is not above a ceiling of 1 to 4 numbers, compared at the ceiling's own precision: 3 allows 3.9.9.9.
+    pub fn is_at_most(self, ceiling: &[u32]) -> bool {
+        self.0[..ceiling.len().min(4)] <= *ceiling
+    }
 }
 
 impl FromStr for ReleaseVersion {

@@ -139,6 +139,13 @@ pub struct GiveUp {
     pub extras: Vec<Extra>,
 }
 
+/// 0x800d: nothing of it is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Cancel {
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0xbffe, in place of [`Granted`], to a checkout that may wait: there is no seat now, and the checkout stands in the
 /// queue (S30). An event tells how it ends. The same checkout sent again, with the same request key, is answered with the
 /// same place, on whatever connection.

@@ -188,6 +188,18 @@ pub struct GiveUp {
     pub extras: Vec<Extra>,
 }
 
+/// 0x000d: nothing is to come any more of a checkout whose answer nobody has use for (S26). What it took is given back, its
+/// place in the queue given up, and a copy of it that arrives later takes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Cancel {
+    /// That of the checkout.
+    pub request_key: [u8; 16],
+    /// That of the checkout.
+    pub secret: Secret,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0x1001, administrators only: reads licenses and policy again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Reload {

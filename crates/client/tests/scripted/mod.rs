@@ -86,6 +86,13 @@ impl Peer {
         checkout
     }
 
+    /// Reads what gives a checkout up that nobody has the answer to, which must be this one.
+    pub fn take_cancel(&mut self, of: &wire::request::Checkout) {
+        let Some((call, Request::Cancel(cancel))) = self.next_but_beats(0) else { panic!("not cancelled") };
+        assert_eq!((cancel.request_key, cancel.secret), (of.request_key, of.secret));
+        self.answer(call, Answer::Cancel(answer::Cancel::default()));
+    }
+
     pub fn refuse(&mut self, call: u32, code: &str, message: &str) {
         let refused = answer::Refused { code: code.into(), message: message.into(), ..Default::default() };
         self.answer(call, Answer::Refused(refused));

@@ -415,6 +415,22 @@ impl Server {
         self.serve();
     }
 
+    /// S26: as the engine does it.
+    pub fn cancel(&mut self, request: &Checkout) -> Result<(), Box<Denial>> {
+        self.free_due();
+        loop {
+            if let Some(bundle) = self.ledger.state().bundle_of_key(&request.key) {
+                self.refresh_of(bundle);
+            }
+            match self.ledger.decide_cancel(&request.key, &request.secret, self.now)? {
+                Some(changes) => changes.iter().for_each(|change| self.commit(change)),
+                None => break,
+            }
+        }
+        self.serve();
+        Ok(())
+    }
+
     /// Idle sessions make room if they were warned long enough ago, or are warned.
     fn decide_with_idle(
         &mut self,

@@ -74,6 +74,7 @@ impl History {
             Step::Wait => self.crowd(),
             Step::Confirm => self.confirm(),
             Step::GiveUp => self.give_up(),
+            Step::Cancel => self.cancel(),
             Step::Retry => self.retry(),
             Step::Try => self.try_checkout(),
             Step::Checkin => self.checkin(),
@@ -457,9 +458,35 @@ impl History {
         let has_seats = self.naive.has_seats(&waiter);
         self.note(format!("waiter {}", waiter.number));
         let cause = if has_seats { WaitCause::Released } else { WaitCause::GivenUp };
-        self.naive.end_place(waiter.request.key);
+        self.naive.give_up(waiter.request.key);
         self.server.end_wait(SessionId(waiter.number), cause);
         self.seen.push("gave up");
+    }
+
+    /// Somebody has no use any more for what it asked, answered or not, or never heard of.
+    fn cancel(&mut self) {
+        let key = 1 + self.random.below(self.next_key);
+        if key == self.next_key {
+            self.next_key += 1;
+        }
+        self.note(format!("key {key}"));
+        // It may have been asked for again with another secret, before it was anybody's.
+        let held = self.naive.held.iter().find(|h| h.key == key).map(|h| h.secret);
+        let waits = self.naive.waiters.iter().find(|w| w.request.key == key).map(|w| w.request.secret);
+        let secret = held.or(waits).unwrap_or(key * 7 + 1);
+        let all: Vec<String> = self.naive.held.iter().map(|h| h.pool.feature.clone()).collect();
+        self.refresh(&all);
+        let (held, waiters) = (self.naive.held.len(), self.naive.waiters.len());
+        self.naive.cancel(key);
+        let nothing = Request { key, secret, ..random::request(&mut self.random, key, &[]) };
+        self.server.cancel(&crate::bridge::checkout(&nothing)).expect("it knows the secret");
+        self.seen.push(if self.naive.held.len() < held {
+            "cancelled what was granted"
+        } else if self.naive.waiters.len() < waiters {
+            "cancelled what waited"
+        } else {
+            "cancelled what was not there"
+        });
     }
 
     /// Both serve their queue, and come to the same.

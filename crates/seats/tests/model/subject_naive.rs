@@ -110,7 +110,7 @@ impl Subject for Alone {
 
     fn give_up(&mut self, waiter: u64) {
         let key = self.0.waiters.iter().find(|w| w.number == waiter).expect("it waits").request.key;
-        self.0.end_place(key);
+        self.0.give_up(key);
         self.0.serve();
     }
 

@@ -34,7 +34,7 @@ pub(super) use terms::share_key;
 
 use self::draft::Draft;
 use self::judge::{Asked, Want};
-use super::{Gone, KEY_KEPT_MS, Ledger, Now};
+use super::{Ledger, Now};
 use crate::change::{Borrowed, BundleId, Change, Granted, GrantedSession, PoolId, SessionId};
 use crate::denial::{Code, Denial, Numbers};
 use crate::request::Checkout;
@@ -93,9 +93,8 @@ impl Ledger {
                 false => Err(another_secret()),
             };
         }
-        let is_kept = |gone: &Gone| now.tick < gone.at.saturating_add(KEY_KEPT_MS);
-        if let Some((bundle, _)) = self.state.gone_of_key(&request.key).filter(|(_, gone)| is_kept(gone)) {
-            return Err(self.already_removed(bundle));
+        if let Some(bundle) = self.is_spent(&request.key, now) {
+            return Err(self.used_up(bundle));
         }
         self.decide_anew(request, now, idle)
     }

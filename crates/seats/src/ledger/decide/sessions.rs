@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 
 use super::super::tally::Part;
 use super::super::usage::{Counted, client};
-use super::super::{Bundle, ConnectionId, Ledger, Now, Session};
+use super::super::{Bundle, ConnectionId, Gone, KEY_KEPT_MS, Ledger, Now, Session};
 use super::CheckinOutcome;
 use super::draft::Draft;
 use crate::change::{
-    Barred, BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Tick,
+    Barred, BundleId, Cause, Change, CheckedIn, Ended, Held, HoldId, PoolId, Release, SessionId, Spent, Tick,
+    WaitCause, WaitEnded,
 };
 use crate::denial::{Code, Denial};
 use crate::license::{KeyType, License};
@@ -78,6 +79,59 @@ impl Ledger {
         let nobody = Draft::default();
         changes.extend(self.stays_held(bundle, at, session, remaining, [now.tick; 2], &nobody));
         Ok(CheckinOutcome { changes, given, remaining })
+    }
+
+    /// Whether a request that its client has no use for any more may be cancelled by its key (S26), whatever has become of it:
+    /// what it took is given back, its place in the queue is given up, and a copy of it that arrives later takes nothing, also
+    /// where the server has never heard of it. The next changes, to be applied in order before the next question; `None`: it is
+    /// done. No connection need hold what it took: who knows the secret is its client.
+    pub fn decide_cancel(
+        &self,
+        key: &[u8; 16],
+        secret: &[u8; 16],
+        now: Now,
+    ) -> Result<Option<Vec<Change>>, Box<Denial>> {
+        if let Some(id) = self.state.bundle_of_key(key) {
+            let Some(bundle) = self.state.bundle(id).filter(|bundle| bundle.secret == *secret) else {
+                return Err(super::another_secret());
+            };
+            let own = bundle.sessions().iter().find(|session| session.token().is_none());
+            return Ok(own.map(|session| {
+                let number = SessionId(id.0 + u64::from(session.nth));
+                let gives = CheckedIn { session: number, count: session.count, at: now.tick };
+                let mut changes = Vec::from([Change::CheckedIn(gives)]);
+                changes.extend(self.stays_held(id, bundle, session, 0, [now.tick; 2], &Draft::default()));
+                changes
+            }));
+        }
+        if let Some(waiting) = self.state.waiter_of_key(key) {
+            if waiting.secret != *secret {
+                return Err(super::another_secret());
+            }
+            let ended = WaitEnded { waiter: waiting.waiter, cause: WaitCause::GivenUp };
+            return Ok(Some(Vec::from([Change::WaitEnded(ended)])));
+        }
+        if self.is_spent(key, now).is_some() {
+            return Ok(None);
+        }
+        let spent =
+            Spent { bundle: self.state.next_session(), key: *key, cause: Cause::GivenUp, at: now.tick };
+        Ok(Some(Vec::from([Change::Spent(spent)])))
+    }
+
+    /// What became of a request key that is used up and still remembered (S2).
+    pub(super) fn is_spent(&self, key: &[u8; 16], now: Now) -> Option<BundleId> {
+        let is_kept = |gone: &Gone| now.tick < gone.at.saturating_add(KEY_KEPT_MS);
+        self.state.gone_of_key(key).filter(|(_, gone)| is_kept(gone)).map(|(bundle, _)| bundle)
+    }
+
+    /// The answer to a checkout whose key is used up (S2): what waited in vain is told so again.
+    pub(super) fn used_up(&self, id: BundleId) -> Box<Denial> {
+        let mut denial = self.already_removed(id);
+        if self.state.gone(id).is_some_and(|gone| gone.cause == Cause::TimedOut) {
+            denial.code = Code::QueueTimeout;
+        }
+        denial
     }
 
     /// What a token took goes with the token alone (L51).
@@ -294,6 +348,8 @@ impl Ledger {
             Some(Cause::Unconfirmed) => {
                 format!("session {id} was given to somebody else: its client did not confirm it in time")
             }
+            Some(Cause::GivenUp) => "the request was given up by its client".into(),
+            Some(Cause::TimedOut) => "no seat came free in the time it was to wait".into(),
             Some(Cause::BorrowEnded) => format!("session {id} was borrowed and its time is over"),
             None => format!("session {id} is gone"),
         };

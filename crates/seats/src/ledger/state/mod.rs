@@ -27,7 +27,8 @@ use self::waiters::Waiters;
 use super::tally::Tally;
 use crate::change::{
     Barred, Booked, BookingId, Borrowed, BundleId, Cause, Change, ClockRead, ClockReset, DayServed, Granted,
-    GrantedSession, Held, HoldId, Moved, PoolId, PoolKind, PoolSet, SessionId, Source, Spent, Tick, Waiting,
+    GrantedSession, Held, HoldId, Moved, PoolId, PoolKind, PoolSet, Release, SessionId, Source, Spent, Tick,
+    WaitCause, WaitEnded, Waiting,
 };
 use crate::evaluate::Total;
 use crate::intern::Interned;
@@ -224,7 +225,10 @@ impl State {
             Change::Ended(e) => self.take_back(e.session, None, &e.cause, e.at),
             Change::DayServed(DayServed { day }) => self.day = self.day.max(Some(*day)),
             Change::ClockRead(read) => self.mark(*read),
-            Change::Spent(spent) => self.remember(spent),
+            Change::Spent(spent) => {
+                self.next_session = self.next_session.max(spent.bundle.0 + 1);
+                self.remember(spent);
+            }
             Change::Counters(c) => {
                 self.next_session = self.next_session.max(c.next_session);
                 self.next_pool = self.next_pool.max(c.next_pool);
@@ -248,7 +252,7 @@ impl State {
                 let has_seats = self.bundle_of_key(&waiting.key).is_some();
                 self.waiters.add(waiting, has_seats);
             }
-            Change::WaitEnded(ended) => self.waiters.remove(ended.waiter),
+            Change::WaitEnded(ended) => self.end_wait(ended, tick),
             Change::Barred(barred) => self.bars.add(barred),
             Change::ClockReset(reset) => {
                 self.day = Some(reset.to);
@@ -503,6 +507,24 @@ impl State {
                 self.waiters.remove(waiter);
             }
             self.remember(&Spent { bundle: id, key: bundle.key, cause: cause.clone(), at });
+        }
+    }
+
+    /// Its key is used up, unless it has its seats: a late copy of the request must find no new place (S2). Who was only gone
+    /// for too long may come back, at the end of the queue.
+    fn end_wait(&mut self, ended: &WaitEnded, at: Tick) {
+        let key = self.waiters.get(ended.waiter).map(|waiting| waiting.key);
+        self.waiters.remove(ended.waiter);
+        let cause = match ended.cause {
+            WaitCause::Served | WaitCause::Reaped => return,
+            WaitCause::GivenUp => Cause::GivenUp,
+            WaitCause::TimedOut => Cause::TimedOut,
+            WaitCause::Released => {
+                Cause::Released(Box::new(Release { by: "an administrator".into(), reason: String::new() }))
+            }
+        };
+        if let Some(key) = key.filter(|key| self.bundle_of_key(key).is_none()) {
+            self.remember(&Spent { bundle: ended.waiter, key, cause, at });
         }
     }
 

@@ -136,7 +136,9 @@ impl Naive {
             };
         }
         if self.is_spent(request.key) {
-            return Err(deny("already_removed"));
+            let is_of = |(key, at): &(u64, u64)| *key == request.key && self.tick < at + super::HOUR;
+            let in_vain = self.waited_in_vain.iter().any(is_of);
+            return Err(deny(if in_vain { "queue_timeout" } else { "already_removed" }));
         }
         self.look(request)
     }

@@ -76,6 +76,8 @@ pub struct Naive {
     asked: Option<Rc<Naive>>,
     /// Request keys of bundles that are gone, and since when.
     pub spent: Vec<(u64, u64)>,
+    /// Those of them that waited for too long.
+    pub waited_in_vain: Vec<(u64, u64)>,
     pub next_session: u64,
     /// S71: the wall clock is more than a day behind, and shows this day.
     pub clock: Option<i32>,

@@ -121,6 +121,27 @@ impl Naive {
         }
     }
 
+    /// Who gave up, or was sent away, may not come back with a late copy of what it asked.
+    pub fn give_up(&mut self, key: u64) {
+        self.end_place(key);
+        if !self.held.iter().any(|h| h.key == key) {
+            self.spent.push((key, self.tick));
+        }
+    }
+
+    /// S26: nothing is to come of a request any more.
+    pub fn cancel(&mut self, key: u64) {
+        while let Some(own) = self.held.iter().find(|h| h.key == key && h.needed_by.is_none()) {
+            self.check_in(own.session, None);
+        }
+        if self.waiters.iter().any(|w| w.request.key == key) {
+            self.give_up(key);
+        } else if !self.is_spent(key) {
+            self.spent.push((key, self.tick));
+            self.next_session += 1;
+        }
+    }
+
     /// The last session of a bundle has ended. Whether its client waits again, since it never said that it had it.
     pub(super) fn waits_again(&mut self, key: u64, bundle: u64) -> bool {
         self.offers.retain(|offer| offer.bundle != bundle);
@@ -168,6 +189,10 @@ impl Naive {
                 self.waiters.retain(|w| w.number != waiter.number);
                 let timed_out = waiter.until <= self.tick;
                 let number = waiter.number;
+                if timed_out {
+                    self.waited_in_vain.push((waiter.request.key, self.tick));
+                    self.spent.push((waiter.request.key, self.tick));
+                }
                 self.queue.push(if timed_out {
                     Happened::TimedOut(number)
                 } else {

@@ -20,23 +20,23 @@ use crate::common::licenses::{Licenses, feature};
 use crate::common::{Random, Result};
 
 /// Programs that have the sessions: different users on different machines.
-pub(crate) const PROGRAMS: usize = 10_000;
+pub const PROGRAMS: usize = 10_000;
 /// Asks of a step, as the engine's thread takes them.
 const STEP: usize = 4_096;
 
 /// The first day served, and its first instant in UTC.
-pub(crate) const DAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 30).expect("a day of the calendar");
+pub const DAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 30).expect("a day of the calendar");
 const DAY_MS: i64 = 1_782_777_600_000;
 
 /// The clock at a tick, that many days after [`DAY`].
-pub(crate) fn reading(tick: u64, days: u32) -> Reading {
+pub fn reading(tick: u64, days: u32) -> Reading {
     let today = DAY + chrono::Days::new(days.into());
     Reading { tick: Ticks(tick), unix_ms: DAY_MS + i64::from(days) * 86_400_000 + tick as i64, today }
 }
 
 /// A connection that takes everything and says nothing.
 #[derive(Debug)]
-pub(crate) struct Mute(ConnectionId);
+pub struct Mute(pub ConnectionId);
 
 impl Outbox for Mute {
     fn id(&self) -> ConnectionId {
@@ -62,7 +62,7 @@ impl Outbox for Mute {
 }
 
 /// Loads what `licenses` says, as the daemon does.
-pub(crate) fn loader(licenses: &Licenses) -> Result<Loader> {
+pub fn loader(licenses: &Licenses) -> Result<Loader> {
     let trusted = vec![TrustedKey::read(&licenses.public_key)?];
     let directory = licenses.directory.clone();
     let config = LoaderConfig { directory, trusted, ..LoaderConfig::default() };
@@ -70,7 +70,7 @@ pub(crate) fn loader(licenses: &Licenses) -> Result<Loader> {
 }
 
 /// The facts of the n-th program.
-pub(crate) fn facts(n: usize) -> Arc<Facts> {
+pub fn facts(n: usize) -> Arc<Facts> {
     Arc::new(Facts {
         install_id: Random(n as u64).key(),
         user: format!("user-{n:05}").into(),
@@ -89,7 +89,7 @@ pub(crate) fn facts(n: usize) -> Arc<Facts> {
 }
 
 /// A checkout of one seat of the n-th feature.
-pub(crate) fn checkout(keys: &mut Random, n: usize, facts: Arc<Facts>) -> Checkout {
+pub fn checkout(keys: &mut Random, n: usize, facts: Arc<Facts>) -> Checkout {
     let item = Item { vendor: None, feature: feature(n).into(), count: 1 };
     Checkout {
         key: keys.key(),
@@ -103,7 +103,10 @@ pub(crate) fn checkout(keys: &mut Random, n: usize, facts: Arc<Facts>) -> Checko
 }
 
 /// An engine over a new journal in `state`, with every pool of `catalog` up to date.
-pub(crate) fn engine(state: &Path, catalog: Arc<Catalog>) -> Result<(StateDir, Engine<RealDisk>)> {
+///
+/// # Errors
+/// The state cannot be made.
+pub fn engine(state: &Path, catalog: Arc<Catalog>) -> Result<(StateDir, Engine<RealDisk>)> {
     let mut directory = StateDir::open(state, false)?;
     let mut fold = StateFold::default();
     let opened = directory.open_journal(Options::default(), &mut fold)?;
@@ -119,7 +122,7 @@ pub(crate) fn engine(state: &Path, catalog: Arc<Catalog>) -> Result<(StateDir, E
 }
 
 /// Checks out `sessions` seats, of the features in turn, for [`PROGRAMS`] programs on a connection each.
-pub(crate) fn fill(engine: &mut Engine<RealDisk>, sessions: usize, features: usize) -> Result<()> {
+pub fn fill(engine: &mut Engine<RealDisk>, sessions: usize, features: usize) -> Result<()> {
     let mut keys = Random(1);
     let facts: Vec<_> = (0..PROGRAMS.min(sessions)).map(facts).collect();
     let connections: Vec<Arc<dyn Outbox>> =

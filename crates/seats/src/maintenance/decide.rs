@@ -1,0 +1,188 @@
+//! The decision of 6.4, step by step.
+
+use alloc::boxed::Box;
+
+use chrono::{Days, NaiveDate};
+
+use super::calendar::is_unlimited;
+use super::plan::{Block, Plan};
+use crate::denial::Code;
+use crate::license::{LicenseType, LicenseVersion, Patches, Updates};
+use crate::version::{ReleaseVersion, parse_date};
+
+/// What a program says of its build (6.2), as it says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Release<'f> {
+    /// `release_version`.
+    pub version: Option<&'f str>,
+    /// `release_date`: the day of this build.
+    pub date: Option<&'f str>,
+    /// `line_date`: the day on which its MAJOR.MINOR was first published.
+    pub line: Option<&'f str>,
+}
+
+/// Why a version runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// The license is for any version.
+    Any,
+    /// It is owned, or older.
+    Owned,
+    /// The license is a trial in its days.
+    Evaluation,
+    /// It was released while maintenance lasted.
+    Maintenance,
+    /// It was released so many days after, within MAINTENANCE_GRACE_DAYS; administrators are told.
+    Grace(u32),
+    /// The subscription is over, and this version stays; administrators are told.
+    Fallback,
+}
+
+impl Granted {
+    /// As JSON says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Granted::Any => "ANY",
+            Granted::Owned => "OWNED",
+            Granted::Evaluation => "EVALUATION",
+            Granted::Maintenance => "MAINTENANCE",
+            Granted::Grace(_) => "MAINTENANCE_GRACE",
+            Granted::Fallback => "FALLBACK",
+        }
+    }
+}
+
+/// Why a version does not run, with what there is to say about it (6.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No version was stated.
+    VersionRequired,
+    /// This is no version.
+    VersionInvalid(Box<str>),
+    /// This is no date, or the line's date is after the build's own.
+    DateInvalid(Box<str>),
+    /// The license begins on this day.
+    NotStarted(NaiveDate),
+    /// The license ended on this day.
+    Ended(LicenseType, NaiveDate),
+    /// MAX_VERSION is lower.
+    AboveMaximum(ReleaseVersion),
+    /// There is no maintenance.
+    NotLicensed(ReleaseVersion),
+    /// Maintenance does not include updates of this kind.
+    KindNotIncluded(Updates, ReleaseVersion),
+    /// It was not said when it was released; maintenance covers releases up to a day.
+    DateRequired(ReleaseVersion, NaiveDate),
+    /// Maintenance that would cover it begins on a later day.
+    MaintenanceNotStarted(ReleaseVersion, NaiveDate),
+    /// It was released on the first day, after maintenance ended on the second.
+    MaintenanceExpired(ReleaseVersion, NaiveDate, NaiveDate),
+}
+
+impl Refused {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Refused::VersionRequired => Code::ReleaseVersionRequired,
+            Refused::VersionInvalid(_) => Code::ReleaseVersionInvalid,
+            Refused::DateInvalid(_) => Code::ReleaseDateInvalid,
+            Refused::NotStarted(_) => Code::NotStarted,
+            Refused::Ended(LicenseType::Evaluation, _) => Code::EvaluationExpired,
+            Refused::Ended(LicenseType::Subscription, _) => Code::SubscriptionExpired,
+            Refused::Ended(LicenseType::Perpetual, _) => Code::Expired,
+            Refused::AboveMaximum(_) => Code::VersionAboveMaximum,
+            Refused::NotLicensed(_) => Code::VersionNotLicensed,
+            Refused::KindNotIncluded(Updates::Major, _) => Code::MajorUpdateNotIncluded,
+            Refused::KindNotIncluded(..) => Code::MinorUpdateNotIncluded,
+            Refused::DateRequired(..) => Code::ReleaseDateRequired,
+            Refused::MaintenanceNotStarted(..) => Code::MaintenanceNotStarted,
+            Refused::MaintenanceExpired(..) => Code::MaintenanceExpired,
+        }
+    }
+}
+
+/// Whether a license lets a release run on a day (6.4). Seats are another matter.
+pub fn decide(plan: &Plan<'_>, today: NaiveDate, release: Release<'_>) -> Result<Granted, Refused> {
+    let version = match release.version {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|()| Refused::VersionInvalid(text.into()))?),
+    };
+    let date = |text: Option<&str>| {
+        text.map(|text| parse_date(text).ok_or_else(|| Refused::DateInvalid(text.into()))).transpose()
+    };
+    let (built, line) = (date(release.date)?, date(release.line)?);
+    if let (Some(line), Some(built), Some(text)) = (line, built, release.line)
+        && line > built
+    {
+        return Err(Refused::DateInvalid(text.into()));
+    }
+    // A license for any version needs none, and has no fallback.
+    let stated = match (plan.version, version) {
+        (Some(owned), Some(version)) => Some((owned, version)),
+        (Some(_), None) => return Err(Refused::VersionRequired),
+        (None, _) => None,
+    };
+    if let Some(start) = plan.start.filter(|start| today < *start) {
+        return Err(Refused::NotStarted(start));
+    }
+    if let Some(end) = plan.end.filter(|end| today > *end) {
+        let falls_back = |(_, version): (LicenseVersion, ReleaseVersion)| {
+            !plan.fallback_version.is_empty() && version.is_at_most(plan.fallback_version)
+        };
+        return match stated.is_some_and(falls_back) {
+            true => Ok(Granted::Fallback),
+            false => Err(Refused::Ended(plan.license_type, end)),
+        };
+    }
+    let Some((owned, version)) = stated else { return Ok(Granted::Any) };
+    if !plan.max_version.is_empty() && !version.is_at_most(plan.max_version) {
+        return Err(Refused::AboveMaximum(version));
+    }
+    if plan.license_type == LicenseType::Evaluation {
+        return Ok(Granted::Evaluation);
+    }
+    if version.is_within(owned) {
+        return Ok(Granted::Owned);
+    }
+    let when = match plan.patches {
+        Patches::Line => line.or(built),
+        Patches::Date => built,
+    };
+    decide_update(plan, today, owned, version, when)
+}
+
+/// Step f: a version that is newer than the owned one.
+fn decide_update(
+    plan: &Plan<'_>,
+    today: NaiveDate,
+    owned: LicenseVersion,
+    version: ReleaseVersion,
+    when: Option<NaiveDate>,
+) -> Result<Granted, Refused> {
+    let Some(effective_end) = plan.effective_end() else { return Err(Refused::NotLicensed(version)) };
+    let kind = if version.0[0] > owned.major { Updates::Major } else { Updates::Minor };
+    if kind > plan.updates {
+        return Err(Refused::KindNotIncluded(kind, version));
+    }
+    let live = || plan.blocks.iter().filter(|block| block.is_live(today));
+    let last = live().map(|block| block.end).max();
+    if last.is_some_and(is_unlimited) {
+        return Ok(Granted::Maintenance);
+    }
+    let Some(when) = when else { return Err(Refused::DateRequired(version, effective_end)) };
+    if let Some(last) = last {
+        if when <= last {
+            return Ok(Granted::Maintenance);
+        }
+        let grace = last.checked_add_days(Days::new(plan.grace_days.into()));
+        if grace.is_some_and(|grace| when <= grace) {
+            let days = u32::try_from((when - last).num_days()).unwrap_or(u32::MAX);
+            return Ok(Granted::Grace(days));
+        }
+    }
+    let later = |block: &&Block| !block.is_live(today) && when <= block.end;
+    match plan.blocks.iter().filter(later).filter_map(|block| block.start).min() {
+        Some(start) => Err(Refused::MaintenanceNotStarted(version, start)),
+        None => Err(Refused::MaintenanceExpired(version, when, effective_end)),
+    }
+}
