@@ -162,8 +162,13 @@ impl Client {
         let cancel = || {
             let (records, _) = store.list().map_err(ReturnError::Store)?;
             let asked: Vec<Record> = records.into_iter().filter(|r| r.state == State::Asked).collect();
-            let outcomes = asked.iter().map(|record| online.cancel(record));
-            outcomes.fold(Ok(()), |first: Result<(), _>, outcome| first.and(outcome)).map(|()| asked.len())
+            let mut first = Ok(asked.len());
+            for record in &asked {
+                if let Err(error) = online.cancel(record) {
+                    first = first.and(Err(error));
+                }
+            }
+            first
         };
         // A look without the lock first: it needs a directory that can be written.
         let (records, _) = store.list().map_err(ReturnError::Store)?;

@@ -155,11 +155,11 @@ pub(super) fn in_time(lent: &Lent, now: i64, mark: i64) -> Result<(), NotValid> 
     if now.max(mark) >= lent.ends_at {
         return Err(NotValid::Over { feature: feature(), ends_at: lent.ends_at });
     }
-    if now.saturating_add(CLOCK_TOLERANCE_SECONDS) < mark {
-        return Err(NotValid::ClockBehind { feature: feature(), now, mark });
-    }
     if now.saturating_add(CLOCK_TOLERANCE_SECONDS) < lent.granted_at {
         return Err(NotValid::NotYet { feature: feature(), now, granted_at: lent.granted_at });
+    }
+    if now.saturating_add(CLOCK_TOLERANCE_SECONDS) < mark {
+        return Err(NotValid::ClockBehind { feature: feature(), now, mark });
     }
     Ok(())
 }

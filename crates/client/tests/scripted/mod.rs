@@ -165,10 +165,6 @@ pub fn options(addresses: &[SocketAddr]) -> Options {
     (options.connect_timeout, options.answer_timeout) = (PATIENCE, PATIENCE);
     options.backoff = Backoff::default();
     options.grace_directory = None;
-    #[cfg(feature = "borrow")]
-    {
-        options.borrow_directory = None;
-    }
     options
 }
 
