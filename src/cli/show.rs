@@ -222,7 +222,7 @@ fn of_pool(pool: &Pool) -> Feature {
         over: n.over,
         held: n.held,
         reserved: n.reserved,
-        borrowed: pool.borrowed,
+        borrowed: pool.numbers.borrowed,
         tokens: is_token.then_some(n.used),
         ends_at: pool.ends_at.clone(),
         ..Feature::default()

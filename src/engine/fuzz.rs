@@ -261,7 +261,8 @@ impl World {
             line_date: None,
             host_ids: Vec::new(),
         };
-        let checkout = Checkout { key, secret: key, booking: None, items, facts: Arc::new(facts), pid: 1 };
+        let checkout =
+            Checkout { key, secret: key, booking: None, items, facts: Arc::new(facts), pid: 1, lend: None };
         let request = match bytes.below(8) {
             0 => Request::Try(Box::new(checkout)),
             1 => Request::Why(Box::new(checkout), None),
