@@ -8,6 +8,7 @@ mod common;
 mod real;
 
 mod bookings;
+mod borrow_client;
 mod clock;
 mod crash;
 mod cuts;
