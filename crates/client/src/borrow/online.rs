@@ -29,6 +29,9 @@ use crate::error::{CallError, ConnectError, Refusal};
 use crate::grace::clock::Clock;
 use crate::link::TRIES;
 
+/// How long a borrow that is over is still listed, by a server's clock. The server has its seats back by then.
+const KEPT_AFTER_END_SECONDS: i64 = 86_400;
+
 /// What it takes to speak with a server about borrows.
 pub(super) struct Online<'a> {
     pub(super) options: &'a Options,
@@ -225,10 +228,16 @@ impl Online<'_> {
         }
     }
 
-    /// A server has just said what time it is. So a mark that a wrong clock had left is set right.
+    /// A server has just said what time it is. So a mark that a wrong clock had left is set right, and what has long been over is
+    /// forgotten.
     fn note_time(&self, record: &Record) -> Result<(), String> {
         let now = self.clock.unix_seconds();
         let told = record.tokens.iter().map(|kept| kept.token.lent.granted_at).max().unwrap_or(now);
+        let (records, _) = self.store.list()?;
+        let is_over = |kept: &Kept| kept.token.lent.ends_at.saturating_add(KEPT_AFTER_END_SECONDS) < told;
+        for over in records.iter().filter(|r| r.state == State::Lent && r.tokens.iter().all(is_over)) {
+            self.store.forget(over)?;
+        }
         self.store.locked(|| {
             let seen = now.max(told);
             if self.store.mark()? > seen.saturating_add(CLOCK_TOLERANCE_SECONDS) {

@@ -211,6 +211,29 @@ fn a_clock_that_was_set_back_opens_nothing_and_a_grant_heals_one_that_was_ahead(
 }
 
 #[test]
+fn what_has_been_over_for_a_day_is_forgotten_with_the_next_grant() {
+    let laptop = Laptop::new();
+    laptop.borrows();
+    let later = |by: i64| {
+        let mut sample = Sample::new();
+        (sample.lent.granted_at, sample.lent.ends_at) = (GRANTED + by, ENDS + by);
+        let server = Server::start(30_000, 1, move |_, peer| {
+            peer.hello();
+            let (call, checkout) = next_checkout(peer);
+            lend(peer, call, &checkout, &sample);
+            bye(peer);
+        });
+        laptop.client(&[server.address]).borrow(want().count(2), 48).unwrap();
+        server.finish();
+        laptop.offline().borrowed().unwrap().len()
+    };
+    laptop.pass(ENDS - GRANTED + 3600);
+    assert_eq!(later(ENDS - GRANTED + 3600), 2, "over, and listed");
+    laptop.pass(86_400);
+    assert_eq!(later(ENDS - GRANTED + 3600 + 86_400), 2, "the first is gone, the second is not over");
+}
+
+#[test]
 fn programs_of_one_user_share_what_is_borrowed_and_no_more() {
     let laptop = Laptop::new();
     laptop.borrows();
