@@ -7,13 +7,14 @@
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
 //! - [`show`], [`explain`], [`why`], [`denial`]: what answers look like
-//! - [`seats`]: `checkout` and `run`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
+//! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
 pub mod admin;
 pub mod args;
 pub mod denial;
 pub mod doctor;
 pub mod explain;
+pub mod offline;
 pub mod seats;
 pub mod server;
 pub mod show;
@@ -101,6 +102,8 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Why(ask) => return why::why(&ask, out),
         Command::Checkout(ask) => return seats::checkout(&ask, out),
         Command::Run(ask) => return seats::run(&ask),
+        Command::Borrow(ask) => offline::borrow(&ask, out)?,
+        Command::Return(ask) => offline::give_back(&ask, out)?,
         Command::Release(ask) => admin::release(&ask, out)?,
         Command::Book(ask) => admin::book(&ask, out)?,
         Command::Unbook(ask) => admin::unbook(&ask, out)?,

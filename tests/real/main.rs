@@ -9,6 +9,7 @@ mod real;
 
 mod bookings;
 mod borrow;
+mod borrow_client;
 mod clock;
 mod crash;
 mod cuts;

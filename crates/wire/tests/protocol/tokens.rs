@@ -1,11 +1,12 @@
-//! Borrow tokens: their vectors in `tests/tokens/`, and bytes that are none. `UPDATE_VECTORS=1` writes `least` and `full` anew;
-//! `signed`, whose signatures are real, is written by the tests of the client library.
+//! Borrow tokens: their vectors in `tests/tokens/`, and bytes that are none. `UPDATE_VECTORS=1` writes them anew.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use ed25519_dalek::{Signer, SigningKey};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use wire::answer::SignedLicense;
 use wire::borrow::{
     BorrowToken, CANONICAL_BYTES_MAX, KEY_BYTES_MAX, LABEL, Lent, RENEWALS_MAX, SIGNATURE_BYTES, TEXT_PREFIX,
@@ -50,6 +51,64 @@ fn full() -> BorrowToken {
     BorrowToken { lent, signature: std::array::from_fn(|i| i as u8) }
 }
 
+/// One whose signatures are good: secret keys are 32 bytes of `v` for the vendor `acme-2026`, of `s` for the server. The tests of
+/// the client library verify it.
+fn signed() -> BorrowToken {
+    let (vendor, server) = (SigningKey::from_bytes(&[b'v'; 32]), SigningKey::from_bytes(&[b's'; 32]));
+    let server_key = server.verifying_key().to_bytes();
+    let string =
+        |text: &str| [&u32::try_from(text.len()).unwrap().to_le_bytes()[..], text.as_bytes()].concat();
+    let settings = [
+        ("BORROW", "168"),
+        ("COUNT", "10"),
+        ("END", "2031-12-31"),
+        ("SN", "7"),
+        ("VENDOR", "ACME"),
+        ("VERSION", "4.2"),
+    ];
+    let mut canonical = b"seatkeeper-feature-v1\0".to_vec();
+    canonical.extend(string("cad"));
+    canonical.extend(6u32.to_le_bytes());
+    for (name, value) in settings {
+        canonical.extend([string(name), string(value)].concat());
+    }
+    // One SERVER_HOSTID block with one entry, no CLIENT_HOSTID.
+    canonical.extend([1u32.to_le_bytes(), 1u32.to_le_bytes()].concat());
+    canonical.extend([string("SERVERKEY"), string(&hex(&Sha256::digest(server_key)))].concat());
+    canonical.extend(0u32.to_le_bytes());
+    let signature = base64(&vendor.sign(&canonical).to_bytes());
+    let lent = Lent {
+        borrow: 17,
+        bundle: 9,
+        vendor: "ACME".into(),
+        feature: "cad".into(),
+        count: 2,
+        user: "ann".into(),
+        host: "ws7".into(),
+        install_id: [0x11; 16],
+        granted_at: 1_893_456_000,
+        ends_at: 1_893_456_000 + 48 * 3600,
+        server_key,
+        license: SignedLicense { canonical, key: format!("ed25519:acme-2026:{signature}") },
+        ..Lent::default()
+    };
+    let signature = server.sign(&lent.signed_bytes().unwrap()).to_bytes();
+    BorrowToken { lent, signature }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(*chunk.get(i).unwrap_or(&0)));
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63];
+            text.push(if i > chunk.len() { '=' } else { char::from(digit) });
+        }
+    }
+    text
+}
+
 /// Name, token and what the file says.
 fn read() -> Vec<(String, BorrowToken, Value)> {
     let mut vectors = Vec::new();
@@ -76,7 +135,7 @@ fn written(page: &Page, name: &str, token: &BorrowToken) -> String {
 #[test]
 fn token_vectors_are_what_the_crate_writes() {
     let page = Page::read();
-    let samples = BTreeMap::from([("full", full()), ("least", least())]);
+    let samples = BTreeMap::from([("full", full()), ("least", least()), ("signed", signed())]);
     if std::env::var_os("UPDATE_VECTORS").is_some_and(|v| v == "1") {
         fs::create_dir_all(folder()).expect("tests/tokens");
         for (name, token) in &samples {
@@ -94,7 +153,7 @@ fn token_vectors_are_what_the_crate_writes() {
 fn an_implementation_made_from_the_page_writes_the_same_token() {
     let page = Page::read();
     let vectors = read();
-    assert!(vectors.len() >= 2);
+    assert!(vectors.len() >= 3);
     for (name, token, json) in vectors {
         let mut bytes = b"seatkeeper-borrow-v1\0".to_vec();
         page.value("Lent", &json["fields"], &mut bytes);
