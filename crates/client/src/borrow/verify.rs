@@ -316,7 +316,8 @@ fn lent_from(lent: &Lent, license: &License<'_>) -> Result<(), NotValid> {
     Ok(())
 }
 
-/// Rules 3, 6.4 a and e, as the server has them.
+/// Rules 3, 6.4 a and e. What maintenance adds to VERSION is not judged here yet, so a release that runs by it alone is refused:
+/// the renewals that it rests on are not in the token before the server puts them there.
 fn check_release(feature: &str, license: &License<'_>, version: Option<&str>) -> Result<(), NotValid> {
     let vendor = license.vendor.as_str();
     let version = match version {
