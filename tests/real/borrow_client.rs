@@ -293,3 +293,28 @@ fn a_return_whose_answer_is_cut_is_settled_by_the_next() {
     daemon.await_used("cad", 0);
     assert_eq!(client.borrowed().unwrap(), []);
 }
+
+/// The answer to a borrow is lost for certain: the seat is out, and asking again for the same finds it, or giving up frees it.
+#[test]
+fn a_borrow_whose_answer_is_cut_is_found_by_the_next_or_given_up() {
+    let (office, daemon) = Office::open();
+    let proxy = Proxy::start(daemon.address(), || 0);
+    let client = office.client(proxy.address());
+    for is_wanted in [true, false] {
+        proxy.set_deaf(true);
+        let refused = client.borrow(want(), 48).unwrap_err();
+        assert!(matches!(&refused, BorrowError::InDoubt { .. }), "{refused}");
+        daemon.await_feature("cad", "1 out", |feature| feature["used"] == 1 && feature["borrowed"] == 1);
+        assert_eq!(client.borrowed().unwrap(), []);
+        proxy.set_deaf(false);
+        if is_wanted {
+            // Another process, which knows nothing of it but the files.
+            let seat = office.client(proxy.address()).borrow(want(), 48).unwrap().pop().unwrap();
+            daemon.await_used("cad", 1);
+            client.give_back(&seat).unwrap();
+        } else {
+            assert_eq!(client.cancel_unanswered_borrows().unwrap(), 1);
+        }
+        daemon.await_feature("cad", "all free", |feature| feature["used"] == 0 && feature["borrowed"] == 0);
+    }
+}

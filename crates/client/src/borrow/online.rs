@@ -252,29 +252,23 @@ impl Online<'_> {
         self.options.servers.contains(server)
     }
 
-    /// Gives up a request whose answer never came: asks for it again, and gives back what is granted.
+    /// Gives up a request whose answer never came: the server takes back what it had lent, and a copy of the request that arrives
+    /// later takes nothing (S26).
     pub(super) fn cancel(&self, record: &Record) -> Result<(), ReturnError> {
-        let asked = self.ask(record, true).map_err(|error| ReturnError::NoServer(vec![error.to_string()]))?;
-        match asked {
-            Asked::Granted(connection, granted) => {
-                for grant in &granted.sessions {
-                    let ask = request::Checkin { session: grant.session, ..request::Checkin::default() };
-                    match connection.call(&ask) {
-                        Ok(_) => {}
-                        Err(CallError::Refused(refusal)) if refusal.code == codes::ALREADY_REMOVED => {}
-                        Err(error) => return Err(ReturnError::NoServer(vec![error.to_string()])),
-                    }
-                }
-                connection.close();
-            }
-            Asked::Denied { refusal, .. } if cannot_serve(&refusal.code) => {
+        let silent = |reason: String| ReturnError::NoServer(vec![reason]);
+        let connection = Connection::open(&record.server, self.options, |_| {})
+            .map_err(|error| silent(error.to_string()))?;
+        let Checkout { request_key, secret, .. } = record.checkout;
+        match connection.call(&request::Cancel { request_key, secret, extras: Vec::new() }) {
+            Ok(_) => {}
+            Err(CallError::Refused(refusal)) if cannot_serve(&refusal.code) => {
                 return Err(ReturnError::Denied(refusal));
             }
-            // It is not granted, and a copy that comes this late is none any more.
-            Asked::Denied { .. } => {}
-            Asked::Silent { reason, .. } => return Err(ReturnError::NoServer(vec![reason])),
-            Asked::Other(error) => return Err(ReturnError::NoServer(vec![error.to_string()])),
+            // It is another's: nothing of ours is there.
+            Err(CallError::Refused(_)) => {}
+            Err(error) => return Err(silent(format!("{}: {error}", record.server))),
         }
+        connection.close();
         self.store.forget(record).map_err(ReturnError::Store)
     }
 

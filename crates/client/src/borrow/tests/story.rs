@@ -78,10 +78,14 @@ impl Laptop {
 
     /// Borrows two seats of cad for two days.
     fn borrows(&self) -> Borrowed {
-        let server = Server::start(30_000, 1, |_, peer| {
+        self.borrows_as(Sample::new())
+    }
+
+    fn borrows_as(&self, sample: Sample) -> Borrowed {
+        let server = Server::start(30_000, 1, move |_, peer| {
             peer.hello();
             let (call, checkout) = next_checkout(peer);
-            lend(peer, call, &checkout, &Sample::new());
+            lend(peer, call, &checkout, &sample);
             bye(peer);
         });
         let mut borrowed = self.client(&[server.address]).borrow(want().count(2), 48).unwrap();
@@ -210,6 +214,21 @@ fn a_clock_that_was_set_back_opens_nothing_and_a_grant_heals_one_that_was_ahead(
     drop(laptop.offline().open_borrowed(&want()).unwrap());
 }
 
+/// The mark is gone, but a later grant is signed: it is later than the moment that the clock now shows.
+#[test]
+fn a_later_grant_is_a_moment_that_was_seen() {
+    let laptop = Laptop::new();
+    laptop.borrows();
+    laptop.pass(40 * 3600);
+    let mut later = Sample::new();
+    (later.lent.granted_at, later.lent.ends_at) = (GRANTED + 40 * 3600, ENDS + 40 * 3600);
+    laptop.borrows_as(later);
+    laptop.set_clock(-30 * 3600);
+    std::fs::remove_file(laptop.path().join("borrow-mark")).unwrap();
+    let refused = laptop.offline().open_borrowed(&want()).err();
+    assert!(matches!(refused, Some(OpenError::NotValid(_))), "the first of both is not over by this clock");
+}
+
 #[test]
 fn what_has_been_over_for_a_day_is_forgotten_with_the_next_grant() {
     let laptop = Laptop::new();
@@ -217,14 +236,7 @@ fn what_has_been_over_for_a_day_is_forgotten_with_the_next_grant() {
     let later = |by: i64| {
         let mut sample = Sample::new();
         (sample.lent.granted_at, sample.lent.ends_at) = (GRANTED + by, ENDS + by);
-        let server = Server::start(30_000, 1, move |_, peer| {
-            peer.hello();
-            let (call, checkout) = next_checkout(peer);
-            lend(peer, call, &checkout, &sample);
-            bye(peer);
-        });
-        laptop.client(&[server.address]).borrow(want().count(2), 48).unwrap();
-        server.finish();
+        laptop.borrows_as(sample);
         laptop.offline().borrowed().unwrap().len()
     };
     laptop.pass(ENDS - GRANTED + 3600);
@@ -431,21 +443,20 @@ fn a_borrow_whose_answer_is_lost_is_asked_for_again_by_the_same_key() {
 #[test]
 fn a_borrow_that_nobody_wants_any_more_is_cancelled() {
     let laptop = Laptop::new();
-    let server = Server::start(30_000, 3, |_, peer| {
+    let (sender, asked) = std::sync::mpsc::channel();
+    let server = Server::start(30_000, 3, move |_, peer| {
         peer.hello();
-        next_checkout(peer);
+        let _ = sender.send(next_checkout(peer).1);
     });
     let client = laptop.client(&[server.address]);
     assert!(client.borrow(want().count(2), 48).is_err());
     let address = server.address;
     server.finish();
     assert!(client.cancel_unanswered_borrows().is_err(), "nobody is there");
-    let server = Server::start_at(address, 30_000, 1, |_, peer| {
+    let asked = asked.recv().unwrap();
+    let server = Server::start_at(address, 30_000, 1, move |_, peer| {
         peer.hello();
-        let (call, checkout) = next_checkout(peer);
-        lend(peer, call, &checkout, &Sample::new());
-        let call = next_checkin(peer);
-        taken(peer, call);
+        peer.take_cancel(&asked);
         bye(peer);
     });
     assert_eq!(client.cancel_unanswered_borrows().unwrap(), 1);
