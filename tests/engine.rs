@@ -235,6 +235,35 @@ fn a_failed_sync_tells_nobody_anything() {
     assert_eq!(ann.take(), Vec::<String>::new());
 }
 
+/// S20: who is heard again after a lease has its seats again by that, before anybody who asks later can have them, however
+/// many others are silent too.
+#[test]
+fn who_is_heard_again_is_there_before_the_next_who_asks() {
+    let mut world = World::start(&MemoryDisk::new(1), inline(), 100);
+    let ears: Vec<_> = (1..=100).map(|id| world.connect(id)).collect();
+    for (key, ear) in (0..).zip(&ears) {
+        let ask = world.ask(ear, checkout(key, 1));
+        world.step(vec![ask]).expect("the disk is well");
+    }
+    world.time.advance(Duration::from_millis(LEASE_MS + 1));
+    world.step(Vec::new()).expect("the disk is well");
+    let active = |world: &World| world.engine.ledger().counters()[0].active;
+    assert_eq!(active(&world), 0, "all are silent");
+    // None of those that a step looks at by itself.
+    let (awake, all_but_one) = (&ears[99], 99);
+    let comer = world.connect(200);
+    comer.take();
+    *awake.heard.lock().unwrap() = world.clock.tick().0;
+    let asks = vec![Ask::Heard(awake.id()), world.ask(&comer, checkout(200, 100))];
+    world.step(asks).expect("the disk is well");
+    let told = comer.take();
+    assert!(told[0].contains("denied no_seats"), "{told:?}");
+    let ask = world.ask(&comer, checkout(201, all_but_one));
+    world.step(vec![ask]).expect("the disk is well");
+    assert!(comer.take()[0].contains("granted"), "the others' seats");
+    assert_eq!(active(&world), 100, "the one that is awake, and who came");
+}
+
 /// Many clients are answered after one sync, each connection woken once (group commit).
 #[test]
 fn one_batch_is_one_sync_and_one_wake_for_each_connection() {

@@ -160,7 +160,7 @@ fn damage_before_the_last_batch_stops_the_start_and_changes_nothing() {
         flip(&path, 2 * BATCH + at);
         let damaged = fs::read(&path).unwrap();
         let error = Journal::open(RealDisk, dir, options(), &mut Memory::default()).unwrap_err();
-        let JournalError::Damaged(damage) = &error else { panic!("byte {at}: {error}") };
+        let JournalError::Damaged(damage, _) = &error else { panic!("byte {at}: {error}") };
         assert_eq!((damage.segment, damage.offset, &damage.path), (1, 2 * BATCH, &path), "byte {at}");
         assert!(error.to_string().contains("--accept-loss"));
         assert_eq!(fs::read(&path).unwrap(), damaged);
@@ -199,7 +199,7 @@ fn a_missing_segment_stops_the_start() {
         let (path, aside) = (segment(home.path(), number), home.path().join("aside"));
         fs::rename(&path, &aside).unwrap();
         let error = Journal::open(RealDisk, home.path(), options(), &mut Memory::default()).unwrap_err();
-        assert!(matches!(&error, JournalError::Damaged(damage) if damage.segment == number), "{error}");
+        assert!(matches!(&error, JournalError::Damaged(damage, _) if damage.segment == number), "{error}");
         fs::rename(&aside, &path).unwrap();
     }
 }
@@ -228,6 +228,63 @@ fn a_replaced_file_is_seen_every_five_seconds() {
     opened.journal.check_path(9_999).unwrap();
     let error = opened.journal.check_path(10_000).unwrap_err();
     assert!(matches!(error, JournalError::Replaced { .. }), "{error}");
+}
+
+/// Batches until the next segment is to be there, and it is, or cannot be.
+fn fill_half(journal: &mut Journal) {
+    for tick in 0..=SMALL / 2 / BATCH {
+        journal.append(tick, [(1, tick.to_le_bytes()), (1, [7; 8])]).unwrap();
+        journal.commit().unwrap();
+    }
+}
+
+#[test]
+fn a_next_segment_that_somebody_removed_is_made_again_and_nothing_is_written_into_the_void() {
+    let home = tempfile::tempdir().unwrap();
+    let without_threads = Options { threads: false, ..options() };
+    let mut opened = Journal::open(RealDisk, home.path(), without_threads, &mut Memory::default()).unwrap();
+    fill_half(&mut opened.journal);
+    fs::remove_file(segment(home.path(), 2)).unwrap();
+    let mut tick = SMALL;
+    // Over into the second segment.
+    for _ in 0..SMALL * 3 / 4 / BATCH {
+        tick += 1;
+        opened.journal.append(tick, [(1, tick.to_le_bytes()), (1, [7; 8])]).unwrap();
+        opened.journal.commit().unwrap();
+    }
+    let next = opened.journal.next_sequence();
+    drop(opened);
+    let mut fold = Memory::default();
+    assert_eq!(open(home.path(), &mut fold).next_sequence, next);
+    assert_eq!(fold.last_tick, tick);
+}
+
+#[test]
+fn a_lack_of_room_holds_until_a_segment_has_been_made() {
+    let home = tempfile::tempdir().unwrap();
+    let mut opened = open(home.path(), &mut Memory::default());
+    // Where the next segment is to be made there is something that cannot be removed as a file.
+    let in_the_way = home.path().join("000000000002.segment.tmp");
+    fs::create_dir(&in_the_way).unwrap();
+    let journal = &mut opened.journal;
+    fill_half(journal);
+    let mut tick = SMALL;
+    let mut look = |journal: &mut Journal| {
+        tick += 1;
+        journal.check_path(tick).unwrap();
+        journal.is_low().is_some()
+    };
+    while !look(journal) {}
+    // Also while it is tried again, which happens on another thread.
+    for _ in 0..20_000 {
+        assert!(look(journal), "let in although nothing has changed");
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    let started = std::time::Instant::now();
+    while look(journal) {
+        assert!(started.elapsed().as_secs() < 30, "it is never tried again");
+    }
+    assert!(journal.room() > SMALL);
 }
 
 #[test]

@@ -258,7 +258,10 @@ fn a_flipped_bit_before_the_last_batch_stops_the_start_with_its_place() {
                     assert_eq!(&damage.path, path);
                     assert!(damage.offset <= at as u64, "{at}: {damage}");
                     let refused = open(&disk, &options, &mut Table::default()).unwrap_err();
-                    assert!(matches!(&refused, JournalError::Damaged(same) if *same == damage), "{refused}");
+                    assert!(
+                        matches!(&refused, JournalError::Damaged(same, _) if *same == damage),
+                        "{refused}"
+                    );
                     assert_eq!(disk.content(path).unwrap(), copy, "nothing was changed");
                     stopped += 1;
                 }

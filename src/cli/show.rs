@@ -367,7 +367,8 @@ pub(super) fn problem_list(problems: &[Problem]) -> String {
     for p in problems {
         let at = place(p.file.as_deref(), p.line, p.column);
         let feature = p.feature.as_ref().map_or_else(String::new, |f| format!("{f}: "));
-        text += &wrap(&format!("{at}: {feature}{} ({})", p.message, p.reason), 2, 4);
+        let at = if p.file.is_some() { at + ": " } else { String::new() };
+        text += &wrap(&format!("{at}{feature}{} ({})", p.message, p.reason), 2, 4);
     }
     text
 }

@@ -64,6 +64,8 @@ pub(super) struct Loaded {
 pub(super) struct KeeperFacts {
     fixed: report::Server,
     problems: ArcSwap<Vec<report::Problem>>,
+    /// What is wrong with the state directory, beside them.
+    of_state: ArcSwap<Vec<report::Problem>>,
     /// For `hostid --explain`: a loader reads the blocks again from the files.
     host: Mutex<(HostFacts, Loader)>,
 }
@@ -92,8 +94,12 @@ impl Keeper {
             ..Default::default()
         };
         let reader = Loader::new(loader.config().clone(), host.clone());
-        let facts =
-            Arc::new(KeeperFacts { fixed, problems: ArcSwap::default(), host: Mutex::new((host, reader)) });
+        let facts = Arc::new(KeeperFacts {
+            fixed,
+            problems: ArcSwap::default(),
+            of_state: ArcSwap::default(),
+            host: Mutex::new((host, reader)),
+        });
         let mut keeper =
             Keeper { loader, rules, catalog: catalog.clone(), set: LicenseSet::default(), facts };
         keeper.take_note(set, day);
@@ -346,6 +352,11 @@ impl KeeperFacts {
     pub(super) fn name(&self) -> String {
         self.fixed.name.clone()
     }
+
+    /// Remembers what is wrong with the state directory.
+    pub(super) fn note_state(&self, problems: Vec<report::Problem>) {
+        self.of_state.store(Arc::new(problems));
+    }
 }
 
 impl Facts for KeeperFacts {
@@ -354,7 +365,11 @@ impl Facts for KeeperFacts {
     }
 
     fn problems(&self) -> Arc<Vec<report::Problem>> {
-        self.problems.load_full()
+        let (of_state, of_files) = (self.of_state.load(), self.problems.load_full());
+        if of_state.is_empty() {
+            return of_files;
+        }
+        Arc::new(of_state.iter().chain(of_files.iter()).cloned().collect())
     }
 }
 

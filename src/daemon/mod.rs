@@ -5,11 +5,15 @@
 //! batch synced, connections flushed (S64).
 
 mod check;
+mod failure;
+mod guard;
 mod keeper;
 mod rules;
 mod sockets;
 mod stop;
 
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -21,42 +25,32 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+pub use self::failure::Failure;
+use self::failure::with_causes;
+use self::guard::Guard;
 use self::keeper::Keeper;
 use self::rules::Rules;
 use self::stop::{Signal, Stop};
 use crate::answer::Context;
 use crate::clock::{Clock, Ticks, tzdata_version};
-use crate::config::{Config, Flags, Surroundings};
+use crate::config::{Config, Flags, Readers, Surroundings};
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
 use crate::engine::record::StateFold;
 use crate::engine::thread::{self as engine_thread, Handle};
 use crate::exit;
 use crate::hostid::HostFacts;
-use crate::journal::{JournalError, Options, RealDisk};
+use crate::journal::{Options, RealDisk};
 use crate::licenses::{Loader, LoaderConfig};
 use crate::notify::{Notifier, Watchdog};
 use crate::server::Server;
 use crate::server::listener::{AdminSocket, ClientPort, listen};
-use crate::state::{StateDir, StateError};
+use crate::state::StateDir;
 
 /// How long the last sync may take at a stop; the whole must end within 5 s (S64).
 const LAST_SYNC: Duration = Duration::from_millis(2_500);
 /// How long connections may take to be flushed (S64).
 const LAST_FLUSH: Duration = Duration::from_millis(2_100);
-
-/// Why the daemon ends, other than by being told to: a sentence and an exit code.
-#[derive(Debug)]
-pub struct Failure {
-    code: u8,
-    text: String,
-}
-
-impl Failure {
-    fn new(code: u8, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into() }
-    }
-}
 
 /// `seatkeeperd`: everything from the command line to the exit code.
 pub fn main() -> ExitCode {
@@ -110,10 +104,10 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let notifier = Notifier::from_environment().map_err(|e| Failure::new(exit::CONFIG, e.to_string()))?;
     say_hello(config);
     let connections_max = sockets::raise_descriptor_limit(config.limits.connections);
-    let mut state = StateDir::open(&config.state, accept_loss).map_err(state_failure)?;
+    let mut state = StateDir::open(&config.state, accept_loss).map_err(|e| failure::of_state(&e))?;
     let mut fold = StateFold::default();
     let options = Options { accept_loss, ..Options::default() };
-    let opened = state.open_journal(options, &mut fold).map_err(state_failure)?;
+    let opened = state.open_journal(options, &mut fold).map_err(|e| failure::of_state(&e))?;
     say_replayed(&opened, &fold);
     let clock = Clock::system(config.zone.clone(), Ticks(opened.tick));
     let server_key = state.identity().fingerprint();
@@ -145,7 +139,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection)
         .in_zone(config.zone.clone());
     if opened.lost.is_some() {
-        engine.close_borrowing(clock.now()).map_err(|e| journal_failure(&e))?;
+        engine.close_borrowing(clock.now()).map_err(|e| failure::of_journal(&e))?;
     }
     bring_up_to_date(&mut engine, catalog, policy, &clock)?;
 
@@ -179,16 +173,30 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         keeper_facts.name(),
         connections_max,
     ));
-    let outcome = runtime.block_on(serve(sockets, server, handle, ended, &mut stop, &reload, &notifier));
+    let (new_admins, admins) = mpsc::unbounded_channel();
+    let doors = Doors { clients: sockets.clients, admin: sockets.admin, again: admins };
+    let guard = Guard::start(state, sockets.admin_place, new_admins, keeper_facts)?;
+    let outcome = runtime.block_on(serve(doors, server, handle, ended, &mut stop, &reload, &notifier));
+    if outcome.is_ok() {
+        guard.remove_admin_socket();
+    }
     // Reports that are being made end by themselves; nobody waits for them.
     runtime.shutdown_timeout(Duration::from_millis(100));
     drop(reload);
     outcome
 }
 
+/// Where clients and administrators come in.
+struct Doors {
+    clients: Vec<(TcpListener, Readers)>,
+    admin: UnixListener,
+    /// Administrators' sockets that take the place of the first.
+    again: mpsc::UnboundedReceiver<UnixListener>,
+}
+
 /// Serves until told to stop, or until the engine fails.
 async fn serve(
-    sockets: sockets::Sockets,
+    mut doors: Doors,
     server: Arc<Server>,
     engine: Handle,
     mut ended: mpsc::UnboundedReceiver<Result<(), Failure>>,
@@ -197,17 +205,14 @@ async fn serve(
     notifier: &Notifier,
 ) -> Result<(), Failure> {
     let tasks = TaskTracker::new();
-    for (listener, readers) in sockets.clients {
+    for (listener, readers) in doors.clients {
         let address = listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
         let listener = tokio::net::TcpListener::from_std(listener)
             .map_err(|e| Failure::new(exit::INTERNAL, format!("{address}: cannot be served: {e}")))?;
         info!(%address, "listening for clients");
         tasks.spawn(listen(ClientPort { listener, readers }, server.clone(), tasks.clone()));
     }
-    let admin = tokio::net::UnixListener::from_std(sockets.admin)
-        .map_err(|e| Failure::new(exit::INTERNAL, format!("the admin socket cannot be served: {e}")))?;
-    info!(path = %sockets.admin_path.display(), "listening for administrators");
-    tasks.spawn(listen(AdminSocket(admin), server.clone(), tasks.clone()));
+    let mut admin = listen_for_administrators(doors.admin, &server, &tasks)?;
     notifier.ready("serving");
     let mut signals = stop.started();
     loop {
@@ -226,12 +231,28 @@ async fn serve(
                 }
                 None => break,
             },
+            Some(listener) = doors.again.recv() => {
+                // Nobody can reach the old one any more; who is connected over it stays so.
+                admin.abort();
+                admin = listen_for_administrators(listener, &server, &tasks)?;
+            }
         }
     }
     notifier.stopping();
-    stop_serving(&server, &engine, &tasks, &mut ended).await?;
-    let _ = std::fs::remove_file(&sockets.admin_path);
-    Ok(())
+    stop_serving(&server, &engine, &tasks, &mut ended).await
+}
+
+/// Serves the administrator's socket in a task of its own.
+fn listen_for_administrators(
+    listener: UnixListener,
+    server: &Arc<Server>,
+    tasks: &TaskTracker,
+) -> Result<tokio::task::JoinHandle<()>, Failure> {
+    let path = listener.local_addr().ok().and_then(|a| a.as_pathname().map(std::path::Path::to_owned));
+    let listener = tokio::net::UnixListener::from_std(listener)
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("the admin socket cannot be served: {e}")))?;
+    info!(path = %path.unwrap_or_default().display(), "listening for administrators");
+    Ok(tasks.spawn(listen(AdminSocket(listener), server.clone(), tasks.clone())))
 }
 
 /// S64: no new checkouts, the last batch synced, buffers flushed; within five seconds in all.
@@ -283,33 +304,15 @@ fn say_replayed(opened: &crate::journal::Opened<RealDisk>, fold: &StateFold) {
     if let Some(dropped) = &opened.dropped {
         warn!(
             segment = %dropped.path.display(), offset = dropped.offset, bytes = dropped.bytes,
-            "the last batch was cut off and is dropped: it was told to nobody (S62)"
+            "the last batch was cut off and is dropped (S62): cut off by a crash or a power cut it was told to nobody"
         );
     }
     if let Some(lost) = &opened.lost {
-        error!(damage = %lost.damage.what, last_kept = lost.last_kept, bytes = lost.bytes, "part of the journal was given up (--accept-loss)");
+        error!(
+            damage = %lost.damage, last_kept = lost.last_kept, bytes = lost.bytes, files = ?lost.files, sessions,
+            "part of the journal was given up (--accept-loss): sessions granted after the last record kept are lost"
+        );
     }
-}
-
-fn state_failure(error: StateError) -> Failure {
-    let code = match &error {
-        StateError::Locked { .. } => exit::TEMPORARY,
-        StateError::NewerFormat { .. } => exit::CONFIG,
-        _ => exit::DISK,
-    };
-    Failure::new(code, with_causes(&error))
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The loader of the license directory, with the keys and the host it is judged by.
@@ -359,15 +362,11 @@ fn bring_up_to_date(
 ) -> Result<(), Failure> {
     let mut asks = vec![Ask::Policy(policy, Box::new(|()| ())), Ask::Catalog(catalog, Box::new(|()| ()))];
     loop {
-        engine.step(&mut asks, clock.now()).map_err(|e| journal_failure(&e))?;
+        engine.step(&mut asks, clock.now()).map_err(|e| failure::of_journal(&e))?;
         if !engine.has_background_work() {
             return Ok(());
         }
     }
-}
-
-fn journal_failure(error: &JournalError) -> Failure {
-    Failure::new(exit::DISK, format!("{}; nothing is answered that is not on disk (S60)", with_causes(error)))
 }
 
 /// Starts the engine's thread, and one that waits for it to end and says how.
@@ -386,7 +385,7 @@ fn start_engine(
     let wait = move || {
         let outcome = match thread.join() {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(journal_failure(&error)),
+            Ok(Err(error)) => Err(failure::of_journal(&error)),
             Err(_) => {
                 Err(Failure::new(exit::INTERNAL, "the engine has failed; start again: the journal is whole"))
             }

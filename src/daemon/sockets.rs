@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,28 @@ pub(super) struct Sockets {
     pub clients: Vec<(TcpListener, Readers)>,
     /// Non-blocking.
     pub admin: UnixListener,
-    /// Removed at the end.
-    pub admin_path: PathBuf,
+    /// Where that one lies.
+    pub admin_place: AdminPlace,
+}
+
+/// Where the administrator's socket lies, and which file it is.
+#[derive(Debug)]
+pub(super) struct AdminPlace {
+    path: PathBuf,
+    group: Option<u32>,
+    /// Device and number of the file that was bound; `None` after [`AdminPlace::remove`].
+    made: Option<(u64, u64)>,
+}
+
+/// What lies where the administrator's socket should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// The one that was made.
+    InPlace,
+    /// Nothing.
+    Gone,
+    /// Something else.
+    Taken,
 }
 
 /// S82: the soft limit goes up to the hard one; connections stay below it by [`DESCRIPTORS_ASIDE`].
@@ -77,13 +97,56 @@ pub(super) fn bind(config: &Config) -> Result<Sockets, Failure> {
         let readers = listener.local_addr().map_or(Readers::Counts, |address| config.readers_on(&address));
         (listener, readers)
     });
-    let (admin, admin_path) = (bind_admin(config)?, config.admin_socket.clone());
-    Ok(Sockets { clients: clients.collect(), admin, admin_path })
+    let (admin_place, admin) = AdminPlace::bind(config.admin_socket.clone(), config.admin_group)?;
+    Ok(Sockets { clients: clients.collect(), admin, admin_place })
+}
+
+impl AdminPlace {
+    fn bind(path: PathBuf, group: Option<u32>) -> Result<(AdminPlace, UnixListener), Failure> {
+        let mut place = AdminPlace { path, group, made: None };
+        let listener = place.bind_again()?;
+        Ok((place, listener))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What lies there now. After [`AdminPlace::remove`] nothing is missing.
+    pub(super) fn look(&self) -> Look {
+        match (fs::symlink_metadata(&self.path), self.made) {
+            (_, None) => Look::InPlace,
+            (Ok(found), Some(made)) if (found.dev(), found.ino()) == made => Look::InPlace,
+            (Ok(_), _) => Look::Taken,
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => Look::Gone,
+            // Whatever that is, making another one would not mend it.
+            (Err(_), _) => Look::InPlace,
+        }
+    }
+
+    /// Makes the socket. Non-blocking.
+    ///
+    /// # Errors
+    /// Another daemon answers there, or the system refuses.
+    pub(super) fn bind_again(&mut self) -> Result<UnixListener, Failure> {
+        let listener = bind_admin(&self.path, self.group)?;
+        let made = fs::symlink_metadata(&self.path).map_err(|e| {
+            Failure::new(exit::UNAVAILABLE, format!("{}: cannot be looked at: {e}", self.path.display()))
+        })?;
+        self.made = Some((made.dev(), made.ino()));
+        Ok(listener)
+    }
+
+    /// Removes the socket, unless something else lies there by now.
+    pub(super) fn remove(&mut self) {
+        if self.look() == Look::InPlace && self.made.take().is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// S80: a Unix socket of mode 0660 in a directory that others cannot enter.
-fn bind_admin(config: &Config) -> Result<UnixListener, Failure> {
-    let path = &config.admin_socket;
+fn bind_admin(path: &Path, group: Option<u32>) -> Result<UnixListener, Failure> {
     let failed = |what: &str, error: io::Error| {
         Failure::new(exit::UNAVAILABLE, format!("{}: {what}: {error}", path.display()))
     };
@@ -99,9 +162,8 @@ fn bind_admin(config: &Config) -> Result<UnixListener, Failure> {
     let listener = UnixListener::bind(path).map_err(|e| failed("cannot listen", e))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))
         .map_err(|e| failed("cannot set its mode", e))?;
-    if let Some(group) = config.admin_group {
-        std::os::unix::fs::chown(path, None, Some(group))
-            .map_err(|e| failed("cannot give it to its group", e))?;
+    if group.is_some() {
+        std::os::unix::fs::chown(path, None, group).map_err(|e| failed("cannot give it to its group", e))?;
     }
     listener.set_nonblocking(true).map_err(|e| failed("cannot listen", e))?;
     Ok(listener)

@@ -77,6 +77,8 @@ pub enum Ask {
     Open(Arc<dyn Outbox>),
     /// A connection is gone.
     Close(ConnectionId),
+    /// A connection that may have been silent for a lease is heard again (S20).
+    Heard(ConnectionId),
     /// A request of a connection.
     Request {
         /// Whose.
@@ -215,6 +217,7 @@ impl fmt::Debug for Ask {
         f.write_str(match self {
             Ask::Open(_) => "Open",
             Ask::Close(_) => "Close",
+            Ask::Heard(_) => "Heard",
             Ask::Request { .. } => "Request",
             Ask::Catalog(..) => "Catalog",
             Ask::Policy(..) => "Policy",

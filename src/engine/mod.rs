@@ -15,6 +15,7 @@ pub mod picture;
 mod queue;
 pub mod record;
 pub mod reset;
+mod room;
 pub mod thread;
 mod time;
 
@@ -174,6 +175,7 @@ impl<D: Disk> Engine<D> {
         self.expect_borrows(now, reading);
         self.release()?;
         self.journal.check_path(tick)?;
+        self.watch_room();
         if let Some(Err(error)) = self.compactor.poll(&mut self.journal) {
             error!(%error, "the journal could not be shortened; it grows until this is mended");
         }
@@ -189,6 +191,11 @@ impl<D: Disk> Engine<D> {
                 let heard = self.connections.remove(&id).map_or(now.tick, |outbox| outbox.heard());
                 self.watching.remove(&id);
                 self.ledger.disconnect(id, heard, now.tick);
+            }
+            Ask::Heard(id) => {
+                if let Some(outbox) = self.connections.get(&id) {
+                    self.ledger.hear(id, outbox.heard());
+                }
             }
             Ask::Request { from, call, request } => {
                 let answer = self.request(&from, request, now, reading)?;
@@ -384,20 +391,7 @@ impl<D: Disk> Engine<D> {
             let text = format!("a connection may hold {} sessions: use another one (S82)", self.sessions_max);
             return Some(deny(Code::RateLimited, text));
         }
-        if let Some(cause) = self.journal.is_low() {
-            let text = format!(
-                "the server cannot set aside more room for its journal ({cause}): no new checkouts until that is mended"
-            );
-            // Once, not for each try: clients can cause it at will (S83).
-            if !std::mem::replace(&mut self.is_short_of_room, true) {
-                error!(%cause, "no room for the journal: checkouts are refused, checkins go on");
-            }
-            return Some(deny(Code::Internal, text));
-        }
-        if std::mem::take(&mut self.is_short_of_room) {
-            info!("there is room for the journal again: checkouts go on");
-        }
-        None
+        self.no_room()
     }
 
     /// A checkout was refused. Where it was for want of seats and the policy gives idle ones away, those that were warned
@@ -462,6 +456,9 @@ impl<D: Disk> Engine<D> {
 
     /// S52: all of it or nothing.
     fn book(&mut self, booking: &Booking, now: Now, reading: Reading) -> Result<Answer, JournalError> {
+        if let Some(no) = self.no_room() {
+            return Ok(no);
+        }
         for item in &booking.items {
             self.refresh_feature(&item.feature, now)?;
         }
@@ -683,6 +680,7 @@ impl<D: Disk> Engine<D> {
             denials: self.denials,
             is_complete: self.ledger.is_complete(),
             is_recovering: self.ledger.presence().is_recovering(now.tick),
+            no_room: self.journal.is_low().map(|cause| (cause.to_string(), self.journal.room())),
             by_feature: std::sync::OnceLock::new(),
         });
         self.picture = Some(picture.clone());

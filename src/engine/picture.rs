@@ -45,6 +45,9 @@ pub struct Picture {
     pub is_complete: bool,
     /// Whether sessions from before the start may still come back (S21).
     pub is_recovering: bool,
+    /// Why the journal's next segment cannot be set aside, and how many bytes are left to write: checkouts are refused
+    /// (S60). `None`: there is room.
+    pub no_room: Option<(String, u64)>,
     /// Made by the first reader that needs it.
     pub(super) by_feature: OnceLock<ByFeature>,
 }

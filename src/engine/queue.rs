@@ -35,6 +35,9 @@ impl<D: Disk> Engine<D> {
         if self.is_stopping {
             return Ok(deny(Code::ShuttingDown, "the server is stopping: ask again when it is back"));
         }
+        if let Some(no) = self.no_room() {
+            return Ok(no);
+        }
         match self.ledger.decide_wait(checkout, ms, now, refused) {
             Err(denial) => Ok(Answer::Denied(denial)),
             Ok(waiting) => {

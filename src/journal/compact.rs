@@ -59,7 +59,7 @@ impl<D: Disk> Compaction<D> {
         let Self { disk, dir, through, closed_bytes } = self;
         let scan = replay::scan(&disk, &dir, Some(through), fold)?;
         if let End::Damaged(damage) = scan.end {
-            return Err(JournalError::Damaged(damage));
+            return Err(JournalError::Damaged(damage, None));
         }
         let covers = Covers { through, next_sequence: scan.next_sequence, tick: scan.tick };
         let (snapshot, snapshot_bytes) = snapshot::write(&disk, &dir, covers, fold)?;

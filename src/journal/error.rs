@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use super::replay::WouldLose;
+
 /// Why a journal could not be opened, written or compacted.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -35,10 +37,8 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// Something is wrong before the last batch. The start stops here (S62).
-    #[error(
-        "{0}; restore the state directory from a copy, or start once with --accept-loss, which keeps what comes before this place and says what is lost"
-    )]
-    Damaged(#[source] Damage),
+    #[error("{0}; restore the state directory from a copy, or start once with --accept-loss{says}", says = says(.1.as_ref()))]
+    Damaged(#[source] Damage, Option<WouldLose>),
     /// A batch of a later format: made by a newer daemon (S65).
     #[error("{}: offset {offset}: batch of format {format}, this program knows up to {known}; use the newer daemon, nothing was changed", path.display())]
     NewerFormat {
@@ -64,7 +64,7 @@ pub enum JournalError {
         source: FoldError,
     },
     /// The path of the current segment leads to another file, or nowhere (S60).
-    #[error("{}: this is no longer the file the journal writes to; the state directory was moved, restored or mounted over", path.display())]
+    #[error("{}: this is no longer the file the journal writes to: the state directory was removed, moved, restored or mounted over; put the one back that this daemon ran on, or leave what is there now, and start again", path.display())]
     Replaced {
         /// The segment's file.
         path: PathBuf,
@@ -97,6 +97,11 @@ pub enum JournalError {
         /// The last one written.
         last: u64,
     },
+}
+
+/// What an administrator gets for the loss, where it is known.
+fn says(would_lose: Option<&WouldLose>) -> String {
+    would_lose.map_or_else(String::new, |would| format!(", which {would}"))
 }
 
 /// Where a journal is damaged and how.

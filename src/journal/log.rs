@@ -6,7 +6,6 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    thread::{self, JoinHandle},
 };
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
     compact::{Compacted, Compaction},
     disk::{Disk, DiskFile, RealDisk},
     error::{Damage, JournalError, io_error},
+    next::Next,
     replay::{self, Dropped, End, Loss, Scan, SnapshotInfo},
     segment::{Segment, allocate, content_end, lost_path, read_exactly, segment_path},
     snapshot::{self, Covers},
@@ -88,25 +88,16 @@ pub struct Committed {
     pub bytes: usize,
 }
 
-/// The segment after the current one.
-#[derive(Debug)]
-enum Next<F> {
-    None,
-    Pending(JoinHandle<io::Result<Segment<F>>>),
-    Ready(Segment<F>),
-    Failed(io::Error),
-}
-
 /// The journal, open for writing. See the module.
 #[derive(Debug)]
 pub struct Journal<D: Disk = RealDisk> {
-    disk: D,
-    dir: PathBuf,
-    options: Options,
-    current: Segment<D::File>,
+    pub(super) disk: D,
+    pub(super) dir: PathBuf,
+    pub(super) options: Options,
+    pub(super) current: Segment<D::File>,
     /// Where the next batch goes in the current segment.
-    offset: u64,
-    next: Next<D::File>,
+    pub(super) offset: u64,
+    pub(super) next: Next<D::File>,
     frame: FrameBuffer,
     /// Whether something was appended since the last commit, if only a tick.
     is_begun: bool,
@@ -114,7 +105,7 @@ pub struct Journal<D: Disk = RealDisk> {
     next_sequence: u64,
     is_closed: bool,
     path_checked: u64,
-    closed_bytes: u64,
+    pub(super) closed_bytes: u64,
     snapshot_bytes: u64,
     is_compacting: bool,
 }
@@ -143,7 +134,8 @@ impl<D: Disk> Journal<D> {
         }
         let damage = match &scan.end {
             End::Damaged(damage) if !options.accept_loss => {
-                return Err(JournalError::Damaged(damage.clone()));
+                let would_lose = scan.would_lose(&disk, dir)?;
+                return Err(JournalError::Damaged(damage.clone(), would_lose));
             }
             End::Damaged(damage) => Some(damage.clone()),
             _ => None,
@@ -258,26 +250,6 @@ impl<D: Disk> Journal<D> {
         Ok(Committed { sequence: self.next_sequence - 1, records, bytes })
     }
 
-    /// Bytes that can still be written: what is left of the current segment, and the next one
-    /// when it is there. A batch takes [`Journal::pending_bytes`].
-    pub fn room(&self) -> u64 {
-        let next = match &self.next {
-            Next::Ready(segment) => segment.capacity,
-            _ => 0,
-        };
-        self.current.capacity - self.offset + next
-    }
-
-    /// Whether the next segment could not be set aside, and why: new checkouts are to be
-    /// refused, while checkins go on in the room that is left (S60). It is tried again with
-    /// every [`Journal::check_path`] that looks, and after a compaction.
-    pub fn is_low(&self) -> Option<&io::Error> {
-        match &self.next {
-            Next::Failed(error) => Some(error),
-            _ => None,
-        }
-    }
-
     /// Bytes of the batch being filled, its header included.
     pub fn pending_bytes(&self) -> usize {
         self.frame.bytes()
@@ -299,13 +271,12 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`JournalError::Replaced`] when it is another file: the daemon must stop (exit 74).
     pub fn check_path(&mut self, now: u64) -> Result<(), JournalError> {
+        self.finish_next(false);
         if now.saturating_sub(self.path_checked) < CHECK_PATH_EVERY {
             return Ok(());
         }
         self.path_checked = now;
-        if let Next::Failed(_) = self.next {
-            self.next = Next::None;
-        }
+        self.try_next_again();
         self.set_next_aside_if_due();
         let path = &self.current.path;
         match self.disk.is_same_file(path, &self.current.file) {
@@ -335,10 +306,7 @@ impl<D: Disk> Journal<D> {
             Ok(compacted) => {
                 self.closed_bytes = self.closed_bytes.saturating_sub(compacted.closed_bytes);
                 self.snapshot_bytes = compacted.snapshot_bytes;
-                if let Next::Failed(_) = self.next {
-                    self.next = Next::None;
-                    self.set_next_aside_if_due();
-                }
+                self.try_next_again();
             }
             Err(_) => {
                 self.snapshot_bytes = self.snapshot_bytes.saturating_add(self.options.compact_bytes_min)
@@ -427,24 +395,17 @@ impl<D: Disk> Journal<D> {
 
     /// Renames what was lost, and removes what is now in the snapshot of [`Self::start_anew`].
     fn put_aside(&self, scan: &Scan, damage: Damage) -> Result<Loss, JournalError> {
-        let is_snapshot = scan.snapshot.as_ref().is_some_and(|snapshot| snapshot.path == damage.path);
+        let is_snapshot = scan.is_in_snapshot(&damage);
         let mut loss = Loss { last_kept: scan.next_sequence - 1, bytes: 0, files: Vec::new(), damage };
-        let mut files = Vec::new();
-        if is_snapshot {
-            files.push((loss.damage.path.clone(), loss.damage.offset));
-        } else if let Some(snapshot) = &scan.snapshot {
+        if let Some(snapshot) = scan.snapshot.as_ref().filter(|_| !is_snapshot) {
             let path = &snapshot.path;
             self.disk.remove(path).map_err(io_error("remove the old snapshot", path))?;
         }
-        for number in &scan.present {
+        for number in scan.present.iter().filter(|number| !is_snapshot && **number < loss.damage.segment) {
             let path = segment_path(&self.dir, *number);
-            if !is_snapshot && *number < loss.damage.segment {
-                self.disk.remove(&path).map_err(io_error("remove the covered segment", &path))?;
-            } else {
-                let from = if path == loss.damage.path { loss.damage.offset } else { 0 };
-                files.push((path, from));
-            }
+            self.disk.remove(&path).map_err(io_error("remove the covered segment", &path))?;
         }
+        let files = scan.lost_parts(&self.dir, &loss.damage);
         for (path, from) in files {
             let file = self.disk.open(&path, false).map_err(io_error("open the lost file", &path))?;
             let end = content_end(&file, from).map_err(io_error("read the lost file", &path))?;
@@ -504,64 +465,6 @@ impl<D: Disk> Journal<D> {
         match self.is_closed {
             false => Ok(()),
             true => Err(JournalError::Closed { path: self.current.path.clone() }),
-        }
-    }
-
-    /// Goes over to the next segment, waiting for it if it is being made.
-    fn roll(&mut self, needed: u64) -> Result<(), JournalError> {
-        self.finish_next(true);
-        if !matches!(self.next, Next::Ready(_)) {
-            let number = self.current.number + 1;
-            self.next = match allocate(&self.disk, &self.dir, number, self.options.segment_bytes) {
-                Ok(segment) => Next::Ready(segment),
-                Err(error) => Next::Failed(error),
-            };
-        }
-        match std::mem::replace(&mut self.next, Next::None) {
-            Next::Ready(segment) => {
-                self.current = segment;
-                self.closed_bytes += self.offset;
-                self.offset = 0;
-                Ok(())
-            }
-            Next::Failed(error) => {
-                let (room, cause) = (self.current.capacity - self.offset, error.to_string());
-                self.next = Next::Failed(error);
-                Err(JournalError::Full { needed, room, cause })
-            }
-            Next::None | Next::Pending(_) => unreachable!("set just above"),
-        }
-    }
-
-    /// Begins to set the next segment aside when half of the current one is used, and takes
-    /// note when that has come to an end.
-    fn set_next_aside_if_due(&mut self) {
-        self.finish_next(false);
-        if !matches!(self.next, Next::None) || self.offset < self.current.capacity / 2 {
-            return;
-        }
-        let (disk, dir) = (self.disk.clone(), self.dir.clone());
-        let (number, bytes) = (self.current.number + 1, self.options.segment_bytes);
-        let work = move || allocate(&disk, &dir, number, bytes);
-        if self.options.threads {
-            self.next = match thread::Builder::new().name("segment".to_owned()).spawn(work) {
-                Ok(handle) => Next::Pending(handle),
-                Err(error) => Next::Failed(error),
-            };
-        } else {
-            self.next = work().map_or_else(Next::Failed, Next::Ready);
-        }
-    }
-
-    fn finish_next(&mut self, wait: bool) {
-        let is_done = |handle: &JoinHandle<_>| wait || handle.is_finished();
-        if !matches!(&self.next, Next::Pending(handle) if is_done(handle)) {
-            return;
-        }
-        if let Next::Pending(handle) = std::mem::replace(&mut self.next, Next::None) {
-            let panicked = || io::Error::other("the thread that sets segments aside panicked");
-            self.next =
-                handle.join().unwrap_or_else(|_| Err(panicked())).map_or_else(Next::Failed, Next::Ready);
         }
     }
 }

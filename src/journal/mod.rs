@@ -11,6 +11,7 @@
 //! - [`segment`] — names of files, preallocation, reading a file batch by batch
 //! - [`replay`] — the snapshot, then the segments; what is a torn end and what is damage
 //! - [`log`] — [`Journal`] itself: open, append, commit
+//! - `next` — the segment after the current one, set aside early
 //! - [`snapshot`] — writing a snapshot
 //! - [`compact`] — the background work that replaces segments by a snapshot
 //!
@@ -22,6 +23,7 @@ pub mod disk;
 pub mod error;
 pub mod log;
 pub mod memory;
+mod next;
 pub mod replay;
 pub mod segment;
 pub mod snapshot;
@@ -31,7 +33,7 @@ pub use self::disk::{Disk, DiskFile, RealDisk};
 pub use self::error::{Damage, FoldError, JournalError};
 pub use self::log::{Committed, Journal, Opened, Options};
 pub use self::memory::MemoryDisk;
-pub use self::replay::{Dropped, Loss};
+pub use self::replay::{Dropped, Loss, WouldLose};
 
 /// What replay feeds and what a snapshot is made from: in the daemon, a ledger.
 ///

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -41,6 +42,28 @@ pub struct Loss {
     pub bytes: u64,
     /// Where the files with the lost part are kept for a look.
     pub files: Vec<PathBuf>,
+}
+
+/// What `accept_loss` would do about damage: told before anybody decides (S62).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WouldLose {
+    /// The last record that would be kept; 0: none. `None`: the snapshot is damaged, and what stands in it before the
+    /// place would be kept, in no order of time.
+    pub last_kept: Option<u64>,
+    /// Bytes of content that would be given up, damaged or not.
+    pub bytes: u64,
+}
+
+impl fmt::Display for WouldLose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.last_kept {
+            Some(0) if self.bytes == 0 => return write!(f, "begins with nothing: every session is lost"),
+            Some(0) => write!(f, "keeps nothing")?,
+            Some(last) => write!(f, "keeps the records 1 to {last}")?,
+            None => write!(f, "keeps only what stands in the snapshot before this place")?,
+        }
+        write!(f, " and gives up {} bytes from there on, put aside as .lost files", self.bytes)
+    }
 }
 
 /// What a snapshot states.
@@ -202,6 +225,38 @@ impl Scan {
             .iter()
             .rfind(|segment| segment.batches > 0 || torn == Some(segment.number))
             .or_else(|| self.segments.first())
+    }
+
+    /// Whether damage lies in the snapshot, not in a segment.
+    pub(super) fn is_in_snapshot(&self, damage: &Damage) -> bool {
+        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.path == damage.path)
+    }
+
+    /// The files that `accept_loss` gives up, each with the offset from which on.
+    pub(super) fn lost_parts(&self, dir: &Path, damage: &Damage) -> Vec<(PathBuf, u64)> {
+        let is_snapshot = self.is_in_snapshot(damage);
+        let behind = self.present.iter().filter(|number| is_snapshot || **number >= damage.segment);
+        let segments = behind.map(|number| segment_path(dir, *number)).map(|path| {
+            let from = if path == damage.path { damage.offset } else { 0 };
+            (path, from)
+        });
+        is_snapshot.then(|| (damage.path.clone(), damage.offset)).into_iter().chain(segments).collect()
+    }
+
+    /// What `accept_loss` would do; `None` where nothing is damaged.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn would_lose<D: Disk>(&self, disk: &D, dir: &Path) -> Result<Option<WouldLose>, JournalError> {
+        let End::Damaged(damage) = &self.end else { return Ok(None) };
+        let mut bytes = 0;
+        for (path, from) in self.lost_parts(dir, damage) {
+            let file = disk.open(&path, false).map_err(io_error("open the file", &path))?;
+            let end = content_end(&file, from).map_err(io_error("read the file", &path))?;
+            bytes += end.map_or(0, |end| end - from);
+        }
+        let last_kept = (!self.is_in_snapshot(damage)).then(|| self.next_sequence - 1);
+        Ok(Some(WouldLose { last_kept, bytes }))
     }
 
     fn read_snapshot<D: Disk>(

@@ -385,7 +385,10 @@ impl Connection {
 
     /// One frame: any of them is a sign of life (S12).
     fn take(&mut self, head: Head, body: &[u8]) -> Next {
-        self.outbox.hear();
+        if self.outbox.hear() {
+            // Not taken, the engine comes upon it by itself, if later.
+            let _ = self.server.engine.ask(Ask::Heard(self.outbox.id()));
+        }
         let call = head.call;
         if call == 0 {
             self.outbox.add(refuse(0, Code::BadRequest, "a request has a call number other than 0", ""));

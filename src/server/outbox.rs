@@ -51,9 +51,14 @@ impl ConnectionOutbox {
         &self.peer
     }
 
-    /// A sign of life (S12).
-    pub fn hear(&self) {
-        self.heard.store(self.context.clock.tick().0, Ordering::Relaxed);
+    /// A sign of life (S12). Whether the last one is so long ago that the engine may think the client silent, and should be
+    /// told: else nobody asks the engine for a heartbeat.
+    #[must_use]
+    pub fn hear(&self) -> bool {
+        let now = self.context.clock.tick().0;
+        let before = self.heard.swap(now, Ordering::Relaxed);
+        // Half a lease: the engine's step may have begun a moment earlier, or later.
+        now.saturating_sub(before) > u64::from(self.context.lease_ms) / 2
     }
 
     /// The client's user did something so many seconds ago, as it reports with a heartbeat.

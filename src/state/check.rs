@@ -7,11 +7,12 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::{Identity, journal_dir, lock_path, read_format, read_pid};
 use crate::journal::{
-    Damage, Dropped, Fold, FoldError, RealDisk,
+    Damage, Dropped, Fold, FoldError, JournalError, RealDisk, WouldLose,
     replay::{self, End, Scan},
 };
 
@@ -140,7 +141,10 @@ pub fn check(state: &Path) -> Report {
         scan = replay::scan(&RealDisk, &dir, None, &mut Blind);
     }
     match scan {
-        Ok(scan) => report.take(scan),
+        Ok(scan) => match scan.would_lose(&RealDisk, &dir) {
+            Ok(would_lose) => report.take(scan, would_lose),
+            Err(error) => report.problem(&error),
+        },
         Err(error) => report.problem(&error),
     }
     report
@@ -179,14 +183,18 @@ impl Report {
 
     fn look_at_lock(&mut self, state: &Path) {
         // A shared lock for an instant; a daemon that starts just now tries again.
-        let Ok(lock) = File::open(lock_path(state)) else { return };
-        match flock(&lock, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => {}
-            Err(_) => (self.locked, self.pid) = (true, read_pid(&lock)),
+        let is_held = |file: &File| flock(file, FlockOperation::NonBlockingLockShared).is_err();
+        let lock = File::open(lock_path(state)).ok();
+        // Some file systems cannot lock a directory: that is an error too, but not this one.
+        let is_directory_held = File::open(state).is_ok_and(|directory| {
+            flock(&directory, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+        });
+        if is_directory_held || lock.as_ref().is_some_and(is_held) {
+            (self.locked, self.pid) = (true, lock.as_ref().and_then(read_pid));
         }
     }
 
-    fn take(&mut self, scan: Scan) {
+    fn take(&mut self, scan: Scan, would_lose: Option<WouldLose>) {
         self.next_sequence = scan.next_sequence;
         self.last_tick = scan.tick;
         self.snapshot = scan.snapshot.map(|snapshot| SnapshotReport {
@@ -218,7 +226,7 @@ impl Report {
                 self.torn = Some(Place { file: path, segment, offset, what });
             }
             End::Damaged(damage) => {
-                self.problems.push(damage.to_string());
+                self.problem(&JournalError::Damaged(damage.clone(), would_lose));
                 let Damage { path, segment, offset, what } = damage;
                 self.damage = Some(Place { file: path, segment, offset, what });
             }

@@ -60,13 +60,19 @@ impl Identity {
         getrandom::fill(&mut *seed)
             .map_err(|error| io_error("draw a key", &path)(io::Error::other(error.to_string())))?;
         let key = SigningKey::from_bytes(&seed);
+        let identity = Self { key };
+        identity.write(state)?;
+        Ok(identity)
+    }
+
+    /// Writes the key where there is none, 0600, synced.
+    pub(super) fn write(&self, state: &Path) -> Result<(), StateError> {
+        let path = Self::path(state);
         // Without the public half it is PKCS#8 v1, the form that OpenSSL 3.0 reads.
-        let pem = KeypairBytes { secret_key: *seed, public_key: None }
+        let pem = KeypairBytes { secret_key: self.key.to_bytes(), public_key: None }
             .to_pkcs8_pem(LineEnding::LF)
             .map_err(|error| io_error("encode the key", &path)(io::Error::other(error.to_string())))?;
-        write_durably(state, &path, pem.as_bytes(), 0o600)
-            .map_err(io_error("write the identity key", &path))?;
-        Ok(Self { key })
+        write_durably(state, &path, pem.as_bytes(), 0o600).map_err(io_error("write the identity key", &path))
     }
 
     /// The SHA-256 of the public key, 64 lower-case hexadecimal digits: the SERVERKEY (L12).

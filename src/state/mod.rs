@@ -22,15 +22,18 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::journal::{Fold, Journal, JournalError, Opened, Options, RealDisk};
 
 mod check;
 mod identity;
+mod watch;
 
 pub use self::{
     check::{Report, check},
     identity::Identity,
+    watch::Finding,
 };
 
 /// The format written, and the newest one read (S65).
@@ -47,8 +50,10 @@ const FORMAT_WORDS: &str = "seatkeeper state";
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    /// Holds a lock too, which nobody can take away by removing a file.
+    directory: File,
     /// Holds the lock.
-    _lock: File,
+    lock: File,
     identity: Arc<Identity>,
     is_new: bool,
 }
@@ -128,7 +133,8 @@ impl StateDir {
             .mode(0o750)
             .create(path)
             .map_err(io_error("make the directory", path))?;
-        let lock = take_lock(path)?;
+        let directory = File::open(path).map_err(io_error("open the directory", path))?;
+        let lock = take_lock(path, &directory)?;
         // Only now it cannot change any more.
         let is_new = read_format(path)?.is_none();
         let identity = match Identity::load(path)? {
@@ -136,7 +142,7 @@ impl StateDir {
             None if is_new || accept_loss => Identity::create(path)?,
             None => return Err(StateError::IdentityMissing { path: Identity::path(path) }),
         };
-        Ok(Self { path: path.to_owned(), _lock: lock, identity: Arc::new(identity), is_new })
+        Ok(Self { path: path.to_owned(), directory, lock, identity: Arc::new(identity), is_new })
     }
 
     /// Opens and replays the journal, and marks the directory as in use once there is one. From
@@ -199,27 +205,51 @@ fn format_path(state: &Path) -> PathBuf {
     state.join("format")
 }
 
-fn take_lock(state: &Path) -> Result<File, StateError> {
+/// Locks the directory itself, then the file in it that says by whom. The file alone is not enough: it can be removed
+/// while a daemon runs, and the next one would make another.
+fn take_lock(state: &Path, directory: &File) -> Result<File, StateError> {
     let path = lock_path(state);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o640);
-    let lock = options.open(&path).map_err(io_error("open the lock", &path))?;
     let mut tries = 0;
-    while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        if error != rustix::io::Errno::WOULDBLOCK {
-            return Err(io_error("lock", &path)(error.into()));
+    loop {
+        // Where a file system cannot lock directories the file has to do.
+        let is_free = flock(directory, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK);
+        if is_free {
+            let lock = open_lock(&path)?;
+            if try_lock(&lock, &path)? {
+                write_pid(&lock, &path)?;
+                return Ok(lock);
+            }
         }
         tries += 1;
         if tries == LOCK_TRIES {
-            return Err(StateError::Locked { path: state.to_owned(), pid: read_pid(&lock) });
+            let pid = File::open(&path).ok().and_then(|lock| read_pid(&lock));
+            return Err(StateError::Locked { path: state.to_owned(), pid });
         }
         thread::sleep(LOCK_PAUSE);
     }
+}
+
+fn open_lock(path: &Path) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    options.open(path).map_err(io_error("open the lock", path))
+}
+
+/// `false`: somebody else has it.
+fn try_lock(lock: &File, path: &Path) -> Result<bool, StateError> {
+    match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(io_error("lock", path)(error.into())),
+    }
+}
+
+fn write_pid(lock: &File, path: &Path) -> Result<(), StateError> {
     let line = format!("{}\n", std::process::id());
-    lock.set_len(0)
-        .and_then(|()| lock.write_all_at(line.as_bytes(), 0))
-        .map_err(io_error("write the pid", &path))?;
-    Ok(lock)
+    // Written over, not cut off first: where the disk is full a file that is there keeps its block.
+    lock.write_all_at(line.as_bytes(), 0)
+        .and_then(|()| lock.set_len(line.len() as u64))
+        .map_err(io_error("write the pid", path))
 }
 
 /// The pid in a lock file, if there is one.

@@ -14,6 +14,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("faketime", "faketime"),
     ("jq", "jq"),
+    ("mkfs.ext4", "mkfs.ext4"),
     ("xmllint", "xmllint"),
     ("openssl", "openssl"),
     ("systemd-analyze", "systemd-analyze"),

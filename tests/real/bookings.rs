@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use crate::real::client::{Client, asking};
 use crate::real::daemon::Daemon;
 use crate::real::site::{Site, feature};
+use crate::real::until;
 
 fn site() -> Site {
     Site::with(&[feature("cad", "COUNT=\"4\""), feature("cam", "COUNT=\"2\"")])
@@ -91,7 +92,5 @@ fn who_is_barred_gets_no_seat_until_the_bar_is_over() {
     assert!(refused.message.contains("backup"), "{}", refused.message);
     // Another feature, and the same one when it is over: the server's own time, asked until it says so.
     ann.checkout_again(&asking(&[("cam", 1)])).expect("the connection lives").expect("not barred from cam");
-    while denied(&mut ann).is_err() {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until("the bar is over", || denied(&mut ann).ok());
 }

@@ -1,7 +1,6 @@
 //! A wall clock that somebody moves, as the daemon that ships meets it: under libfaketime (S70, S71).
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 use wire::message::Event;
@@ -11,6 +10,7 @@ use crate::real::client::{Client, granted, refused};
 use crate::real::daemon::{Daemon, Start};
 use crate::real::fake_clock::FakeClock;
 use crate::real::site::{Site, exclusive, feature};
+use crate::real::until;
 
 /// The last day of `cad`, which has dates; `sim` has none.
 const NOON: &str = "2030-06-30T12:00:00Z";
@@ -44,6 +44,18 @@ fn gives(client: &mut Client, name: &str) {
 
 fn denies(client: &mut Client, name: &str) -> String {
     refused(client.checkout(&[(name, 1)])).0
+}
+
+/// Waits until the daemon's wall clock has come to an instant: a grant bears the time it was made.
+fn await_clock(client: &mut Client, instant: &str) {
+    until(instant, || {
+        let held = client.checkout(&[("sim", 1)]).expect("free");
+        let report = client.report("sessions", None).expect("a report");
+        let mut sessions = report["sessions"].as_array().expect("a list").iter();
+        let granted = sessions.find(|s| s["feature"] == "sim").expect("the seat");
+        client.give_back(&held);
+        (granted["since"].as_str().expect("an instant") >= instant).then_some(())
+    });
 }
 
 fn log_lines(daemon: &Daemon, part: &str) -> usize {
@@ -187,8 +199,8 @@ fn a_little_step_back_in_the_first_hour_of_a_day_brings_no_second_midnight() {
         clock.set(step);
         assert_eq!(denies(&mut client, "cad"), "expired", "at {step}");
         is(&mut client, "ok", "2030-07-01");
-        // Over midnight again: the second hand of the daemon's clock is what is waited for.
-        std::thread::sleep(Duration::from_millis(2_500));
+        // Over midnight again.
+        await_clock(&mut client, "2030-07-01T00:00:00Z");
         assert_eq!(denies(&mut client, "cad"), "expired");
     }
     assert_eq!(client.heartbeat().unwrap(), 1);

@@ -1,22 +1,18 @@
-//! kill -9, a torn journal, a full disk, SIGTERM: what was answered stays true (S60 to S65).
+//! kill -9, SIGTERM, a state of a newer daemon: what was answered stays true (S60, S64, S65). Disks: disk.rs.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use wire::message::Event;
-use wire::request::{self, HostId};
+use wire::request;
 
 use crate::common::{Random, seed};
 use crate::load::{Worker, features, settle_all, under_load};
-use crate::real::client::{asking, granted, refused};
-use crate::real::daemon::{Daemon, PROGRAM, Start, run_to_end};
+use crate::real::client::granted;
+use crate::real::daemon::{Daemon, Start, run_to_end};
 use crate::real::site::{Site, exclusive, feature};
-use crate::real::until;
 
 fn workers(random: &mut Random, how_many: usize) -> Vec<Worker> {
     (0..how_many).map(|_| Worker::new(random.bits())).collect()
@@ -65,7 +61,9 @@ fn sigterm_under_load_ends_in_time_and_keeps_every_session() {
         slow.send(&many).unwrap();
     }
     under_load(&mut workers, daemon.address(), || {
-        std::thread::sleep(Duration::from_millis(300));
+        for name in ["cad", "sim", "post"] {
+            daemon.await_feature(name, "fought for", |feature| feature["used"].as_u64() > Some(0));
+        }
         let started = Instant::now();
         assert_eq!(daemon.terminate(), Some(0), "{}", daemon.log_text());
         println!("ended after {:?}", started.elapsed());
@@ -96,89 +94,8 @@ fn sigterm_during_the_start_ends_it_at_once() {
     Daemon::start(&site).connect().checkout(&[("cad", 1)]).expect("the state is whole");
 }
 
-#[test]
-fn a_second_daemon_on_the_same_state_names_the_first() {
-    let site = Site::with(&[exclusive("cad", 1)]);
-    let daemon = Daemon::start(&site);
-    let mut client = daemon.connect();
-    let held = client.checkout(&[("cad", 1)]).unwrap();
-    let (code, text) = run_to_end(Start::of(&site));
-    assert_eq!(code, Some(75), "{text}");
-    assert!(text.contains(&format!("pid {}", daemon.pid())), "{text}");
-    client.give_back(&held);
-    daemon.admin();
-}
-
-/// The last byte of the journal that says anything.
-fn last_byte(state: &Path) -> (fs::File, u64) {
-    let mut segments: Vec<_> = fs::read_dir(state.join("journal"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "segment"))
-        .collect();
-    segments.sort();
-    let path = segments.last().expect("a segment");
-    let bytes = fs::read(path).unwrap();
-    let at = bytes.iter().rposition(|byte| *byte != 0).expect("a batch");
-    (fs::OpenOptions::new().write(true).open(path).unwrap(), at as u64)
-}
-
-#[test]
-fn a_torn_last_batch_is_dropped_and_all_before_it_is_there() {
-    let site = Site::with(&[exclusive("cad", 10)]);
-    let mut daemon = Daemon::start(&site);
-    let mut client = daemon.connect();
-    let first = client.checkout(&[("cad", 2)]).unwrap();
-    let last = client.checkout(&[("cad", 3)]).unwrap();
-    daemon.kill();
-    let (segment, at) = last_byte(&site.state());
-    segment.write_all_at(&[0], at).unwrap();
-
-    let daemon = Daemon::start(&site);
-    daemon.await_log("the last batch was cut off");
-    let mut client = daemon.connect_as(client.install_id);
-    assert_eq!(granted(client.resume(&first)).sessions[0].count, 2);
-    assert_eq!(refused(client.resume(&last).unwrap()).0, "unknown_session");
-    assert_eq!(client.feature("cad")["used"], 2);
-    let (again, is_replay) = granted(client.checkout_again(&last.asked));
-    assert!(!is_replay, "what was torn was never granted");
-    assert_eq!(again.sessions[0].1, 3);
-}
-
-#[test]
-fn damage_in_the_middle_stops_the_start_and_says_the_choices() {
-    let site = Site::with(&[exclusive("cad", 10)]);
-    let mut daemon = Daemon::start(&site);
-    let mut client = daemon.connect();
-    client.checkout(&[("cad", 2)]).unwrap();
-    let (segment, at) = last_byte(&site.state());
-    client.checkout(&[("cad", 3)]).unwrap();
-    daemon.kill();
-    segment.write_all_at(&[0], at).unwrap();
-    let (code, text) = run_to_end(Start::of(&site));
-    assert_eq!(code, Some(74), "{text}");
-    assert!(text.contains("--accept-loss") && text.contains(".segment"), "{text}");
-    let daemon = Start::of(&site).arg("--accept-loss").ready(&site);
-    assert_eq!(daemon.connect().feature("cad")["used"], 0);
-}
-
-#[test]
-fn a_state_directory_that_was_moved_away_ends_the_daemon() {
-    let site = Site::with(&[exclusive("cad", 10)]);
-    let mut daemon = Daemon::start(&site);
-    let mut client = daemon.connect();
-    let held = client.checkout(&[("cad", 2)]).unwrap();
-    fs::rename(site.state(), site.path().join("elsewhere")).unwrap();
-    // S60: looked at every five seconds.
-    assert_eq!(daemon.await_end(Duration::from_secs(20)).code(), Some(74), "{}", daemon.log_text());
-    assert!(daemon.log_text().contains("the state directory was moved"), "{}", daemon.log_text());
-    fs::rename(site.path().join("elsewhere"), site.state()).unwrap();
-    let daemon = Daemon::start(&site);
-    granted(daemon.connect_as(client.install_id).resume(&held));
-}
-
 /// Every file below: its bytes and when it was written.
-fn everything(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
+pub(crate) fn everything(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -203,78 +120,6 @@ fn a_state_of_a_newer_daemon_is_refused_and_left_alone() {
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("format 2"), "{text}");
     assert_eq!(everything(&site.state()), before);
-}
-
-/// A command that gives what follows a small file system of its own at the state directory; `None`, with a line,
-/// where this user may not mount anything.
-fn on_a_small_disk(site: &Site) -> Option<Command> {
-    const MOUNT: &str = "mount -t tmpfs -o size=150m tmpfs \"$1\" && head -c 75000000 /dev/zero > \"$1/ballast\" && shift && exec \"$@\"";
-    let state = site.state();
-    fs::create_dir_all(&state).unwrap();
-    let unshare = |what: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, "sh"]);
-        command.arg(&state).arg(what);
-        command
-    };
-    if unshare("true").output().is_ok_and(|output| output.status.success()) {
-        return Some(unshare(PROGRAM));
-    }
-    let _ = writeln!(std::io::stderr(), "skipped: the full disk: this user may not mount a tmpfs");
-    None
-}
-
-#[test]
-fn on_a_full_disk_checkouts_stop_and_checkins_go_on() {
-    let site = Site::with(&[exclusive("cad", 1_000_000)]);
-    site.configure("admin_socket = \"admin.sock\"");
-    let Some(command) = on_a_small_disk(&site) else { return };
-    let daemon = Start::wrapped(&site, command).ready(&site);
-    let mut client = daemon.connect();
-    // Facts as long as they may be: 8 KiB of journal for each checkout.
-    let id = |n: usize| HostId { kind: "CUSTOM".into(), value: format!("{n:0>256}") };
-    let mut held = Vec::new();
-    let refusal = loop {
-        let mut asked = asking(&[("cad", 1)]);
-        asked.facts.host_ids = (0..32).map(id).collect();
-        let calls: Vec<u32> = (0..32)
-            .map(|_| {
-                asked.request_key = crate::real::client::random_bytes();
-                client.send(&asked).unwrap()
-            })
-            .collect();
-        let mut last = None;
-        for call in calls {
-            match client.take::<request::Checkout>(call).unwrap() {
-                Ok(grant) => held.push((grant.bundle, grant.sessions[0].session)),
-                Err(refused) => last = Some(refused),
-            }
-        }
-        if let Some(refused) = last {
-            break refused;
-        }
-        // Each connection holds so many sessions at most.
-        if held.len() % 4_096 < 32 {
-            client = daemon.connect_as(client.install_id);
-        }
-        assert!(held.len() < 20_000, "the disk is never full");
-    };
-    println!("{} checkouts, then: {}", held.len(), refusal.message);
-    assert_eq!(refusal.code, "internal", "{}", refusal.message);
-    assert!(refusal.message.contains("room"), "{}", refusal.message);
-    let (_, session) = held.pop().unwrap();
-    granted(client.checkin(session, 0));
-    client.heartbeat().unwrap();
-    daemon.await_used("cad", held.len() as u64);
-
-    let lines = daemon.log().iter().filter(|line| line.contains("no room for the journal")).count();
-    assert_eq!(lines, 1, "clients cause it at will, so it is said once");
-
-    // There is room again: the daemon finds that out by itself.
-    let ballast = format!("/proc/{}/root{}", daemon.pid(), site.state().join("ballast").display());
-    fs::remove_file(ballast).unwrap();
-    until("checkouts go on", || client.checkout(&[("cad", 1)]).ok());
-    daemon.await_log("there is room for the journal again");
 }
 
 #[test]

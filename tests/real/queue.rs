@@ -310,6 +310,98 @@ fn a_waiter_that_is_stopped_loses_its_turn_and_not_its_place() {
     await_nothing(&daemon);
 }
 
+/// A client that falls silent at once, in the eyes of the server, and is not kept for long.
+const SHORT: &str = "heartbeat = \"200ms\"\nlease = \"1s\"\nresume_window = \"500ms\"\nreap_after = \"1s\"";
+
+/// The exit code of a program that ends by itself, and what it said on standard error.
+fn end_of(mut program: Child) -> (Option<i32>, String) {
+    until("it ends", || program.try_wait().expect("a child"));
+    let output = program.wait_with_output().expect("its output");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// S22, S23, S32: stopped past its resume window, its lease and the reap time while somebody waits for its seat; beside
+/// it one whose seat nobody wants.
+#[test]
+fn a_program_stopped_past_the_reaping_loses_its_seat_to_who_waits_and_is_told() {
+    let site = Site::with(&[exclusive("cad", 1), exclusive("sim", 1)]);
+    site.configure(SHORT);
+    let daemon = Daemon::start(&site);
+    let wanted = program(&daemon, &site, &["checkout", "cad", "--version", "4.2"]);
+    let unwanted = program(&daemon, &site, &["checkout", "sim", "--version", "4.2"]);
+    ["cad", "sim"].iter().for_each(|name| daemon.await_used(name, 1));
+    let (ben, before) = Waiter::placed(&[daemon.address()], "ben", LONG);
+    assert_eq!(before, 0);
+
+    let stopped = Instant::now();
+    [&wanted, &unwanted].iter().for_each(|program| signal(program, Signal::STOP));
+    let ben = ben.served();
+    let took = stopped.elapsed();
+    println!("served {took:?} after the stop");
+    // Its last sign of life may be a heartbeat (200 ms) older.
+    assert!(took >= Duration::from_millis(750), "it had its lease: {took:?}");
+    // The other's seat shows that the reap time is over too.
+    daemon.await_used("sim", 0);
+    assert!(stopped.elapsed() >= Duration::from_millis(1_700), "a lease, and then a second");
+    [&wanted, &unwanted].iter().for_each(|program| signal(program, Signal::CONT));
+    for (program, why) in
+        [(wanted, "given to somebody else"), (unwanted, "nothing was heard from this client")]
+    {
+        let (code, text) = end_of(program);
+        assert_eq!(code, Some(75), "{text}");
+        assert!(text.contains("(already_removed, at ") && text.contains(why), "{why}: {text}");
+    }
+    // Who was given the seat has it, whatever the other said when it woke.
+    daemon.await_used("cad", 1);
+    drop(ben);
+    await_nothing(&daemon);
+}
+
+/// S31: the place of a waiter that is stopped for longer than its lease and the reap time ends, whether or not others wait.
+#[test]
+fn a_waiter_stopped_past_the_reaping_loses_its_place_and_is_told() {
+    let site = Site::with(&[exclusive("cad", 1)]);
+    site.configure(SHORT);
+    let daemon = Daemon::start(&site);
+    for with_others in [false, true] {
+        let ann = holder(&daemon, "ann", 1);
+        let mut stopped = program(&daemon, &site, &["checkout", "cad", "--version", "4.2", "--wait", "600"]);
+        until("it waits", || (queue(&daemon).len() == 1).then_some(()));
+        let behind = with_others.then(|| Waiter::placed(&[daemon.address()], "ben", LONG));
+        signal(&stopped, Signal::STOP);
+        until("its place is kept for a while", || (queue(&daemon).first()?.2 == "gone").then_some(()));
+        let left: Vec<_> = behind.iter().map(|_| waiting("ben", 1)).collect();
+        until("its place has ended", || (queue(&daemon) == left).then_some(()));
+        signal(&stopped, Signal::CONT);
+        // It reads that its place is lost, or finds first that its connection was silent for too long and asks anew: then it
+        // stands behind those who came meanwhile.
+        let asks_anew = until("it ends or waits anew", || {
+            let has_ended = stopped.try_wait().expect("a child").is_some();
+            let last =
+                queue(&daemon).last().filter(|last| last.0 == "prog" && last.2 == "waiting").map(|l| l.1);
+            has_ended.then_some(None).or(last.map(Some))
+        });
+        match asks_anew {
+            Some(place) => {
+                assert_eq!(place, left.len() as u64 + 1, "not in its old place");
+                stopped.kill().expect("it runs");
+                until("its place is lost again", || (queue(&daemon) == left).then_some(()));
+                stopped.wait().expect("it ends");
+            }
+            None => {
+                let (code, text) = end_of(stopped);
+                assert_eq!(code, Some(75), "{text}");
+                assert!(text.contains("its client was gone for too long"), "{text}");
+            }
+        }
+        drop(ann);
+        if let Some((ben, _)) = behind {
+            drop(ben.served());
+        }
+        await_nothing(&daemon);
+    }
+}
+
 #[test]
 fn a_wait_ends_by_time_by_cancel_and_by_an_administrator() {
     let site = Site::with(&[exclusive("cad", 1)]);

@@ -1,6 +1,5 @@
-//! The release facts a program states about itself, and what a license says of versions (rules 3, 6.2 and 6.4).
-//!
-//! Of 6.4 this decides a, b and e: what is owned. Maintenance, which widens it, comes with its own issue.
+//! The release facts a program states about itself (rules 3, 6.2). What a license says of them is decided in
+//! [`maintenance`](crate::maintenance).
 
 use core::fmt;
 use core::str::FromStr;

@@ -1,6 +1,5 @@
 //! Which versions run, and until when (rules 3): the vectors and the table of the rules page, and properties of random licenses.
 
-#[allow(dead_code, reason = "only its licenses are used here")]
 mod driver;
 
 use chrono::{Datelike as _, NaiveDate};

@@ -75,3 +75,38 @@ fn sessions_that_move_are_not_forgotten_by_the_next_reload() {
         "what is left of the old pool is gone with its last session"
     );
 }
+
+/// S20: what a step costs does not grow with those who sleep, and each is found awake, at once where it is told and in its turn
+/// where not.
+#[test]
+fn of_a_thousand_silent_connections_some_are_looked_at_in_each_step() {
+    let mut server = Server::new(date("2030-01-01"), LEASE_MS);
+    server.load(vec![exclusive("cad", 1_000)]);
+    let mut connections = Vec::new();
+    for n in 0..1_000_u64 {
+        let on = server.connect();
+        server.checkout(&request(n + 1, facts("ann", "ws7"), &[("cad", 1)]), on).1.expect("free");
+        connections.push(on);
+    }
+    let active = |server: &Server| server.ledger.counters()[0].active;
+    let tick = server.now.tick + LEASE_MS;
+    server.ledger.listen(tick, usize::MAX, &|_| Some(0));
+    assert_eq!(active(&server), 0, "all are silent");
+
+    let looked_at = std::cell::Cell::new(0);
+    let looks = |at: Option<u64>| {
+        looked_at.set(looked_at.get() + 1);
+        at
+    };
+    server.ledger.listen(tick + 1, usize::MAX, &|_| looks(Some(0)));
+    assert!((1..100).contains(&looked_at.get()), "{} in one step", looked_at.get());
+    server.ledger.hear(connections[999], tick + 2);
+    assert_eq!(active(&server), 1, "told, it is there at once");
+
+    let awake = connections[500];
+    let steps = (0..1_000).take_while(|_| {
+        server.ledger.listen(tick + 3, usize::MAX, &|id| if id == awake { Some(tick + 3) } else { Some(0) });
+        active(&server) == 1
+    });
+    assert!(steps.count() < 20, "in its turn");
+}

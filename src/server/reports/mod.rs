@@ -106,7 +106,7 @@ pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result
         "borrowed" => reader.borrowed().await,
         "queue" => reader.queue().await,
         "licenses" => reader.licenses().await,
-        "problems" => reader.problems(),
+        "problems" => reader.problems().await,
         "explain" => reader.explain().await,
         other => Err(bad("what", format!("there is no report \"{other}\""))),
     }
@@ -196,7 +196,7 @@ impl Reader<'_> {
                 next.map_or_else(|| "p0".into(), |next| format!("s{next}"))
             }
             "p" if self.origin.sees_all => {
-                let (problems, next) = self.problem_page(number(at)?);
+                let (problems, next) = self.problem_page(number(at)?).await?;
                 status.problems = Some(problems);
                 next.map_or_else(String::new, |next| format!("p{next}"))
             }
@@ -366,22 +366,25 @@ impl Reader<'_> {
         json(&report::Status { licenses: Some(page.items), ..Default::default() }, String::new())
     }
 
-    fn problems(&self) -> Result<Part, Refusal> {
+    async fn problems(&self) -> Result<Part, Refusal> {
         self.may_see_all()?;
-        let (problems, next) = self.problem_page(number(&self.message.cursor)?);
+        let (problems, next) = self.problem_page(number(&self.message.cursor)?).await?;
         let status = report::Status { problems: Some(problems), ..Default::default() };
         json(&status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
-    fn problem_page(&self, from: u64) -> (Vec<report::Problem>, Option<usize>) {
-        let all = self.server.facts.problems();
+    /// What is wrong with the files; first, where the journal has no room, that (S60).
+    async fn problem_page(&self, from: u64) -> Result<(Vec<report::Problem>, Option<usize>), Refusal> {
+        let of_state = self.picture().await?.no_room.as_ref().map(no_room);
+        let of_files = self.server.facts.problems();
+        let all = of_state.iter().chain(of_files.iter());
         let mut page = Page::new(self.limit);
-        for (at, problem) in all.iter().enumerate().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
+        for (at, problem) in all.enumerate().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
             if !page.add(problem.clone()) {
-                return (page.items, Some(at));
+                return Ok((page.items, Some(at)));
             }
         }
-        (page.items, None)
+        Ok((page.items, None))
     }
 
     /// The sum of one feature and what comes next (L30).
@@ -418,6 +421,18 @@ impl Reader<'_> {
             }
         };
         json(&self.explanation(feature, &picture), String::new())
+    }
+}
+
+/// The disk is full: the first of all problems.
+fn no_room((cause, left): &(String, u64)) -> report::Problem {
+    report::Problem {
+        reason: "no_room".into(),
+        message: format!(
+            "no room for the journal ({cause}): checkouts are refused, checkins go on in the {left} bytes that are left; \
+             make room on the disk of the state directory, then checkouts go on by themselves"
+        ),
+        ..Default::default()
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`daemon`]: the process: started, waited for through NOTIFY_SOCKET, killed
 //! - [`client`]: a small blocking client on `wire`; every read has a time limit
 //! - [`proxy`]: a bad network between both
+//! - [`mount`]: a small file system that can be filled and broken
 //! - [`fake_clock`]: libfaketime, so that the daemon that ships can be led over a midnight
 //!
 //! No fixed ports, and no sleeps that hope: [`until`] looks again until something is true.
@@ -12,6 +13,7 @@
 pub mod client;
 pub mod daemon;
 pub mod fake_clock;
+pub mod mount;
 pub mod proxy;
 pub mod site;
 

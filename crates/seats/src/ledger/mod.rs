@@ -45,6 +45,8 @@ use crate::wall::WallClock;
 const MOVED_AT_ONCE: usize = 1_000;
 /// How many bundles a step counts anew for a new policy: about a millisecond of work.
 const COUNTED_AT_ONCE: usize = 500;
+/// How many silent connections are looked at in a step, to see whether they are heard again.
+const SILENT_A_STEP: usize = 64;
 
 /// The moment of a decision: time arrives as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -403,14 +405,15 @@ impl Ledger {
     }
 
     /// Looks at who has been silent, and is heard again or not yet: at the beginning of each step, before anything is
-    /// decided. At most about `limit` connections and bundles fall silent in one call. `heard` tells when a connection was
+    /// decided. Of those that are silent some are looked at in each call, in turn; who is heard again is better told at once by
+    /// [`Ledger::hear`]. At most about `limit` connections and bundles fall silent in one call. `heard` tells when a connection was
     /// last heard; presence learns it from here, since heartbeats do not pass through the ledger (S12). Leases run on
     /// ticks alone: no step of the wall clock makes a session suspect (S70).
     pub fn listen(&mut self, tick: Tick, limit: usize, heard: &dyn Fn(ConnectionId) -> Option<Tick>) {
         let lease_ms = self.presence.patience().lease_ms;
         let fresh = |id: ConnectionId| heard(id).filter(|at| at.saturating_add(lease_ms) > tick);
-        let again: Vec<(ConnectionId, Tick)> =
-            self.presence.silent().filter_map(|id| Some((id, fresh(id)?))).collect();
+        let again = self.presence.some_silent(SILENT_A_STEP);
+        let again: Vec<_> = again.into_iter().filter_map(|id| Some((id, fresh(id)?))).collect();
         for (id, at) in again {
             self.hear(id, at);
         }
@@ -429,13 +432,14 @@ impl Ledger {
                 }
             }
             self.presence.fell_silent(id);
-            self.place_connection(id, tick);
+            self.place_connection(id, since);
         }
         self.sweep_unheard(tick, limit);
         self.feed_due(tick);
     }
 
-    fn hear(&mut self, id: ConnectionId, at: Tick) {
+    /// A connection was heard at that tick. Where it had been silent, its sessions are active again (S20).
+    pub fn hear(&mut self, id: ConnectionId, at: Tick) {
         if self.presence.heard(id, at) {
             let bundles: Vec<BundleId> = self.presence.bundles_on(id).collect();
             for bundle in bundles {

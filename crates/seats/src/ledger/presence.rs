@@ -10,6 +10,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use super::state::{Bundle, Session};
 use super::tally::Tally;
@@ -85,6 +86,8 @@ pub struct Presence {
     /// Of the connections that are not silent.
     deadlines: BTreeSet<(Tick, ConnectionId)>,
     silent: BTreeSet<ConnectionId>,
+    /// The last of these that was looked at.
+    looked_at: ConnectionId,
     on: BTreeMap<BundleId, ConnectionId>,
     suspects: BTreeMap<BundleId, Suspect>,
     /// By the moment they are reaped.
@@ -119,6 +122,7 @@ impl Presence {
             connections: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             silent: BTreeSet::new(),
+            looked_at: ConnectionId(0),
             on: BTreeMap::new(),
             suspects: BTreeMap::new(),
             reaping: BTreeSet::new(),
@@ -385,9 +389,13 @@ impl Presence {
         self.deadlines.first().filter(|(deadline, _)| *deadline <= tick).map(|(_, id)| *id)
     }
 
-    /// The connections that were silent for a lease when they were last looked at.
-    pub(super) fn silent(&self) -> impl Iterator<Item = ConnectionId> + '_ {
-        self.silent.iter().copied()
+    /// Some of the connections that were silent for a lease when they were last looked at, those next that come after them.
+    pub(super) fn some_silent(&mut self, limit: usize) -> Vec<ConnectionId> {
+        let after = self.looked_at;
+        let rest = self.silent.range((Bound::Excluded(after), Bound::Unbounded));
+        let some: Vec<ConnectionId> = rest.chain(self.silent.range(..=after)).take(limit).copied().collect();
+        self.looked_at = some.last().copied().unwrap_or(after);
+        some
     }
 
     /// A connection was heard at `heard`: its deadline moves. Whether it had been silent: then its bundles are to be

@@ -197,7 +197,8 @@ impl Ledger {
     }
 
     /// Brings what is known of a waiter, after something about it has changed: whether it is there, and if it is on no
-    /// connection, when it loses its place. Who has seats is neither; it is told to be gone by its sessions.
+    /// connection or on one that is silent, when it loses its place. Who has seats is neither; it is told to be gone by its
+    /// sessions.
     fn place(&mut self, id: SessionId, tick: Tick) {
         let Some(waiting) = self.state.waiter(id) else {
             self.queue.detach(id);
@@ -206,12 +207,13 @@ impl Ledger {
         };
         let has_seats = self.state.bundle_of_key(&waiting.key).is_some();
         let on = self.queue.connection_of(id);
-        if !has_seats && on.is_some_and(|connection| !self.presence.is_silent(connection)) {
+        let is_heard = on.is_some_and(|connection| !self.presence.is_silent(connection));
+        if !has_seats && is_heard {
             self.queue.is_there(waiting);
         } else {
             self.queue.is_not_there(id);
         }
-        if has_seats || on.is_some() {
+        if has_seats || is_heard {
             self.queue.is_not_gone(id);
         } else {
             self.queue.is_gone(id, tick.saturating_add(self.presence.patience().reap_after_ms));

@@ -59,8 +59,10 @@ pub enum Refused {
     VersionRequired,
     /// This is no version.
     VersionInvalid(Box<str>),
-    /// This is no date, or the line's date is after the build's own.
+    /// This is no date.
     DateInvalid(Box<str>),
+    /// The line's date, the first, is after the build's own.
+    LineAfterBuild(NaiveDate, NaiveDate),
     /// The license begins on this day.
     NotStarted(NaiveDate),
     /// The license ended on this day.
@@ -85,7 +87,7 @@ impl Refused {
         match self {
             Refused::VersionRequired => Code::ReleaseVersionRequired,
             Refused::VersionInvalid(_) => Code::ReleaseVersionInvalid,
-            Refused::DateInvalid(_) => Code::ReleaseDateInvalid,
+            Refused::DateInvalid(_) | Refused::LineAfterBuild(..) => Code::ReleaseDateInvalid,
             Refused::NotStarted(_) => Code::NotStarted,
             Refused::Ended(LicenseType::Evaluation, _) => Code::EvaluationExpired,
             Refused::Ended(LicenseType::Subscription, _) => Code::SubscriptionExpired,
@@ -111,10 +113,10 @@ pub fn decide(plan: &Plan<'_>, today: NaiveDate, release: Release<'_>) -> Result
         text.map(|text| parse_date(text).ok_or_else(|| Refused::DateInvalid(text.into()))).transpose()
     };
     let (built, line) = (date(release.date)?, date(release.line)?);
-    if let (Some(line), Some(built), Some(text)) = (line, built, release.line)
+    if let (Some(line), Some(built)) = (line, built)
         && line > built
     {
-        return Err(Refused::DateInvalid(text.into()));
+        return Err(Refused::LineAfterBuild(line, built));
     }
     // A license for any version needs none, and has no fallback.
     let stated = match (plan.version, version) {

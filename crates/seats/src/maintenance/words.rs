@@ -31,7 +31,10 @@ pub fn sentence(
             "the program reported the version \"{text}\", which is not of the form 1.2, 1.2.3 or 1.2.3.4; a fault of the program: tell {vendor}"
         ),
         Refused::DateInvalid(text) => format!(
-            "the program reported the release date \"{text}\", which is not a valid date, or is that of a line after the date of the release itself; tell {vendor}"
+            "the program reported the release date \"{text}\", which is not a valid date; tell {vendor}"
+        ),
+        Refused::LineAfterBuild(line, built) => format!(
+            "the program reported that its line is of {line}, after its own release of {built}; tell {vendor}"
         ),
         Refused::NotStarted(start) => format!("the license begins on {start}"),
         Refused::Ended(LicenseType::Evaluation, end) => format!(

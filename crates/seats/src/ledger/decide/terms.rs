@@ -41,7 +41,7 @@ impl Ledger {
     }
 
     /// The license's own terms in the order of S3: client host ids (L13), platform, zone, release facts
-    /// (rules 3, 6.4 a and e).
+    /// (rules 3, 6.4).
     pub(super) fn check_terms(
         &self,
         license: &License,
@@ -81,7 +81,7 @@ impl Ledger {
         }
         match stated {
             Some(version) => check_stated(feature, license, version),
-            None => check_release(feature, license, facts),
+            None => check_release(feature, license, self.terms.day(), facts),
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Waiter {
     pub on: Option<u64>,
     /// Since when it is on none.
     pub gone: Option<u64>,
+    /// When it began to wait again, after it had been given something.
+    pub again: u64,
 }
 
 /// What was given to a waiter that has not confirmed it.
@@ -53,6 +55,13 @@ impl Naive {
         let is_there =
             |on: u64| self.connections.iter().any(|c| c.id == on && self.tick < c.heard + self.lease);
         waiter.on.is_some_and(is_there) && !self.has_seats(waiter)
+    }
+
+    /// S31: since when its client is away: on no connection, or on one that has been silent for a lease.
+    fn gone_since(&self, waiter: &Waiter) -> Option<u64> {
+        let Some(on) = waiter.on else { return waiter.gone };
+        let silent = self.connections.iter().find(|c| c.id == on).map(|c| c.heard + self.lease)?;
+        (silent <= self.tick).then_some(silent.max(waiter.again))
     }
 
     /// S30, S33: whether a checkout that was refused may wait.
@@ -96,6 +105,7 @@ impl Naive {
             until: self.tick + ms,
             on: Some(on),
             gone: None,
+            again: 0,
         });
         Ok(Verdict::Waits(number))
     }
@@ -149,15 +159,18 @@ impl Naive {
         let waiter = self.waiters.iter_mut().find(|w| w.request.key == key);
         if let Some(waiter) = waiter {
             waiter.gone = waiter.on.is_none().then_some(tick);
+            waiter.again = tick;
             return true;
         }
         false
     }
 
     pub(super) fn lose_waiters(&mut self, connection: u64) {
-        let tick = self.tick;
-        for waiter in self.waiters.iter_mut().filter(|w| w.on == Some(connection)) {
-            (waiter.on, waiter.gone) = (None, Some(tick));
+        for at in 0..self.waiters.len() {
+            if self.waiters[at].on == Some(connection) {
+                let since = self.gone_since(&self.waiters[at]).unwrap_or(self.tick);
+                (self.waiters[at].on, self.waiters[at].gone) = (None, Some(since));
+            }
         }
     }
 
@@ -184,7 +197,7 @@ impl Naive {
             if self.has_seats(&waiter) {
                 continue;
             }
-            let is_reaped = waiter.gone.is_some_and(|gone| gone + self.patience <= self.tick);
+            let is_reaped = self.gone_since(&waiter).is_some_and(|gone| gone + self.patience <= self.tick);
             if waiter.until <= self.tick || is_reaped {
                 self.waiters.retain(|w| w.number != waiter.number);
                 let timed_out = waiter.until <= self.tick;
@@ -395,7 +408,7 @@ impl Naive {
         all.extend(self.connections.iter().map(|c| c.heard + self.lease));
         for waiter in &self.waiters {
             all.push(waiter.until);
-            all.extend(waiter.gone.map(|gone| gone + self.patience));
+            all.extend(self.gone_since(waiter).map(|gone| gone + self.patience));
         }
         all.retain(|at| *at > self.tick);
         all

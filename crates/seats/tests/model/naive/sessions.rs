@@ -249,13 +249,14 @@ impl Naive {
 
     pub fn disconnect(&mut self, connection: u64) {
         let Some(at) = self.connections.iter().position(|c| c.id == connection) else { return };
+        // While it is still known whether it was silent.
+        self.lose_waiters(connection);
         let heard = self.connections.remove(at).heard;
         for held in self.held.iter_mut().filter(|h| h.on == Some(connection)) {
             held.on = None;
             held.heard = heard;
             held.closed = Some(self.tick);
         }
-        self.lose_waiters(connection);
     }
 
     /// S20 to S22: since when a session's client is gone, from when on others may have its seats, and when it ends anyway.
