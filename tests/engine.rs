@@ -131,7 +131,7 @@ fn checkout(key: u8, count: u32) -> Request {
 fn asking(key: u8, count: u32) -> Box<Checkout> {
     let items = vec![Item { vendor: None, feature: "cad".into(), count }];
     let facts = Arc::new(facts());
-    Box::new(Checkout { key: [key; 16], secret: [key; 16], booking: None, items, facts, pid: 1 })
+    Box::new(Checkout { key: [key; 16], secret: [key; 16], booking: None, items, facts, pid: 1, lend: None })
 }
 
 /// An engine over a disk, as the daemon puts it together.

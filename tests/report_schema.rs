@@ -133,6 +133,7 @@ fn terms() -> Terms {
         user_based: Some("ALL".into()),
         host_based: Some("3".into()),
         borrow_hours: Some(24),
+        not_lent: text(),
         grace_hours: Some(48),
         platforms: vec!["linux".into()],
         time_zones: vec![-5, 1],
@@ -182,7 +183,6 @@ fn full_status() -> Status {
         version: text(),
         numbers: numbers(),
         active: 2,
-        borrowed: 0,
         held_until: instant(),
         soft_limit: Some(12),
         share: vec!["USER".into()],
@@ -224,6 +224,21 @@ fn full_status() -> Status {
         server: Some(server),
         features: Some(vec![feature, Feature { unlimited: true, ..Feature::default() }]),
         sessions: Some(vec![session, Session { state: "suspect".into(), ..Session::default() }]),
+        borrowed: Some(vec![
+            Borrow {
+                install_id: "00ff".repeat(8),
+                from: instant().unwrap(),
+                until: instant().unwrap(),
+                written_off: Some(WrittenOff { at: instant().unwrap(), ..WrittenOff::default() }),
+                ..Borrow::default()
+            },
+            Borrow {
+                install_id: "00ff".repeat(8),
+                from: instant().unwrap(),
+                until: instant().unwrap(),
+                ..Borrow::default()
+            },
+        ]),
         queue: Some(vec![
             Waiter {
                 features: vec![WaitedFor { vendor: text(), feature: "cad".into(), count: 2 }],
@@ -292,6 +307,7 @@ fn full_denial() -> Denial {
         numbers: Some(numbers()),
         rule: place.clone(),
         limit: Some(Limit { whose: "user ann".into(), seats: 2, used: 2, rule: place.clone() }),
+        borrow: Some(BorrowAtMost { hours: Some(48), last_day: Some(day()) }),
         needed_by: text(),
         queued_before_you: 2,
         others: vec![

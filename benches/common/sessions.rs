@@ -91,7 +91,15 @@ pub fn facts(n: usize) -> Arc<Facts> {
 /// A checkout of one seat of the n-th feature.
 pub fn checkout(keys: &mut Random, n: usize, facts: Arc<Facts>) -> Checkout {
     let item = Item { vendor: None, feature: feature(n).into(), count: 1 };
-    Checkout { key: keys.key(), secret: keys.key(), booking: None, items: vec![item], facts, pid: 4711 }
+    Checkout {
+        key: keys.key(),
+        secret: keys.key(),
+        booking: None,
+        items: vec![item],
+        facts,
+        pid: 4711,
+        lend: None,
+    }
 }
 
 /// An engine over a new journal in `state`, with every pool of `catalog` up to date.

@@ -54,6 +54,7 @@ pub(super) fn details(subject: &Subject, sees_all: bool) -> report::Denial {
             used: limit.used,
             rule: None,
         }),
+        borrow: subject.borrow.map(|b| report::BorrowAtMost { hours: b.hours, last_day: b.last_day }),
         needed_by: subject.needed_by.as_ref().map(|token| token.to_string()),
         queued_before_you: subject.queued_before_you,
         others: (subject.others.iter())
@@ -85,6 +86,7 @@ pub(super) fn holder(h: &seats::denial::Holder) -> report::Holder {
 pub(super) fn due(due: Due) -> report::Due {
     match due {
         Due::Day(day) => report::Due::Day(day),
+        Due::BorrowEnds(unix_s) => report::Due::At(rfc3339(unix_s.saturating_mul(1_000))),
         other => report::Due::InSeconds(other.in_ms().unwrap_or(0).div_ceil(1000)),
     }
 }
@@ -110,6 +112,7 @@ pub(crate) fn numbers(n: &Numbers) -> report::Numbers {
         held: n.held,
         reserved: n.reserved,
         suspect: n.suspect,
+        borrowed: n.borrowed,
         over: n.over(),
         unlimited: n.total.limited().is_none(),
     }

@@ -4,6 +4,7 @@
 //! Out: an [`Answer`] or [`Event`] becomes frames at the end of a connection's buffer. Nothing here decides
 //! about seats, and nothing here reads or writes a socket.
 
+mod borrow;
 mod details;
 mod why;
 
@@ -22,7 +23,9 @@ use wire::{answer, event, frame, request};
 
 use crate::clock::Clock;
 use crate::engine::ask::{Answer, Booking, Event, Request};
+use crate::state::Identity;
 
+pub use borrow::write_off;
 pub(crate) use details::numbers;
 pub use details::{denial_details, key_type};
 pub use why::why;
@@ -52,6 +55,8 @@ pub struct Context {
     pub heartbeat_ms: u32,
     /// How long a session may be silent, milliseconds.
     pub lease_ms: u32,
+    /// What signs borrow tokens (S40); `None`: nothing here hands any out.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// A field of a request that is out of bounds: its name, and what is allowed.
@@ -98,13 +103,14 @@ fn half(digest: &[u8]) -> [u8; 16] {
 /// # Errors
 /// A field is out of bounds (docs/PROTOCOL.md, section 5).
 pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadField> {
+    let hours = borrow::hours(&message)?;
     let request::Checkout {
         request_key, secret, items, facts, share, reservation_token, wait_seconds, ..
     } = message;
     let key = checkout_key(&peer.install_id, &request_key);
     let mut checkout = common(key, secret_hash(&secret), items, facts, share, peer)?;
     checkout.booking = reservation_token.as_deref().map(booking_token).transpose()?;
-    Ok(Request::Checkout(Box::new(checkout), u64::from(wait_seconds.unwrap_or(0)) * 1_000))
+    Ok(borrow::taken(checkout, hours, u64::from(wait_seconds.unwrap_or(0)) * 1_000))
 }
 
 /// As [`checkout`], for a request that takes nothing.
@@ -112,10 +118,14 @@ pub fn checkout(message: request::Checkout, peer: &Peer) -> Result<Request, BadF
 /// # Errors
 /// A field is out of bounds.
 pub fn try_out(message: request::Try, peer: &Peer) -> Result<Request, BadField> {
+    let hours = borrow::among(&message.extras)?;
     let request::Try { items, facts, share, reservation_token, .. } = message;
     let mut checkout = common([0; 16], [0; 16], items, facts, share, peer)?;
     checkout.booking = reservation_token.as_deref().map(booking_token).transpose()?;
-    Ok(Request::Try(Box::new(checkout)))
+    Ok(match hours {
+        Some(hours) => Request::TryBorrow(Box::new(checkout), hours),
+        None => Request::Try(Box::new(checkout)),
+    })
 }
 
 fn common(
@@ -143,7 +153,15 @@ fn common(
         feature: i.feature.into_boxed_str(),
         count: i.count,
     };
-    Ok(Checkout { key, secret, booking: None, items: items.into_iter().map(item).collect(), facts, pid })
+    Ok(Checkout {
+        key,
+        secret,
+        booking: None,
+        items: items.into_iter().map(item).collect(),
+        facts,
+        pid,
+        lend: None,
+    })
 }
 
 /// A text of a request: at most 256 bytes, no control characters (S1). `field` as docs/PROTOCOL.md names it, with
@@ -298,7 +316,7 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
                 replayed: *replayed,
                 heartbeat_ms: context.heartbeat_ms,
                 lease_ms: context.lease_ms,
-                extras: grace(view),
+                extras: extras(view, context),
             };
             if frame::append(buffer, call, &message).is_err() {
                 // Sixty-four licenses with texts of 8 KiB: the client can ask for them one by one.
@@ -310,7 +328,7 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             let mut message = answer::Resume {
                 bundle: view.bundle.0,
                 sessions: grants(view, context),
-                extras: grace(view),
+                extras: extras(view, context),
                 ..Default::default()
             };
             if frame::append(buffer, call, &message).is_err() {
@@ -339,6 +357,10 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
         }
         Answer::Released(session) => {
             put(buffer, call, &answer::Release { session: session.0, extras: Vec::new() })
+        }
+        Answer::WrittenOff(session, ends_at) => {
+            let (borrow, ends_at) = (session.0, *ends_at);
+            put(buffer, call, &answer::WriteOff { borrow, ends_at, extras: Vec::new() });
         }
         Answer::Booked(until) => {
             put(buffer, call, &answer::Book { until: until.div_euclid(1000), extras: Vec::new() });
@@ -380,6 +402,16 @@ pub fn put<M: wire::message::Message>(buffer: &mut Vec<u8>, call: u32, message: 
         };
         let _ = frame::append(buffer, call, &refused);
     }
+}
+
+/// What a grant says beside its sessions, by ascending tag.
+fn extras(view: &GrantView, context: &Context) -> Vec<wire::message::Extra> {
+    let mut extras = grace(view);
+    let loans = borrow::loans(view, context.identity.as_deref());
+    if !loans.is_empty() {
+        extras.push(answer::Loan::extra(&loans));
+    }
+    extras
 }
 
 /// L65: how long each session may go on while no server answers.

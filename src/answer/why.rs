@@ -36,7 +36,7 @@ pub fn why(message: request::Why, peer: &Peer) -> Result<Request, BadField> {
         Arc::new(Facts { user: asker_user.into(), host: asker_host.into(), ..Facts::clone(&facts) })
     });
     let facts = Arc::new(Facts { address, ..Facts::clone(&facts) });
-    let checkout = Checkout { key: [0; 16], secret: [0; 16], booking: None, items, facts, pid };
+    let checkout = Checkout { key: [0; 16], secret: [0; 16], booking: None, items, facts, pid, lend: None };
     Ok(Request::Why(Box::new(checkout), asker))
 }
 

@@ -6,7 +6,7 @@ use seatkeeper_client::request;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::args::{Admin, Book, HostId, Release, Unbook};
+use super::args::{Admin, Book, HostId, Release, Unbook, WriteOff};
 use super::server::{self, no_answer, unreadable};
 use super::show::{self, name, place, problem_list};
 use super::table::{Lines, clean, plural, seats, wrap};
@@ -76,6 +76,26 @@ pub fn unbook(ask: &Unbook, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "{}", json!({ "schema": SCHEMA, "bookings": answer.bookings }))?;
     } else {
         writeln!(out, "given up: seats of {}", plural(answer.bookings.into(), "feature"))?;
+    }
+    Ok(())
+}
+
+/// `seatkeeper write-off BORROW`.
+///
+/// # Errors
+///
+/// As [`server::admin`]; 75 if nothing is borrowed under that number.
+pub fn write_off(ask: &WriteOff, out: &mut impl Write) -> Result<(), Failure> {
+    let connection = server::admin(&ask.admin)?;
+    let reason = ask.reason.clone();
+    let question = request::WriteOff { borrow: ask.borrow.0, reason, extras: Vec::new() };
+    let answer = connection.call(&question).map_err(no_answer)?;
+    let until = rfc3339(answer.ends_at.saturating_mul(1_000));
+    if ask.admin.json {
+        let borrow = ask.borrow.to_string();
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "borrow": borrow, "until": until }))?;
+    } else {
+        writeln!(out, "{} is written off; its seats come back at {until}", ask.borrow)?;
     }
     Ok(())
 }

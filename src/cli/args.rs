@@ -34,6 +34,8 @@ pub enum Command {
     Features(ReadFeature),
     /// Who has seats; of a client that is gone since when, and what becomes of its seats.
     Sessions(ReadFeature),
+    /// Which seats are out on loan, to whom and until when.
+    Borrowed(ReadFeature),
     /// Who waits for seats, and in which place.
     Queue(ReadFeature),
     /// Every license of every file: in force, waiting, or not, and why.
@@ -46,12 +48,26 @@ pub enum Command {
     Checkout(Checkout),
     /// Run a command with seats, and give them back when it ends.
     Run(Run),
+    /// Borrow seats for a computer that will be offline: they are kept for this user and used by `run` and `checkout` with --trust.
+    ///
+    /// Seats are lent by licenses that allow it (BORROW), for at most so many hours as the license and the policy say. What is borrowed
+    /// lies beside the install id, in $XDG_STATE_HOME/seatkeeper or ~/.local/state/seatkeeper, and is good for this user and this
+    /// installation only. Asked for again after an answer was lost, it is not taken twice. With --trust what the server lends is
+    /// verified at once.
+    Borrow(Borrow),
+    /// Give back borrowed seats before their end.
+    ///
+    /// All that is borrowed of the feature on this computer, or the one borrow that --only names. Where a program uses it, that must
+    /// end first. If the server's answer is lost, the seats cannot be used here any more, and the same command gives them back.
+    Return(Return),
     /// Take a session away from its client.
     Release(Release),
     /// Keep seats for a while for whoever shows the token it prints: for job schedulers.
     Book(Book),
     /// Give up what was booked under a token.
     Unbook(Unbook),
+    /// Note that a borrowed seat will not be given back; it comes back at its end all the same.
+    WriteOff(WriteOff),
     /// Read licenses and policy again.
     Reload(Admin),
     /// Stop the daemon; sessions are kept.
@@ -220,6 +236,9 @@ pub struct Want {
     /// Where there is no seat, wait in the queue for so many seconds; Ctrl-C gives up.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub wait: Option<u32>,
+    /// The vendor's public key. With it seats that are borrowed on this computer are used first, and no server is asked.
+    #[arg(long, value_name = "PUBFILE")]
+    pub trust: Vec<PathBuf>,
     /// The server; several, separated by commas, are tried in order [default: 127.0.0.1:6200].
     #[arg(long, env = "SEATKEEPER_SERVER", value_name = "HOST:PORT")]
     pub server: Option<String>,
@@ -235,6 +254,37 @@ pub struct Checkout {
     #[arg(long = "for", value_name = "SECONDS")]
     pub keep: Option<u32>,
     /// Print the grant, or the denial, as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `borrow`.
+#[derive(Args, Clone, Debug)]
+pub struct Borrow {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub want: Want,
+    /// For how many hours, 1 to 8760.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8760))]
+    pub hours: u32,
+    /// Print what was borrowed, or the denial, as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `return`.
+#[derive(Args, Clone, Debug)]
+pub struct Return {
+    /// NAME or VENDOR/NAME.
+    #[arg(value_name = "FEATURE")]
+    pub feature: FeatureName,
+    /// This borrow only, as `borrow` printed it.
+    #[arg(long, value_name = "BORROW", value_parser = session)]
+    pub only: Option<SessionId>,
+    /// Where the server is now, if not where it was [default: the server that lent it].
+    #[arg(long, env = "SEATKEEPER_SERVER", value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// Print what was given back as one line of JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -312,6 +362,20 @@ pub struct Release {
     pub bar: Option<Duration>,
     /// What the client is told.
     #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub admin: Admin,
+}
+
+/// `write-off`.
+#[derive(Args, Clone, Debug)]
+pub struct WriteOff {
+    /// The borrow, as `seatkeeper borrowed` shows it.
+    #[arg(value_name = "BORROW", value_parser = session)]
+    pub borrow: SessionId,
+    /// What is noted.
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = fact)]
     pub reason: String,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own words")]
@@ -516,6 +580,8 @@ mod tests {
             "why ann cad --address ws7",
             "why ann cad --admin a --server b",
             "borrow cad",
+            "write-off",
+            "write-off u!",
             "state",
             "state clock-reset",
             "state clock-reset --reason",

@@ -84,7 +84,7 @@ pub(super) fn decided_by(details: &Denial, sentence: &str) -> Vec<String> {
 /// When to ask again.
 pub(super) fn due(due: &Due) -> String {
     match due {
-        Due::At(at) => format!("the next seat is due at {at}"),
+        Due::At(at) => format!("the next seat is due at {at}, when a borrow ends"),
         Due::InSeconds(seconds) => format!("the next seat is due in {}", plural(*seconds, "second")),
         Due::Day(day) => format!("more seats are due on {day}"),
     }
@@ -92,7 +92,12 @@ pub(super) fn due(due: &Due) -> String {
 
 fn sum(n: &Numbers, wanted: Option<u64>) -> String {
     let mut parts = vec![format!("{} in all", seats(n.total, n.unlimited)), format!("{} used", n.used)];
-    let further = [(n.suspect, "of them suspect"), (n.held, "held"), (n.reserved, "reserved")];
+    let further = [
+        (n.suspect, "of them suspect"),
+        (n.borrowed, "of them borrowed"),
+        (n.held, "held"),
+        (n.reserved, "reserved"),
+    ];
     parts.extend(
         further.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")),
     );

@@ -163,7 +163,11 @@ fn terms(terms: &Terms) -> Vec<String> {
         number("MIN_CHECKOUT", terms.min_checkout_seconds, " s"),
         text("USERBASED", &terms.user_based),
         text("HOSTBASED", &terms.host_based),
-        number("BORROW", terms.borrow_hours, " h"),
+        number(
+            "BORROW",
+            terms.borrow_hours,
+            if terms.not_lent.is_some() { " h (lends nothing)" } else { " h" },
+        ),
         number("GRACE", terms.grace_hours, " h"),
         words("PLATFORMS", &terms.platforms),
         words("TIME_ZONES", &zones),

@@ -7,13 +7,14 @@
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
 //! - [`show`], [`explain`], [`why`], [`denial`]: what answers look like
-//! - [`seats`]: `checkout` and `run`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
+//! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
 pub mod admin;
 pub mod args;
 pub mod denial;
 pub mod doctor;
 pub mod explain;
+pub mod offline;
 pub mod seats;
 pub mod server;
 pub mod show;
@@ -94,15 +95,19 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Status(ask) => show::status(&ask, out)?,
         Command::Features(ask) => show::features(&ask, out)?,
         Command::Sessions(ask) => show::sessions(&ask, out)?,
+        Command::Borrowed(ask) => show::borrowed(&ask, out)?,
         Command::Queue(ask) => show::queue(&ask, out)?,
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
         Command::Why(ask) => return why::why(&ask, out),
         Command::Checkout(ask) => return seats::checkout(&ask, out),
         Command::Run(ask) => return seats::run(&ask),
+        Command::Borrow(ask) => offline::borrow(&ask, out)?,
+        Command::Return(ask) => offline::give_back(&ask, out)?,
         Command::Release(ask) => admin::release(&ask, out)?,
         Command::Book(ask) => admin::book(&ask, out)?,
         Command::Unbook(ask) => admin::unbook(&ask, out)?,
+        Command::WriteOff(ask) => admin::write_off(&ask, out)?,
         Command::Reload(ask) => admin::reload(&ask, out)?,
         Command::Shutdown(ask) => admin::shutdown(&ask, out)?,
         Command::Hostid(ask) => admin::host_ids(&ask, out)?,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use seatkeeper_client::{
-    Cancel, CheckinError, CheckoutError, Client, Event, GraceEnd, Grant, Item, Refusal, Seats, facts,
+    BorrowedSeats, Cancel, CheckinError, CheckoutError, Client, Event, GraceEnd, Grant, Item, OpenError,
+    Refusal, Seats, facts,
 };
 use seats::change::SessionId;
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use signal_hook::low_level::siginfo::Cause;
 use super::Failure;
 use super::args::{self, Want};
 use super::denial;
+use super::offline;
 use super::server::{self, refusal_code};
 use super::table::{clean, plural};
 use crate::clock::{Stopwatch, rfc3339};
@@ -29,8 +31,16 @@ use crate::report::SCHEMA;
 
 /// How often a program that waits for seats looks for signals and for what it is told.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What to do where no server answers.
+pub(super) const NO_SERVER_HINT: &str = "`seatkeeper doctor` looks for the cause";
 /// The signals that end a wait.
 const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+
+/// Seats of a server, or seats that were borrowed before.
+enum Held {
+    Online(Seats),
+    Borrowed(BorrowedSeats),
+}
 
 /// What wakes the waiting main thread.
 enum Wake {
@@ -55,7 +65,7 @@ pub fn checkout(ask: &args::Checkout, out: &mut impl Write) -> Result<u8, Failur
             Ok(()) => denied(&refusal),
             Err(failure) => failure,
         },
-        error => no_seats(error),
+        error => no_seats(error, &client, &ask.want),
     })?;
     tell_grace(&seats);
     print_grant(&seats, ask.json, out)?;
@@ -66,7 +76,7 @@ pub fn checkout(ask: &args::Checkout, out: &mut impl Write) -> Result<u8, Failur
             None | Some(Wake::Signal { .. }) => break exit::OK,
             Some(Wake::Event(event)) => {
                 report_event(&event);
-                if seats.sessions().is_empty() {
+                if seats.are_gone() {
                     break exit::TEMPORARY;
                 }
             }
@@ -85,7 +95,7 @@ pub fn run(ask: &args::Run) -> Result<u8, Failure> {
     let client = client(&ask.want)?;
     let signals = [SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
     let (taken, wakes) = take(&client, &ask.want, &signals)?;
-    let seats = taken.map_err(no_seats)?;
+    let seats = taken.map_err(|error| no_seats(error, &client, &ask.want))?;
     tell_grace(&seats);
     let (program, arguments) = ask.command.split_first().unwrap_or_else(|| unreachable!("clap requires it"));
     let started = Command::new(program).args(arguments).spawn();
@@ -104,16 +114,37 @@ pub fn run(ask: &args::Run) -> Result<u8, Failure> {
     Ok(exit_code(status?))
 }
 
-/// Takes the seats. While it waits for them, a signal that ends programs gives up. What wakes the program afterwards is caught
+impl Held {
+    /// Nothing is left of them.
+    fn are_gone(&self) -> bool {
+        match self {
+            Held::Online(seats) => seats.sessions().is_empty(),
+            Held::Borrowed(seats) => seats.check().is_err(),
+        }
+    }
+}
+
+/// Takes the seats: those that are borrowed here first, where there is a key to verify them by. While it waits for them, a signal that ends programs gives up. What wakes the program afterwards is caught
 /// before the grant is shown: who sees it may send a signal at once.
 fn take(
     client: &Client,
     ask: &Want,
     signals: &[i32],
-) -> Result<(Result<Seats, CheckoutError>, mpsc::Receiver<Wake>), Failure> {
+) -> Result<(Result<Held, CheckoutError>, mpsc::Receiver<Wake>), Failure> {
     let events = client.subscribe();
+    let not_open = match ask.trust.is_empty() {
+        true => None,
+        false => match client.open_borrowed(&want(ask)) {
+            Ok(seats) => return Ok((Ok(Held::Borrowed(seats)), wakes(signals, events)?)),
+            Err(error) => Some(error),
+        },
+    };
+    // Who relies on what is borrowed must hear why it is not used.
+    if let Some(error) = not_open.filter(|error| !matches!(error, OpenError::NotBorrowed { .. })) {
+        eprintln!("seatkeeper: {}; asking a license server instead", clean(&error.to_string()));
+    }
     if ask.wait.is_none() {
-        let taken = client.checkout(want(ask));
+        let taken = client.checkout(want(ask)).map(Held::Online);
         return Ok((taken, wakes(signals, events)?));
     }
     let wakes = wakes(signals, events)?;
@@ -132,7 +163,7 @@ fn take(
             match done.recv_timeout(LOOK_EVERY) {
                 // The seats came at the same moment: nobody wants them any more.
                 Ok(Ok(seats)) if given_up_by.is_some() => drop(seats),
-                Ok(taken) if given_up_by.is_none() => return Ok((taken, wakes)),
+                Ok(taken) if given_up_by.is_none() => return Ok((taken.map(Held::Online), wakes)),
                 Ok(_) => {}
                 Err(_) => {
                     while let Ok(wake) = wakes.try_recv() {
@@ -200,11 +231,19 @@ fn exit_code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::INTERNAL)
 }
 
-fn client(want: &Want) -> Result<Client, Failure> {
-    Ok(Client::new(server::options(server::addresses(want.server.as_deref())?)))
+/// A client of the servers that are named, which trusts the vendors that are named.
+///
+/// # Errors
+///
+/// 64 for a list of servers or a key that is none.
+pub(super) fn client(want: &Want) -> Result<Client, Failure> {
+    let mut options = server::options(server::addresses(want.server.as_deref())?);
+    options.vendor_keys = offline::vendor_keys(&want.trust)?;
+    Ok(Client::new(options))
 }
 
-fn want(ask: &Want) -> seatkeeper_client::Want {
+/// What is asked for.
+pub(super) fn want(ask: &Want) -> seatkeeper_client::Want {
     let item = |name: &args::FeatureName| Item {
         vendor: name.vendor.clone(),
         feature: name.feature.clone(),
@@ -228,11 +267,11 @@ fn want(ask: &Want) -> seatkeeper_client::Want {
     }
 }
 
-fn no_seats(error: CheckoutError) -> Failure {
+fn no_seats(error: CheckoutError, client: &Client, ask: &Want) -> Failure {
     match error {
         CheckoutError::Denied(refusal) => denied(&refusal),
         CheckoutError::NoServer(_) => {
-            let hint = "`seatkeeper doctor` looks for the cause";
+            let hint = offline::trust_hint(client, ask).unwrap_or(NO_SERVER_HINT);
             Failure::new(exit::UNAVAILABLE, format!("{error}; {hint}"))
         }
         CheckoutError::Protocol(_) => Failure::new(exit::INTERNAL, error.to_string()),
@@ -241,11 +280,13 @@ fn no_seats(error: CheckoutError) -> Failure {
     }
 }
 
-fn denied(refusal: &Refusal) -> Failure {
+/// As an exit code and a sentence.
+pub(super) fn denied(refusal: &Refusal) -> Failure {
     Failure::new(refusal_code(refusal), denial::text(refusal))
 }
 
-fn print_denial(refusal: &Refusal, out: &mut impl Write) -> Result<(), Failure> {
+/// A denial as one line of JSON.
+pub(super) fn print_denial(refusal: &Refusal, out: &mut impl Write) -> Result<(), Failure> {
     let details = serde_json::from_str(&refusal.details).unwrap_or(Value::Null);
     let line = json!({
         "schema": SCHEMA, "granted": false,
@@ -255,7 +296,11 @@ fn print_denial(refusal: &Refusal, out: &mut impl Write) -> Result<(), Failure> 
     Ok(out.flush()?)
 }
 
-fn print_grant(seats: &Seats, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+fn print_grant(held: &Held, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let seats = match held {
+        Held::Online(seats) => seats,
+        Held::Borrowed(seats) => return offline::print(seats.seats(), json, out),
+    };
     let sessions = seats.sessions();
     if json {
         let line = json!({
@@ -302,11 +347,13 @@ fn sentence(grant: &Grant) -> String {
     )
 }
 
-fn instant(unix_seconds: i64) -> String {
+/// RFC 3339 in UTC.
+pub(super) fn instant(unix_seconds: i64) -> String {
     rfc3339(unix_seconds.saturating_mul(1000))
 }
 
-fn give_back(seats: Seats) -> Result<(), Failure> {
+fn give_back(held: Held) -> Result<(), Failure> {
+    let Held::Online(seats) = held else { return Ok(()) };
     seats.checkin().map_err(|error| match error {
         CheckinError::NoServer(_) => Failure::new(
             exit::UNAVAILABLE,
@@ -326,7 +373,8 @@ fn grace(features: &[String], ends_at: i64) -> String {
 }
 
 /// A checkout without a server says so before anything else: a short command would be over before the event is read.
-fn tell_grace(seats: &Seats) {
+fn tell_grace(held: &Held) {
+    let Held::Online(seats) = held else { return };
     if let Some(ends_at) = seats.grace_ends() {
         let features: Vec<String> = seats.sessions().into_iter().map(|grant| grant.feature).collect();
         eprintln!("seatkeeper: {}", clean(&grace(&features, ends_at)));
@@ -378,6 +426,10 @@ fn report_event(event: &Event) {
         Event::NoGrace { features, message, .. } => {
             format!("no license server answers, and there is no grace for {}: {message}", features.join(", "))
         }
+        Event::BorrowEnded { feature, ends_at, .. } => format!(
+            "the time for which {feature} was borrowed ended at {}: save your work",
+            instant(*ends_at)
+        ),
         Event::Resumed { bundle, .. } => format!("back; bundle {} is resumed", SessionId(*bundle)),
         _ => return,
     };

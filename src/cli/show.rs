@@ -10,7 +10,7 @@ use super::args::{Read, ReadFeature};
 use super::server;
 use super::table::{Lines, clean, plural, seats, wrap};
 use crate::report::{
-    ClockReset, Feature, License, Pool, Problem, Server, Session, Status, WaitedFor, Waiter,
+    Borrow, ClockReset, Feature, License, Pool, Problem, Server, Session, Status, WaitedFor, Waiter,
 };
 
 /// `seatkeeper status`.
@@ -58,6 +58,18 @@ pub fn sessions(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> 
     let whole = server::report(&ask.read, "sessions", ask.feature.as_ref())?;
     answer(ask.read.json, whole, out, |status: &Status| {
         or_none(session_table(status.sessions.as_deref().unwrap_or_default()), "no sessions")
+    })
+}
+
+/// `seatkeeper borrowed`.
+///
+/// # Errors
+///
+/// As [`server::report`].
+pub fn borrowed(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
+    let whole = server::report(&ask.read, "borrowed", ask.feature.as_ref())?;
+    answer(ask.read.json, whole, out, |status: &Status| {
+        or_none(borrow_table(status.borrowed.as_deref().unwrap_or_default()), "nothing is borrowed")
     })
 }
 
@@ -222,7 +234,7 @@ fn of_pool(pool: &Pool) -> Feature {
         over: n.over,
         held: n.held,
         reserved: n.reserved,
-        borrowed: pool.borrowed,
+        borrowed: pool.numbers.borrowed,
         tokens: is_token.then_some(n.used),
         ends_at: pool.ends_at.clone(),
         ..Feature::default()
@@ -263,6 +275,26 @@ fn suspect_table(sessions: &[Session]) -> String {
     }
     let text = table.text();
     if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+fn borrow_table(borrows: &[Borrow]) -> String {
+    let mut table = Lines::new(&["ID", "FEATURE", ">SEATS", "USER", "HOST", "UNTIL", "NOTE"]);
+    for b in borrows {
+        let note = b.written_off.as_ref().map(|off| match off.reason.as_str() {
+            "" => format!("written off by {}", off.by),
+            reason => format!("written off by {}: {reason}", off.by),
+        });
+        table.row([
+            b.id.clone(),
+            name(Some(&b.vendor), &b.feature),
+            b.count.to_string(),
+            b.user.clone(),
+            b.host.clone(),
+            b.until.clone(),
+            note.unwrap_or_default(),
+        ]);
+    }
+    table.text()
 }
 
 fn queue_table(queue: &[Waiter]) -> String {
@@ -361,7 +393,7 @@ pub(super) fn place(file: Option<&str>, line: Option<u32>, column: Option<u32>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Numbers;
+    use crate::report::{Numbers, WrittenOff};
 
     fn feature() -> Feature {
         Feature {
@@ -516,7 +548,19 @@ SUSPECT  SINCE                 FREE FOR OTHERS       ENDS
             host: long.clone(),
             pid: None,
         };
+        let borrow = Borrow {
+            id: "1234567890abc".into(),
+            vendor: long.clone(),
+            feature: long.clone(),
+            count: u32::MAX,
+            user: long.clone(),
+            host: long.clone(),
+            until: "2030-06-30T22:00:00Z".into(),
+            written_off: Some(WrittenOff { reason: long.clone(), ..WrittenOff::default() }),
+            ..Borrow::default()
+        };
         let text = feature_table(&[feature])
+            + &borrow_table(&[borrow])
             + &queue_table(&[waiter])
             + &session_table(&[session])
             + &license_table(&[license])

@@ -83,6 +83,7 @@ pub(super) fn run(config: &Config) -> u8 {
         }
         problems.extend(lower_successors(feature, today).iter().map(|w| lower_total(feature, w)));
         problems.extend(super::keeper::token_faults(feature));
+        problems.extend(super::keeper::not_lent(feature));
     }
     let is_policy_good = check_policy(config, &catalog, today);
     println!("\n{} problem(s)", problems.len());

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use chrono::NaiveDate;
 use seats::catalog::{Catalog, FeatureLicenses};
 use seats::evaluate::{evaluate, lower_successors};
-use seats::license::Name;
+use seats::license::{License, Name, Reason};
 use seats::policy::Policy;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
@@ -200,7 +200,7 @@ impl Keeper {
                 warn!("{}", problem.message);
                 problems.push(problem);
             }
-            for problem in token_faults(feature) {
+            for problem in token_faults(feature).chain(not_lent(feature)) {
                 warn!("{}", problem.message);
                 problems.push(problem);
             }
@@ -312,6 +312,23 @@ pub(super) fn lower_total(
             warning.day, warning.total, warning.total_without, older.place
         ),
     }
+}
+
+/// S40: licenses that say BORROW and lend nothing. They serve as any other.
+pub(super) fn not_lent(feature: &FeatureLicenses) -> impl Iterator<Item = report::Problem> + '_ {
+    let asks = |l: &&Arc<License>| l.refusal.is_none() && l.carried.borrow_hours.is_some();
+    feature.licenses.iter().filter(asks).filter_map(|license| {
+        let why = license.lends().err()?;
+        Some(report::Problem {
+            file: Some(license.place.file.to_string()),
+            line: Some(license.place.line),
+            column: Some(license.place.column),
+            feature: Some(license.feature.as_str().into()),
+            sn: license.sn.as_ref().map(|sn| sn.to_string()),
+            reason: Reason::SettingNotAllowed.as_str().into(),
+            message: format!("it is served without borrowing: it {} (S40)", why.as_text()),
+        })
+    })
 }
 
 /// Tokens that never work, whatever the day (L51): the files are well as far as each can be read alone.

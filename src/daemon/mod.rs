@@ -136,7 +136,11 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         per_feature: config.limits.waiters_per_feature,
         per_client: config.limits.waiters_per_client,
     });
-    let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection);
+    let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection)
+        .in_zone(config.zone.clone());
+    if opened.lost.is_some() {
+        engine.close_borrowing(clock.now()).map_err(|e| failure::of_journal(&e))?;
+    }
     bring_up_to_date(&mut engine, catalog, policy, &clock)?;
 
     let sockets = sockets::bind(config)?;
@@ -153,6 +157,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         clock: clock.clone(),
         heartbeat_ms: millis(config.heartbeat),
         lease_ms: millis(config.lease),
+        identity: Some(state.identity().clone()),
     };
     let mut instance = [0; 16];
     getrandom::fill(&mut instance)

@@ -8,7 +8,7 @@ use seats::change::{BundleId, SessionId, Tick};
 use seats::denial::{Denial, Numbers};
 use seats::evaluate::Total;
 pub use seats::ledger::ConnectionId;
-use seats::ledger::{Explanation, GrantView, SessionView};
+use seats::ledger::{BorrowView, Explanation, GrantView, SessionView};
 use seats::license::Name;
 use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item};
@@ -96,6 +96,8 @@ pub enum Ask {
     Picture(Then<Arc<Picture>>),
     /// Sessions after one (exclusive), at most so many.
     Sessions(Option<SessionId>, usize, Then<Vec<SessionView>>),
+    /// Borrows after one (exclusive), at most so many.
+    Borrows(Option<SessionId>, usize, Then<Vec<BorrowView>>),
     /// Waiters after one (exclusive), at most so many, first come first.
     Waiters(Option<SessionId>, usize, Then<Vec<WaiterView>>),
     /// Nothing; `then` is called when everything asked before is answered.
@@ -122,8 +124,15 @@ pub struct Booking {
 pub enum Request {
     /// S1; for how many milliseconds it waits where there is no seat (S30), 0: not at all.
     Checkout(Box<Checkout>, u64),
+    /// S40: a checkout whose seats are wanted offline, for so many hours.
+    Borrow(Box<Checkout>, u32),
     /// S5: as a checkout, and takes nothing.
     Try(Box<Checkout>),
+    /// S5: as a borrow, and takes nothing.
+    TryBorrow(Box<Checkout>, u32),
+    /// S42: an administrator notes that a borrowed seat will not be given back before its time. By whom, and the reason
+    /// given.
+    WriteOff(SessionId, String, String),
     /// S53: what a checkout of its one item would come to, and why. Who asks, where the policy has to let him.
     Why(Box<Checkout>, Option<Arc<Facts>>),
     /// S24: some seats, or all.
@@ -168,6 +177,8 @@ pub enum Answer {
     Resumed(GrantView),
     /// The session is gone.
     Released(SessionId),
+    /// It is noted; when the seats come back, Unix seconds.
+    WrittenOff(SessionId, i64),
     /// The seats are kept until that instant, Unix milliseconds.
     Booked(i64),
     /// So many bookings are given up.
@@ -212,6 +223,7 @@ impl fmt::Debug for Ask {
             Ask::Policy(..) => "Policy",
             Ask::Picture(_) => "Picture",
             Ask::Sessions(..) => "Sessions",
+            Ask::Borrows(..) => "Borrows",
             Ask::Waiters(..) => "Waiters",
             Ask::Turn(_) => "Turn",
             Ask::Stop(_) => "Stop",

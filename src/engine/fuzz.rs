@@ -1,7 +1,7 @@
 //! Any bytes as a history of a server with a policy: what the fuzzer does, and the replay of its corpus.
 //!
 //! The real engine, ledger and journal over a disk in memory. The bytes choose licenses, rules and operations; what must
-//! hold whatever they are is asserted: no grant makes a pool hold more than it has, what is read back from disk is the
+//! hold whatever they are is asserted: no grant makes a pool hold more than it has, what is lent is out until its end and never exceeds what the licenses will grant, what is read back from disk is the
 //! very ledger, and when everybody has gone and time has passed nothing is left.
 
 use std::path::Path;
@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::{Change, SessionId};
+use seats::evaluate::evaluate;
 use seats::ledger::{ConnectionId, Ledger, Patience, State};
 use seats::license::{
     Based, Carried, Count, Fingerprint, KeyType, License, LicenseType, LicenseVersion, Name, Place, Replaces,
-    Share, Special, TokenDependency,
+    Share, Signed, Special, TokenDependency,
 };
 use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item, NameRules};
@@ -150,8 +151,7 @@ impl World {
     }
 
     fn ask(&mut self, mut asks: Vec<Ask>) {
-        let unix_ms = DAY_MS + i64::try_from(self.tick).unwrap_or(0);
-        let today = DAY + chrono::Days::new(self.tick / 86_400_000);
+        let (unix_ms, today) = (self.unix_ms(), self.today());
         let reading = Reading { tick: Ticks(self.tick), unix_ms, today };
         self.engine.step(&mut asks, reading).expect("a disk in memory takes everything");
         while self.engine.has_background_work() {
@@ -166,8 +166,8 @@ impl World {
     }
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
-        let before = self.over();
-        let mut may_shrink = false;
+        let (before, lent) = (self.over(), self.lent());
+        let (mut may_shrink, mut may_return) = (false, false);
         match bytes.below(18) {
             0 => {
                 may_shrink = true;
@@ -181,7 +181,10 @@ impl World {
                 self.ask(Vec::new());
             }
             4 | 5 => self.close(bytes),
-            6..=8 => self.give_back(bytes),
+            6..=8 => {
+                may_return = true;
+                self.give_back(bytes);
+            }
             16 | 17 => self.end_waiting(bytes),
             _ => self.checkout(bytes),
         }
@@ -189,6 +192,64 @@ impl World {
             let was = before.iter().find(|(id, _)| *id == pool).map_or(0, |(_, over)| *over);
             assert!(may_shrink || over <= was, "pool {}: over by {over}, it was {was}", pool.0);
         }
+        self.check_lent(&lent, may_return);
+    }
+
+    /// Every session that is lent, with its end.
+    fn lent(&self) -> Vec<(SessionId, i64)> {
+        let page = self.engine.ledger().borrows_page(None, usize::MAX);
+        page.iter().map(|borrow| (borrow.session, borrow.until)).collect()
+    }
+
+    /// What is lent stays so until its end, or until its borrower gives it back (S41, S42). And whatever was lent just now
+    /// was lent by licenses that will grant as much on each day that it reaches into.
+    fn check_lent(&self, before: &[(SessionId, i64)], may_return: bool) {
+        let ledger = self.engine.ledger();
+        let (state, now) = (ledger.state(), self.unix_ms().div_euclid(1_000));
+        let mut returned = 0;
+        for (session, until) in before.iter().filter(|(_, until)| now < *until) {
+            let is_lent = state.borrow_of(*session).is_some_and(|(_, borrow)| borrow.until == *until);
+            returned += usize::from(!is_lent);
+        }
+        assert!(returned <= usize::from(may_return), "{returned} borrowed sessions ended before their time");
+        let of_pool = |counters: &seats::ledger::Counters| -> Vec<(NaiveDate, u64)> {
+            let lent = |session: SessionId| {
+                let (_, borrow) = state.borrow_of(session)?;
+                Some((borrow.last_day, u64::from(state.session(session)?.1.count)))
+            };
+            state.borrowed_in(counters.pool).filter_map(lent).collect()
+        };
+        let is_new = |session: SessionId| before.iter().all(|(known, _)| *known != session);
+        for counters in ledger.counters() {
+            let lent = of_pool(&counters);
+            assert_eq!(counters.borrowed, lent.iter().map(|(_, seats)| seats).sum::<u64>());
+            assert!(counters.borrowed + counters.active <= counters.used, "{counters:?}");
+            if !state.borrowed_in(counters.pool).any(is_new) {
+                continue;
+            }
+            let at =
+                ledger.catalog().index_of(&counters.vendor, &counters.feature).expect("it lent just now");
+            let last = lent.iter().map(|(last, _)| *last).max().expect("something is lent");
+            for day in self.today().iter_days().take_while(|day| *day <= last) {
+                let total = evaluate(&ledger.catalog().features()[at], day).total_of(&counters.kind);
+                let out: u64 = lent.iter().filter(|(last, _)| *last >= day).map(|(_, seats)| seats).sum();
+                let is_enough = total.limited().is_none_or(|total| out <= u64::from(total));
+                // What was out before the licenses changed may be too much; then nothing more is lent on those days.
+                let is_older = !lent
+                    .iter()
+                    .zip(state.borrowed_in(counters.pool))
+                    .any(|((last, _), session)| *last >= day && is_new(session));
+                assert!(is_enough || is_older, "{out} of {total} are lent on {day}: {counters:?}");
+            }
+        }
+    }
+
+    fn unix_ms(&self) -> i64 {
+        DAY_MS + i64::try_from(self.tick).unwrap_or(0)
+    }
+
+    fn today(&self) -> NaiveDate {
+        DAY + chrono::Days::new(self.tick / 86_400_000)
     }
 
     fn close(&mut self, bytes: &mut Bytes<'_>) {
@@ -266,7 +327,8 @@ impl World {
             line_date: None,
             host_ids: Vec::new(),
         };
-        let checkout = Checkout { key, secret: key, booking: None, items, facts: Arc::new(facts), pid: 1 };
+        let checkout =
+            Checkout { key, secret: key, booking: None, items, facts: Arc::new(facts), pid: 1, lend: None };
         let request = match bytes.below(8) {
             0 => Request::Try(Box::new(checkout)),
             1 => Request::Why(Box::new(checkout), None),
@@ -274,6 +336,7 @@ impl World {
                 let ms = [1_000, 30_000, 3_600_000][usize::from(bytes.below(3))];
                 Request::Checkout(Box::new(checkout), ms)
             }
+            7 => Request::Borrow(Box::new(checkout), [1, 24, 48, 49][usize::from(bytes.below(4))]),
             _ => Request::Checkout(Box::new(checkout), 0),
         };
         let ask = Ask::Request { from: ear.clone(), call: 1, request };
@@ -304,7 +367,12 @@ impl World {
         let waiter = self.engine.ledger().state().waiters().next();
         assert!(waiter.is_none(), "somebody waits for ever: {waiter:?}");
         for c in self.engine.ledger().counters() {
-            assert_eq!((c.used, c.active, c.held), (0, 0, 0), "pool {} keeps seats for nobody", c.pool.0);
+            assert_eq!(
+                (c.used, c.active, c.borrowed, c.held),
+                (0, 0, 0, 0),
+                "pool {} keeps seats for nobody",
+                c.pool.0
+            );
         }
     }
 }
@@ -362,6 +430,7 @@ fn license(nth: u8, bytes: &mut Bytes<'_>) -> License {
     let date = |days: u8| (days > 0).then(|| DAY + chrono::Days::new(u64::from(days)));
     let count = u32::from(bytes.below(6)) + 1;
     let fingerprint = [nth, bytes.below(4)].repeat(16);
+    let lends = !is_upgrade && fingerprint[1] > 0;
     License {
         vendor: name("ACME"),
         feature: name(bytes.one_of(&FEATURES)),
@@ -391,10 +460,12 @@ fn license(nth: u8, bytes: &mut Bytes<'_>) -> License {
         carried: Carried {
             soft_limit: (bytes.below(3) == 0 && !is_upgrade).then_some(1),
             special: (special != Special::default()).then(|| Box::new(special)),
+            borrow_hours: lends.then_some(48),
+            locked_to_key: lends,
             ..Carried::default()
         },
         fingerprint: Fingerprint(fingerprint.try_into().unwrap_or_default()),
-        signed: None,
+        signed: lends.then(|| Arc::new(Signed { canonical: [nth].into(), key: "ed25519:acme:AAAA".into() })),
         place: Place { file: "fuzz.xml".into(), line: u32::from(nth) + 1, column: 1 },
         refusal: None,
     }

@@ -9,6 +9,7 @@
 //! told the time), files of licenses (`src/licenses`).
 
 pub mod ask;
+mod borrow;
 pub mod fuzz;
 pub mod picture;
 mod queue;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use seats::change::{Cause, Change, Granted, PoolId, SessionId};
-use seats::denial::{Code, Denial};
+use seats::denial::{Code, Denial, Numbers};
 use seats::ledger::{
     BookRequest, CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, IdleWish, Ledger, Now, Owed, Patience,
     PoolChange,
@@ -35,7 +36,7 @@ use tracing::{debug, error, info};
 use self::ask::{Answer, Ask, Booking, Event, Outbox, Request, Then};
 use self::picture::{PICTURE_MS, Picture};
 use self::record::StateFold;
-use crate::clock::Reading;
+use crate::clock::{Reading, Zone};
 use crate::journal::{Compactor, Disk, Journal, JournalError};
 
 /// How many features a step looks at after a reload or a midnight before it serves the next batch: about a
@@ -72,6 +73,10 @@ pub struct Engine<D: Disk> {
     /// The day and what it is worth (S71).
     wall: WallWatch,
     clock: WallClock,
+    /// For the days a borrow reaches into (S41).
+    zone: Zone,
+    /// The tick at which something lent may come back, as far as that can be told from here.
+    borrow_ends: Option<u64>,
     sessions_max: usize,
     /// Changed totals since every pool was up to date.
     changes_told: usize,
@@ -116,6 +121,8 @@ impl<D: Disk> Engine<D> {
             day,
             wall,
             clock: WallClock::Trusted,
+            zone: Zone::utc(),
+            borrow_ends: None,
             sessions_max: sessions_max as usize,
             changes_told: 0,
             is_short_of_room: false,
@@ -136,7 +143,7 @@ impl<D: Disk> Engine<D> {
 
     /// The tick at which something falls due by itself.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.ledger.next_deadline()
+        [self.ledger.next_deadline(), self.borrow_ends].into_iter().flatten().min()
     }
 
     /// One step: everything in `asks`, decided in order, synced, answered. `asks` is empty afterwards.
@@ -154,6 +161,7 @@ impl<D: Disk> Engine<D> {
         for change in self.ledger.due(tick, DUE_A_STEP) {
             self.accept(tick, &change)?;
         }
+        self.end_borrows(now, reading)?;
         for ask in asks.drain(..) {
             self.take(ask, now, reading)?;
             if self.journal.pending_bytes() > BATCH_BYTES {
@@ -164,6 +172,7 @@ impl<D: Disk> Engine<D> {
         self.sweep(now)?;
         self.serve(now, reading)?;
         self.tell_expired();
+        self.expect_borrows(now, reading);
         self.release()?;
         self.journal.check_path(tick)?;
         self.watch_room();
@@ -216,6 +225,10 @@ impl<D: Disk> Engine<D> {
                 }
                 self.outputs.push(Output::Call(Box::new(move || then(page))));
             }
+            Ask::Borrows(after, limit, then) => {
+                let page = self.ledger.borrows_page(after, limit);
+                self.outputs.push(Output::Call(Box::new(move || then(page))));
+            }
             Ask::Waiters(after, limit, then) => {
                 let page = self.waiters_page(after, limit, now, reading);
                 self.outputs.push(Output::Call(Box::new(move || then(page))));
@@ -240,25 +253,22 @@ impl<D: Disk> Engine<D> {
     ) -> Result<Answer, JournalError> {
         Ok(match request {
             Request::Checkout(checkout, wait_ms) => self.checkout(from, &checkout, wait_ms, now, reading)?,
+            Request::Borrow(checkout, hours) => {
+                let checkout = self.timed(*checkout, hours, reading);
+                let answer = self.checkout(from, &checkout, 0, now, reading)?;
+                self.with_hours(answer, reading)
+            }
+            Request::TryBorrow(checkout, hours) => {
+                let checkout = self.timed(*checkout, hours, reading);
+                let answer = self.try_out(&checkout, now)?;
+                self.with_hours(answer, reading)
+            }
+            Request::WriteOff(session, by, reason) => self.write_off(session, &by, &reason, now, reading)?,
             Request::Confirm(bundle) => self.confirm(from, bundle, now)?,
             Request::GiveUp(waiter) => self.give_up(from, waiter, now)?,
             Request::Cancel(key, secret) => self.cancel(&key, &secret, now)?,
             Request::Why(checkout, asker) => self.why(&checkout, asker.as_deref(), now, reading)?,
-            Request::Try(checkout) => {
-                self.refresh(&checkout, now)?;
-                match self.ledger.decide_try(&checkout, now) {
-                    Ok(pools) => Answer::WouldGrant(
-                        pools
-                            .into_iter()
-                            .filter_map(|(pool, numbers)| {
-                                let pool = self.ledger.state().pool(pool)?;
-                                Some((pool.vendor.clone(), pool.feature.clone(), numbers))
-                            })
-                            .collect(),
-                    ),
-                    Err(denial) => Answer::Denied(denial),
-                }
-            }
+            Request::Try(checkout) => self.try_out(&checkout, now)?,
             Request::Checkin(session, count) => {
                 self.refresh_of(session, now)?;
                 match self.ledger.decide_checkin(session, count, from.id(), now) {
@@ -307,6 +317,18 @@ impl<D: Disk> Engine<D> {
         })
     }
 
+    fn try_out(&mut self, checkout: &Checkout, now: Now) -> Result<Answer, JournalError> {
+        self.refresh(checkout, now)?;
+        let named = |(pool, numbers): (PoolId, Numbers)| {
+            let pool = self.ledger.state().pool(pool)?;
+            Some((pool.vendor.clone(), pool.feature.clone(), numbers))
+        };
+        Ok(match self.ledger.decide_try(checkout, now) {
+            Ok(pools) => Answer::WouldGrant(pools.into_iter().filter_map(named).collect()),
+            Err(denial) => Answer::Denied(denial),
+        })
+    }
+
     fn checkout(
         &mut self,
         from: &Arc<dyn Outbox>,
@@ -325,7 +347,7 @@ impl<D: Disk> Engine<D> {
             Err(denial) => return Ok(Answer::Denied(denial)),
             Ok(CheckoutOutcome::Waits(waiter)) => return Ok(self.waits_on(from, waiter, now)),
             Ok(CheckoutOutcome::Replay(bundle)) => (bundle, true),
-            Ok(CheckoutOutcome::Grant { before, granted }) => {
+            Ok(CheckoutOutcome::Grant { before, granted, lent }) => {
                 if let Some(no) = self.cannot_grant(from, &granted) {
                     return Ok(no);
                 }
@@ -334,6 +356,9 @@ impl<D: Disk> Engine<D> {
                 self.accept(now.tick, &change)?;
                 let Change::Granted(granted) = change else { unreachable!("built two lines above") };
                 tell_granted(&granted);
+                if let Some(lent) = lent {
+                    self.lend(&granted, *lent, now)?;
+                }
                 (granted.bundle, false)
             }
         };
@@ -728,6 +753,7 @@ fn ended_event(session: SessionId, cause: &Cause, patience: Patience, unix_ms: i
         Cause::CheckedIn => "given back".into(),
         Cause::Reclaimed => "given to somebody else while this client was gone".into(),
         Cause::Idle => "given to somebody else because nobody had used it for too long".into(),
+        Cause::BorrowEnded => "it was borrowed and its time is over".into(),
         Cause::Unconfirmed => "given to somebody else because it was not confirmed in time".into(),
         Cause::GivenUp | Cause::TimedOut => "it never came to a session".into(),
     };

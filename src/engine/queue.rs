@@ -205,7 +205,7 @@ impl<D: Disk> Engine<D> {
                 granted => granted,
             };
             match decided {
-                Ok(CheckoutOutcome::Grant { before, granted }) => {
+                Ok(CheckoutOutcome::Grant { before, granted, .. }) => {
                     self.give(Served { waiter, before, granted }, now, reading)?;
                 }
                 _ => self.look_at_idle(waiter, IDLE_WARNING_MS, now),

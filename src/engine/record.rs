@@ -29,7 +29,9 @@ const BOOKING_ENDED: u16 = 13;
 const WAITING: u16 = 15;
 const WAIT_ENDED: u16 = 16;
 const BARRED: u16 = 17;
-/// 14, 18 and 19 are left to borrowing.
+const BORROWED: u16 = 14;
+const BORROWING_CLOSED: u16 = 18;
+const WRITTEN_OFF: u16 = 19;
 const CLOCK_RESET: u16 = 20;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
@@ -56,6 +58,9 @@ pub fn kind(change: &Change) -> u16 {
         Change::WaitEnded(_) => WAIT_ENDED,
         Change::Barred(_) => BARRED,
         Change::ClockReset(_) => CLOCK_RESET,
+        Change::BorrowingClosed(_) => BORROWING_CLOSED,
+        Change::WrittenOff(_) => WRITTEN_OFF,
+        Change::Borrowed(_) => BORROWED,
     }
 }
 
@@ -79,6 +84,9 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) {
         Change::WaitEnded(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Barred(body) => encode_into_std_write(body, out, LAYOUT),
         Change::ClockReset(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::BorrowingClosed(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::WrittenOff(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Borrowed(body) => encode_into_std_write(body, out, LAYOUT),
     };
     written.expect("a vector takes what is written to it, and every change has a layout");
 }
@@ -110,6 +118,9 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         WAIT_ENDED => body(kind, bytes).map(Change::WaitEnded),
         BARRED => body(kind, bytes).map(Change::Barred),
         CLOCK_RESET => body(kind, bytes).map(Change::ClockReset),
+        BORROWING_CLOSED => body(kind, bytes).map(Change::BorrowingClosed),
+        WRITTEN_OFF => body(kind, bytes).map(Change::WrittenOff),
+        BORROWED => body(kind, bytes).map(Change::Borrowed),
         POOL_SET => body(kind, bytes).map(Change::PoolSet),
         GRANTED => body(kind, bytes).map(Change::Granted),
         CHECKED_IN => body(kind, bytes).map(Change::CheckedIn),
@@ -228,11 +239,12 @@ mod tests {
     use std::sync::Arc;
 
     use seats::change::{
-        Barred, Booked, BookingEnded, BookingId, ClockReset, Counters, Granted, GrantedSession, Held, HoldId,
-        Moved, MovedSession, PoolId, PoolKind, PoolSet, SessionId, Unheld, WaitCause, WaitEnded, Waiting,
+        Barred, Booked, BookingEnded, BookingId, Borrowed, BorrowingClosed, Cause, ClockReset, Counters,
+        Ended, Granted, GrantedSession, Held, HoldId, Moved, MovedSession, PoolId, PoolKind, PoolSet,
+        SessionId, Unheld, WaitCause, WaitEnded, Waiting, WrittenOff,
     };
     use seats::evaluate::Total;
-    use seats::license::{Fingerprint, Name};
+    use seats::license::{Fingerprint, Name, Signed};
     use seats::request::{Facts, Item};
 
     use super::*;
@@ -344,9 +356,31 @@ mod tests {
             by: "uid 0".into(),
             reason: "backup".into(),
         };
+        let signed = Signed { canonical: [7; 3].into(), key: "ed25519:acme:AAAA".into() };
+        let borrowed = Borrowed {
+            bundle: SessionId(7),
+            from: 1_909_051_200,
+            until: 1_909_054_800,
+            last_day: "2030-06-30".parse().unwrap(),
+            due: 90_000,
+            licenses: vec![Arc::new(signed)],
+        };
+        let written_off = WrittenOff {
+            borrow: SessionId(7),
+            at: 1_909_051_200,
+            by: "uid 0".into(),
+            reason: "stolen".into(),
+        };
         let wait_ended = |cause| Change::WaitEnded(WaitEnded { waiter: SessionId(9), cause });
         for (change, hex) in [
             (Change::Barred(barred), BAR),
+            (Change::Borrowed(borrowed), BORROW),
+            (Change::WrittenOff(written_off), OFF),
+            (Change::BorrowingClosed(BorrowingClosed { from: 1_909_051_200 }), "fc809e93e3"),
+            (
+                Change::Ended(Ended { session: SessionId(7), cause: Cause::BorrowEnded, at: 90_000 }),
+                "0708fc905f0100",
+            ),
             (Change::Waiting(waiting), WAIT),
             (wait_ended(WaitCause::Served), "0900"),
             (wait_ended(WaitCause::TimedOut), "0901"),
@@ -394,6 +428,8 @@ mod tests {
     const MOVE: &str = "03010701087573657220616e6e";
     const RESET: &str =
         "0a323039392d30312d30310a323033302d30362d3330fd0024a3f8780300000575696420300462696f73";
+    const BORROW: &str = "07fc809e93e3fca0ba93e30a323033302d30362d3330fc905f0100010307070711656432353531393a61636d653a41414141";
+    const OFF: &str = "07fc809e93e30575696420300673746f6c656e";
     const BAR: &str = "0441434d450363616407616e6e00777337fc905f0100057569642030066261636b7570";
     const WAIT: &str = "09020202020202020202020202020202020303030303030303030303030303030302010441434d4503636164fb2c01000363616d010101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb67120108080808080808080808080808080808fc70110100fc905f0100";
     const BOOKING: &str = "04080808080808080808080808080808080441434d450363616402fc905f010003626f62";

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use seats::license::{License, Place, Reason, Refusal, Signed};
+use seats::license::{License, Place, Reason, Refusal, Signed, is_locked_to_key};
 
 use super::position::LineIndex;
 use super::settings::{self, Checked};
@@ -274,8 +274,9 @@ impl Judge<'_> {
             let (line, column) = open.lines.line_column(raw.at);
             license.place = Place { file: open.file.clone(), line, column };
             license.fingerprint = canonical::fingerprint(&canonical);
+            license.carried.locked_to_key = is_locked_to_key(&server_host_ids, license.match_rate);
             let key = key.map(|(key, _)| key).filter(|_| faults.is_empty());
-            license.signed = key.map(|key| Signed { canonical: canonical.into(), key: key.into() });
+            license.signed = key.map(|key| Arc::new(Signed { canonical: canonical.into(), key: key.into() }));
             let first = faults.into_iter().next();
             license.refusal = first.map(|fault| refusal(fault.reason, fault.message));
             result.licenses.push((index, Arc::new(license)));

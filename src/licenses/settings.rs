@@ -227,6 +227,8 @@ fn license(reading: &mut Reading<'_>, raw: &RawFeature<'_>) -> Option<License> {
     let carried = Carried {
         soft_limit: soft_limit(reading, count),
         borrow_hours: ranged(reading, Setting::Borrow, BORROW_HOURS_MAX, "1 to 8760 hours"),
+        // Known once the blocks are read.
+        locked_to_key: false,
         grace_hours: ranged(reading, Setting::Grace, GRACE_HOURS_MAX, "1 to 168 hours"),
         texts: [Setting::Licensee, Setting::Data, Setting::Comment, Setting::Options]
             .map(|setting| reading.typed(setting, |text| Ok(Box::from(text)))),

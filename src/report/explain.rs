@@ -82,6 +82,9 @@ pub struct Terms {
     /// BORROW: the longest time offline, in hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub borrow_hours: Option<u64>,
+    /// Why it lends nothing though it says BORROW (S40).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_lent: Option<String>,
     /// GRACE: hours that a program may go on when no server answers (L65).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_hours: Option<u64>,

@@ -44,6 +44,9 @@ pub struct Status {
     /// Every session, in the order of the grants. Left out where the reader sees counts only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Vec<Session>>,
+    /// What is lent (S40). In the list `borrowed` only; left out where the reader sees counts only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub borrowed: Option<Vec<Borrow>>,
     /// Who waits, first come first (S30). In the list `queue` only; left out where the reader sees counts only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<Vec<Waiter>>,
@@ -62,6 +65,7 @@ impl Default for Status {
             server: None,
             features: None,
             sessions: None,
+            borrowed: None,
             queue: None,
             licenses: None,
             problems: None,
@@ -197,9 +201,6 @@ pub struct Pool {
     /// The part of `used` whose client is connected.
     #[serde(default)]
     pub active: u64,
-    /// The part of `used` that is lent for offline use.
-    #[serde(default)]
-    pub borrowed: u64,
     /// When the first of the seats held are free (L62); null: none is held.
     #[serde(default)]
     pub held_until: Option<Instant>,
@@ -271,6 +272,46 @@ pub struct Session {
     /// Its seats lay above the soft limit when they were granted (L61).
     #[serde(default)]
     pub above_soft_limit: bool,
+}
+
+/// Seats that are lent for offline use (S40).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Borrow {
+    /// Its number in base32, that of its session; no secret.
+    pub id: String,
+    /// The bundle it is in.
+    pub bundle: String,
+    /// Who sells the feature.
+    pub vendor: String,
+    /// What it allows.
+    pub feature: String,
+    /// Where its seats come from.
+    pub pool: String,
+    /// Seats.
+    pub count: u32,
+    /// As stated.
+    pub user: String,
+    /// As stated.
+    pub host: String,
+    /// The installation it was lent to, 32 hexadecimal digits.
+    pub install_id: String,
+    /// When it was lent.
+    pub from: Instant,
+    /// When its seats come back.
+    pub until: Instant,
+    /// That it will not be given back before; null: nobody has said so.
+    pub written_off: Option<WrittenOff>,
+}
+
+/// A note about a borrowed seat (S42).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WrittenOff {
+    /// When.
+    pub at: Instant,
+    /// Who, as the admin socket saw it.
+    pub by: String,
+    /// The reason given; may be empty.
+    pub reason: String,
 }
 
 /// A checkout that waits for seats (S30).
@@ -348,6 +389,9 @@ pub struct Denial {
     /// The limit of the policy that denied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
+    /// With `borrow_too_long`: how long it could be lent (S41).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub borrow: Option<BorrowAtMost>,
     /// The token that needs the feature (L51).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needed_by: Option<String>,
@@ -383,6 +427,15 @@ pub struct Denial {
     pub ended_at: Option<Instant>,
 }
 
+/// How long seats could be lent that were asked for longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BorrowAtMost {
+    /// So many hours from now.
+    pub hours: Option<u32>,
+    /// Until the end of that day in the server's zone; null: the hours are a license's or the policy's, whatever the day.
+    pub last_day: Option<NaiveDate>,
+}
+
 /// How the seats of one pool add up (S6).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Numbers {
@@ -401,6 +454,9 @@ pub struct Numbers {
     /// The part of `used` whose client is silent or gone.
     #[serde(default)]
     pub suspect: u64,
+    /// The part of `used` that is lent.
+    #[serde(default)]
+    pub borrowed: u64,
     /// max(0, used + held − total).
     #[serde(default)]
     pub over: u64,

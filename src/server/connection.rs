@@ -479,6 +479,7 @@ impl Connection {
             Incoming::Why(message) => answer::why(message, peer),
             Incoming::Book(message) => answer::book(message, peer),
             Incoming::Unbook(message) => answer::unbook(&message),
+            Incoming::WriteOff(message) => answer::write_off(message, peer),
             Incoming::Release(message) => {
                 let by = peer.admin.clone().unwrap_or_default();
                 answer::release(message, &by)

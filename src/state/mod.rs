@@ -16,6 +16,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -53,7 +54,7 @@ pub struct StateDir {
     directory: File,
     /// Holds the lock.
     lock: File,
-    identity: Identity,
+    identity: Arc<Identity>,
     is_new: bool,
 }
 
@@ -141,7 +142,7 @@ impl StateDir {
             None if is_new || accept_loss => Identity::create(path)?,
             None => return Err(StateError::IdentityMissing { path: Identity::path(path) }),
         };
-        Ok(Self { path: path.to_owned(), directory, lock, identity, is_new })
+        Ok(Self { path: path.to_owned(), directory, lock, identity: Arc::new(identity), is_new })
     }
 
     /// Opens and replays the journal, and marks the directory as in use once there is one. From
@@ -174,7 +175,7 @@ impl StateDir {
     }
 
     /// The server's own key.
-    pub fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 

@@ -8,6 +8,8 @@ mod common;
 mod real;
 
 mod bookings;
+mod borrow;
+mod borrow_client;
 mod clock;
 mod crash;
 mod cuts;

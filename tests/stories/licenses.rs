@@ -1,5 +1,7 @@
 //! Reads the license lines of the stories. The files themselves are XML, and read elsewhere.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use seats::license::{
     Based, Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Place, Reason, Replaces, Signed,
@@ -70,6 +72,15 @@ fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
                 }
             }
         }
+        // Signed and locked to the server's key, as what lends has to be.
+        "borrow" => {
+            license.carried.borrow_hours = Some(number(value)?);
+            license.carried.locked_to_key = true;
+            license.signed.get_or_insert_with(|| {
+                Arc::new(Signed { canonical: Box::default(), key: "ed25519:acme:AAAA".into() })
+            });
+        }
+        "lock" => license.carried.locked_to_key = value != "none",
         "softlimit" => license.carried.soft_limit = Some(number(value)?),
         "file" => license.place.file = value.into(),
         "hal" => license.hal = value == "3",
@@ -92,7 +103,8 @@ fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
             license.client_host_ids.push(block.ok_or("client= takes KIND:VALUE,KIND:VALUE")?);
         }
         "rate" => license.match_rate = value.parse().map_err(|_| "rate= takes a percentage")?,
-        "key" => license.signed = Some(Signed { canonical: Box::default(), key: value.into() }),
+        "key" => license.signed = Some(Arc::new(Signed { canonical: Box::default(), key: value.into() })),
+        "unsigned" => license.signed = None,
         "refused" => {
             let reason = REASONS.into_iter().find(|r| r.as_str() == value);
             license.refusal = refused(reason.ok_or_else(|| format!("{value} is no reason"))?);

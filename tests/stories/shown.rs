@@ -34,12 +34,13 @@ pub(crate) fn kind_name(kind: &PoolKind) -> String {
 
 pub(crate) fn numbers(n: &Numbers) -> String {
     let free = n.free().map_or_else(|| "unlimited".to_string(), |free| free.to_string());
-    let active = n.used - n.suspect;
-    // What stands apart from used and free (S6) is named where there is any.
+    let active = n.used - n.suspect - n.borrowed;
+    // What stands apart from used and free (S6), and what is lent, is named where there is any.
+    let borrowed = if n.borrowed > 0 { format!(", borrowed {}", n.borrowed) } else { String::new() };
     let apart = [("held", n.held), ("reserved", n.reserved)].into_iter().filter(|(_, seats)| *seats > 0);
     let apart: String = apart.map(|(what, seats)| format!("{what} {seats}, ")).collect();
     format!(
-        "total {}, used {} (active {active}, suspect {}), {apart}free {free}, over {}",
+        "total {}, used {} (active {active}, suspect {}{borrowed}), {apart}free {free}, over {}",
         n.total,
         n.used,
         n.suspect,
@@ -58,13 +59,16 @@ pub(crate) fn denied(denial: &Denial) -> Vec<String> {
     }
     match subject.due {
         Some(Due::Day(day)) => lines.push(format!("  the next seat is due on {day}")),
+        Some(Due::BorrowEnds(unix_s)) => {
+            lines.push(format!("  the next seat is due {}, when a borrow ends", instant(unix_s)));
+        }
         Some(due) => {
             let ms = due.in_ms().unwrap_or_default();
             let why = match due {
                 Due::HoldEnds(_) => ", when it is held no longer",
                 Due::IdleEnds(_) => ", if it stays idle",
                 Due::BarEnds(_) => ", when the bar is over",
-                Due::SuspectFree(_) | Due::Day(_) => "",
+                Due::SuspectFree(_) | Due::Day(_) | Due::BorrowEnds(_) => "",
             };
             lines.push(format!("  the next seat is due in {} s{why}", ms / 1000));
         }
@@ -80,6 +84,12 @@ pub(crate) fn denied(denial: &Denial) -> Vec<String> {
         lines.push(format!("  {} is no help, {}: {}", kind_name(&other.kind), other.code, other.message));
     }
     lines
+}
+
+/// `2030-06-30 12:00`, in UTC.
+pub(crate) fn instant(unix_s: i64) -> String {
+    let at = chrono::DateTime::from_timestamp(unix_s, 0).expect("an instant");
+    at.format("%Y-%m-%d %H:%M").to_string()
 }
 
 /// `10 + 6 = `, or nothing where there is nothing to add.

@@ -13,7 +13,9 @@ use seats::wall::WallClock;
 
 use crate::driver::{self, Happened, LEASE_MS, Server, date, facts, half_hash};
 use crate::licenses::license;
-use crate::shown::{changed, denied, described, kind_name, numbers, pool_name, standing, sum, title};
+use crate::shown::{
+    changed, denied, described, instant, kind_name, numbers, pool_name, standing, sum, title,
+};
 
 /// Features looked at in one slice of the background's work.
 const SLICE: usize = 100;
@@ -64,6 +66,10 @@ impl World {
             let lines = self.command(&words, body).map_err(|why| format!("{}: {why}", words.join(" ")))?;
             answer.extend(lines);
             answer.extend(self.queue_happened());
+            for (_, session) in std::mem::take(&mut self.server.borrows_ended) {
+                answer
+                    .push(format!("session {session} ({}) is back: its time is over", self.labels[&session]));
+            }
         }
         if answer.is_empty() {
             answer.push("ok".into());
@@ -82,6 +88,17 @@ impl World {
             ["clock-reset"] => self.reset_clock(),
             ["sweep"] => self.sweep_unless(&[]),
             ["checkout", who, ref rest @ ..] => self.checkout(who, rest),
+            ["borrow", who, ref rest @ ..] => self.borrow(who, rest),
+            ["try-borrow", who, ref rest @ ..] => {
+                let request = self.borrow_request(who, rest)?;
+                self.try_request(&request)
+            }
+            ["borrowed"] => Ok(self.borrowed()),
+            ["write-off", id, ref options @ ..] => self.write_off(id, options),
+            ["accept-loss"] => {
+                self.server.close_borrowing();
+                Ok(Vec::new())
+            }
             ["queue", who, ref rest @ ..] => self.wait_for(who, rest),
             ["giveup", who] => self.give_up(who),
             ["cancel", who] => {
@@ -188,6 +205,55 @@ impl World {
         self.send(who, &request, ms)
     }
 
+    /// `borrow ann cad 2 for 48h`: as a checkout whose seats are wanted offline.
+    fn borrow(&mut self, who: &str, rest: &[&str]) -> Answer {
+        let request = self.borrow_request(who, rest)?;
+        self.clients.entry(who.to_string()).or_default().last = Some(request.clone());
+        self.send(who, &request, 0)
+    }
+
+    fn borrow_request(&mut self, who: &str, rest: &[&str]) -> Result<Checkout, String> {
+        let at = rest.iter().position(|word| *word == "for").ok_or("say for how long: for 48h")?;
+        let [_, time, ref options @ ..] = rest[at..] else { return Err("for how long?".into()) };
+        let hours = time.strip_suffix('h').and_then(|hours| hours.parse().ok());
+        let hours = hours.ok_or("a borrow is for hours: 48h")?;
+        let request = self.request(who, &[&rest[..at], options].concat())?;
+        Ok(self.server.lent_for(request, hours))
+    }
+
+    /// What is lent, and what is noted of it.
+    fn borrowed(&self) -> Vec<String> {
+        let line = |b: &seats::ledger::BorrowView| {
+            let off = b.written_off.as_ref().map_or_else(String::new, |note| {
+                let reason =
+                    if note.reason.is_empty() { String::new() } else { format!(": {}", note.reason) };
+                format!(", written off by {}{reason}", note.by)
+            });
+            let (pool, until) = (self.pool_of(b.session), instant(b.until));
+            format!(
+                "session {}: {pool} {} by {}@{} until {until}{off}",
+                b.session, b.count, b.facts.user, b.facts.host
+            )
+        };
+        let page = self.server.ledger.borrows_page(None, usize::MAX);
+        if page.is_empty() { vec!["nothing is lent".into()] } else { page.iter().map(line).collect() }
+    }
+
+    fn write_off(&mut self, id: &str, rest: &[&str]) -> Answer {
+        let id = session(id)?;
+        let mut reason = String::new();
+        for (option, value) in options(rest)? {
+            match option {
+                "reason" => reason = value.replace('_', " "),
+                _ => return Err(format!("{option}= is not known")),
+            }
+        }
+        Ok(match self.server.write_off(id, "root", &reason) {
+            Ok(()) => vec![format!("session {id} ({}) is written off", self.labels[&id])],
+            Err(denial) => denied(&denial),
+        })
+    }
+
     fn give_up(&mut self, who: &str) -> Answer {
         let key = self.client(who)?.last.as_ref().ok_or("nothing was asked for")?.key;
         let waiting = self.server.ledger.state().waiter_of_key(&key).ok_or("it does not wait")?;
@@ -269,7 +335,7 @@ impl World {
             ));
         }
         match outcome {
-            Ok(CheckoutOutcome::Grant { before, granted }) => {
+            Ok(CheckoutOutcome::Grant { before, granted, lent }) => {
                 answer.extend(before.iter().map(|change| self.before(change)));
                 for session in &granted.sessions {
                     let pool =
@@ -277,7 +343,8 @@ impl World {
                     self.labels.insert(session.session, format!("{who}, {}", pool.feature));
                 }
                 self.client(who)?.bundles.push((granted.bundle, request.clone()));
-                answer.push(format!("granted: {}", self.content(granted.bundle)));
+                let until = lent.map_or_else(String::new, |lent| format!(" until {}", instant(lent.until)));
+                answer.push(format!("granted{until}: {}", self.content(granted.bundle)));
             }
             Ok(CheckoutOutcome::Waits(waiter)) => {
                 let before = self.server.ledger.place_of(waiter);
@@ -304,10 +371,14 @@ impl World {
 
     fn try_checkout(&mut self, who: &str, rest: &[&str]) -> Answer {
         let request = self.request(who, rest)?;
+        self.try_request(&request)
+    }
+
+    fn try_request(&mut self, request: &Checkout) -> Answer {
         self.server.free_due();
         let changes = self.server.refresh(request.items.iter().map(|i| &*i.feature));
         let mut answer = self.owed(&changes);
-        match self.server.ledger.decide_try(&request, self.server.now) {
+        match self.server.ledger.decide_try(request, self.server.now) {
             Ok(pools) => answer.extend(request.items.iter().zip(pools).map(|(item, (_, n))| {
                 format!("would be granted: {} {} of {}", item.feature, item.count, numbers(&n))
             })),
@@ -441,6 +512,7 @@ impl World {
         let before = (self.server.now.clock, self.server.now.day);
         self.server.look_at_clock();
         answer.extend(self.clock_since(before)?);
+        self.server.free_due();
         Ok(answer)
     }
 
@@ -450,7 +522,9 @@ impl World {
             format!("{day}T{time}:00Z").parse().map_err(|e| format!("{day} {time}: {e}"))?;
         let before = (self.server.now.clock, self.server.now.day);
         self.server.set_clock(instant.timestamp_millis());
-        self.clock_since(before)
+        let answer = self.clock_since(before)?;
+        self.server.free_due();
+        Ok(answer)
     }
 
     /// What is said of a clock that was another before.
@@ -566,6 +640,7 @@ impl World {
         let line = |s: &seats::ledger::SessionView| {
             let presence = match s.presence {
                 seats::ledger::Presentation::Active => "active".to_string(),
+                seats::ledger::Presentation::Borrowed(until) => format!("borrowed until {}", instant(until)),
                 seats::ledger::Presentation::Suspect(suspect) => {
                     let seconds = |tick: u64| tick.saturating_sub(self.server.now.tick) / 1000;
                     match (seconds(suspect.free_at), seconds(suspect.reaped_at)) {

@@ -127,7 +127,7 @@ pub struct Client {
     pub(crate) grace: Arc<Grace>,
     subscribers: Arc<Subscribers>,
     activity: Arc<Activity>,
-    options: Arc<Options>,
+    pub(crate) options: Arc<Options>,
 }
 
 impl Client {
@@ -282,6 +282,12 @@ impl Client {
                 CallError::TimedOut(_) | CallError::Lost(_) => no_server(error.to_string()),
             })
         })
+    }
+
+    /// Who is to be told what happens.
+    #[cfg(feature = "borrow")]
+    pub(crate) fn subscribers(&self) -> Arc<Subscribers> {
+        Arc::clone(&self.subscribers)
     }
 
     /// A connection of its own to the first server that answers, for questions.

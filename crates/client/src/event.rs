@@ -54,6 +54,16 @@ pub enum Event {
         /// Whether they are asked for again, after a pause: seats may be free by then. `false`: there is no hope.
         is_final: bool,
     },
+    /// The time for which seats were borrowed is over (S42): [`BorrowedSeats`](crate::BorrowedSeats) that are still open should be
+    /// let go.
+    BorrowEnded {
+        /// The number of the borrow.
+        borrow: u64,
+        /// Its feature.
+        feature: String,
+        /// Unix seconds of the moment.
+        ends_at: i64,
+    },
     /// A checkout waits for seats, or has another place than before (S31). Comes while [`Client::checkout`] waits.
     ///
     /// [`Client::checkout`]: crate::Client::checkout

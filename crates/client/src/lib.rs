@@ -17,6 +17,7 @@
 //! - A checkout may wait for its seats in the server's queue: [`Want::wait`].
 //! - If no server answers at all, seats go on for the hours that their license allows (L65): see [`Seats`].
 //! - An application that says when its user is at work, [`Client::report_activity`], lets idle seats go to who needs them.
+//! - A seat can be borrowed for a computer that will be offline, and is verified there each time it is used: [`borrow`].
 //! - [`Connection`]: one connection and its calls, for tools that ask questions and for administrators.
 //! - [`Address`]: where servers are. [`InstallId`] and [`facts`]: who asks.
 //!
@@ -34,11 +35,14 @@ mod activity;
 mod address;
 mod again;
 mod backoff;
+#[cfg(feature = "borrow")]
+pub mod borrow;
 mod client;
 mod connection;
 mod error;
 mod event;
 pub mod facts;
+mod files;
 mod giving;
 mod grace;
 mod install;
@@ -58,6 +62,10 @@ pub use wire::{codes, request};
 
 pub use address::{Address, AddressError, DEFAULT_PORT, SERVERS_MAX, SERVERS_VARIABLE};
 pub use backoff::Backoff;
+#[cfg(feature = "borrow")]
+pub use borrow::{
+    BorrowError, Borrowed, BorrowedSeats, NotValid, OpenError, ReturnError, Taken, VendorKey, VendorKeyError,
+};
 pub use client::{Client, Want};
 pub use connection::{Connection, Told};
 pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
@@ -92,6 +100,14 @@ pub struct Options {
     /// an application knows a better one; `None`: this client never goes on without a server. All programs that name the same
     /// directory share what is remembered.
     pub grace_directory: Option<PathBuf>,
+    /// Whose signatures count when a borrowed seat is verified (S40): the public keys of the application's vendor. None to begin
+    /// with, and none are read from the computer it runs on.
+    #[cfg(feature = "borrow")]
+    pub vendor_keys: Vec<VendorKey>,
+    /// Where borrowed seats are kept, the directory of [`InstallId::kept_in`] unless an application knows a better one; `None`:
+    /// nothing is borrowed. All programs that name the same directory share what is in it.
+    #[cfg(feature = "borrow")]
+    pub borrow_directory: Option<PathBuf>,
 }
 
 impl Options {
@@ -106,6 +122,10 @@ impl Options {
             answer_timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
             grace_directory: install::directory(),
+            #[cfg(feature = "borrow")]
+            vendor_keys: Vec::new(),
+            #[cfg(feature = "borrow")]
+            borrow_directory: install::directory(),
         }
     }
 

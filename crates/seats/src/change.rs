@@ -14,7 +14,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Total;
-use crate::license::{Fingerprint, KeyType, Name};
+use crate::license::{Fingerprint, KeyType, Name, Signed};
 use crate::request::{Facts, Item};
 
 /// Milliseconds served: the ledger's own clock. It stands still while the server is down (S61).
@@ -207,6 +207,8 @@ pub enum Cause {
     GivenUp,
     /// It never came to a session: no seat came free in the time it was to wait (S30). Of request keys alone.
     TimedOut,
+    /// It was lent, and its time is over (S42).
+    BorrowEnded,
 }
 
 /// Who removed a session, and why.
@@ -230,6 +232,7 @@ impl Cause {
             Cause::Unconfirmed => "unconfirmed",
             Cause::GivenUp => "given_up",
             Cause::TimedOut => "timed_out",
+            Cause::BorrowEnded => "borrow_ended",
         }
     }
 }
@@ -323,6 +326,46 @@ pub struct Booked {
 pub struct BookingEnded {
     /// Which.
     pub booking: BookingId,
+}
+
+/// All seats of a bundle are lent: its client has them offline until a time (S40). It stands behind the grant, in the same
+/// batch, and says everything that a borrow token does beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Borrowed {
+    /// Which.
+    pub bundle: BundleId,
+    /// When, Unix seconds by the server's clock.
+    pub from: i64,
+    /// The first moment at which it is over, Unix seconds.
+    pub until: i64,
+    /// The last day it reaches into, in the server's zone (S41).
+    pub last_day: NaiveDate,
+    /// The tick before which it does not end while the server runs on (S42).
+    pub due: Tick,
+    /// What the vendor signed, one for each session of the grant, in its order.
+    pub licenses: Vec<Arc<Signed>>,
+}
+
+/// An administrator noted that a borrowed seat will not be given back before its time (S42). It comes back then as it would
+/// have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenOff {
+    /// Which session.
+    pub borrow: SessionId,
+    /// When, Unix seconds by the server's clock.
+    pub at: i64,
+    /// Who, as the admin socket saw it.
+    pub by: Box<str>,
+    /// The reason given; may be empty.
+    pub reason: Box<str>,
+}
+
+/// The state was read though a part of it was lost, and what was lent may be in that part: nothing is lent until all of that
+/// must be over (S62).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BorrowingClosed {
+    /// When that was, Unix seconds by the server's clock.
+    pub from: i64,
 }
 
 /// A checkout that waits for seats (S30). Its place in the queue is its number's among the waiters.
@@ -485,6 +528,12 @@ pub enum Change {
     Barred(Barred),
     /// See [`ClockReset`].
     ClockReset(ClockReset),
+    /// See [`Borrowed`].
+    Borrowed(Borrowed),
+    /// See [`WrittenOff`].
+    WrittenOff(WrittenOff),
+    /// See [`BorrowingClosed`].
+    BorrowingClosed(BorrowingClosed),
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ pub struct Numbers {
     pub used: u64,
     /// The part of `used` whose client is silent or gone.
     pub suspect: u64,
+    /// The part of `used` that is lent (S40).
+    pub borrowed: u64,
     /// Given back, not yet free.
     pub held: u64,
     /// Kept for others and unused.
@@ -129,15 +131,17 @@ pub enum Due {
     HoldEnds(u64),
     /// An idle seat may be given away in so many milliseconds, if nobody uses it (S50).
     IdleEnds(u64),
+    /// Borrowed seats come back at that instant, Unix seconds (S42).
+    BorrowEnds(i64),
     /// An administrator's bar ends in so many milliseconds (S25).
     BarEnds(u64),
 }
 
 impl Due {
-    /// The milliseconds until then; `None`: it is a day.
+    /// The milliseconds until then; `None`: it is a day, or an instant of the wall clock.
     pub fn in_ms(self) -> Option<u64> {
         match self {
-            Due::Day(_) => None,
+            Due::Day(_) | Due::BorrowEnds(_) => None,
             Due::SuspectFree(ms) | Due::HoldEnds(ms) | Due::IdleEnds(ms) | Due::BarEnds(ms) => Some(ms),
         }
     }
@@ -169,6 +173,15 @@ pub struct LimitFact {
     pub used: u64,
     /// As `user ann`.
     pub whose: Box<str>,
+}
+
+/// How long seats can be lent that were asked for longer (S41).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BorrowFact {
+    /// Hours at most; `None`: the day says it.
+    pub hours: Option<u32>,
+    /// The last day until which they can be lent, included; `None`: the hours say it.
+    pub last_day: Option<NaiveDate>,
 }
 
 /// Another pool of the feature that gave no seat either, and why (S4).
@@ -240,6 +253,8 @@ pub struct Subject {
     pub rule: Option<RuleFact>,
     /// The limit that denied.
     pub limit: Option<LimitFact>,
+    /// With `borrow_too_long`: for how long it could be.
+    pub borrow: Option<BorrowFact>,
     /// The token that needs the feature (L51).
     pub needed_by: Option<Box<str>>,
     /// The feature's other pools.

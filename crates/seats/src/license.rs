@@ -273,6 +273,46 @@ pub fn host_ids_needed(entries: usize, rate: u8) -> usize {
     needed.max(usize::from(rate > 0))
 }
 
+/// Whether SERVER_HOSTID blocks can be matched only by a server that has the identity key named in them: there are some, and
+/// in none of them do the entries of other kinds suffice (L12). Only then its seats may be lent (S40).
+pub fn is_locked_to_key(blocks: &[Vec<HostIdEntry>], rate: u8) -> bool {
+    let needs_key = |block: &Vec<HostIdEntry>| {
+        let others = block.iter().filter(|entry| entry.kind != HostIdKind::ServerKey).count();
+        others < block.len() && others < host_ids_needed(block.len(), rate)
+    };
+    !blocks.is_empty() && blocks.iter().all(needs_key)
+}
+
+/// Why a license that serves a feature lends no seats of it (S40).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLent {
+    /// It has no BORROW.
+    NoBorrow,
+    /// Another server could serve it too, and lend the same seats again.
+    NotLocked,
+    /// No vendor has signed it, so no token could prove anything.
+    NotSigned,
+    /// It has no seats of its own (L51).
+    Token,
+}
+
+impl NotLent {
+    /// The rest of a sentence that begins with the license.
+    pub fn as_text(self) -> &'static str {
+        match self {
+            NotLent::NoBorrow => "has no BORROW: its seats are not lent",
+            NotLent::NotLocked => {
+                "has BORROW and can be served without this server's key, so a copied server could lend its seats again \
+                 and none is lent: every SERVER_HOSTID block must need its SERVERKEY (`seatkeeper hostid`)"
+            }
+            NotLent::Token => "is a token, and tokens are not lent: what they take is, by its own name",
+            NotLent::NotSigned => {
+                "has BORROW and no vendor's signature, so no seat can be lent that a client could verify"
+            }
+        }
+    }
+}
+
 /// LICENSE_TYPE (rules 3, 6.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -293,6 +333,9 @@ pub struct Carried {
     pub soft_limit: Option<u32>,
     /// BORROW, hours (S40).
     pub borrow_hours: Option<u32>,
+    /// Whether no server but one with the key that SERVERKEY names can serve it (S40); see
+    /// [`is_locked_to_key`].
+    pub locked_to_key: bool,
     /// GRACE, hours (L65).
     pub grace_hours: Option<u32>,
     /// LICENSEE, DATA, COMMENT, OPTIONS: text for the client, in that order.
@@ -546,7 +589,7 @@ pub struct Refusal {
 }
 
 /// What a client needs to check a grant by itself (L11): the vendor's signature and what it covers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Signed {
     /// The canonical form, byte for byte what was signed (L10).
     pub canonical: Box<[u8]>,
@@ -594,7 +637,7 @@ pub struct License {
     /// SHA-256 of the canonical form.
     pub fingerprint: Fingerprint,
     /// The signature and what it covers; `None`: unsigned, in a trial (L11).
-    pub signed: Option<Signed>,
+    pub signed: Option<Arc<Signed>>,
     /// Where it stands.
     pub place: Place,
     /// Why it does not count, whatever the day; `None`: a good license.
@@ -614,6 +657,24 @@ impl License {
     /// MIN_CHECKOUT in milliseconds (L62).
     pub fn min_checkout_ms(&self) -> Option<u64> {
         self.special()?.min_checkout_seconds.map(|s| u64::from(s) * 1000)
+    }
+
+    /// For how many hours it lends its seats at most (S40).
+    ///
+    /// # Errors
+    /// Why it lends none.
+    pub fn lends(&self) -> Result<u32, NotLent> {
+        let hours = self.carried.borrow_hours.ok_or(NotLent::NoBorrow)?;
+        if self.key_type == KeyType::Token {
+            return Err(NotLent::Token);
+        }
+        if self.signed.is_none() {
+            return Err(NotLent::NotSigned);
+        }
+        if !self.carried.locked_to_key {
+            return Err(NotLent::NotLocked);
+        }
+        Ok(hours)
     }
 
     /// USERBASED (L63).
@@ -643,6 +704,37 @@ impl Based {
         match self {
             Based::Seats(seats) => u64::from(seats).min(total),
             Based::All => total,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn only_what_needs_the_key_in_every_block_is_locked_to_it() {
+        let entry = |kind| HostIdEntry { kind, value: "x".into() };
+        let block = |kinds: &[HostIdKind]| kinds.iter().map(|kind| entry(*kind)).collect::<Vec<_>>();
+        let (key, name, id) = (HostIdKind::ServerKey, HostIdKind::Hostname, HostIdKind::MachineId);
+        let cases: [(Vec<Vec<HostIdEntry>>, u8, bool); 11] = [
+            (vec![], 100, false),
+            (vec![block(&[])], 100, false),
+            (vec![block(&[key])], 100, true),
+            (vec![block(&[key])], 1, true),
+            (vec![block(&[key])], 0, false),
+            (vec![block(&[name])], 100, false),
+            (vec![block(&[key, name])], 100, true),
+            // One of two is enough, and it may be the other one.
+            (vec![block(&[key, name])], 99, false),
+            (vec![block(&[key, name, id])], 99, false),
+            (vec![block(&[key]), block(&[key, name])], 100, true),
+            (vec![block(&[key]), block(&[name])], 100, false),
+        ];
+        for (blocks, rate, is_locked) in cases {
+            assert_eq!(is_locked_to_key(&blocks, rate), is_locked, "{blocks:?} at {rate} %");
         }
     }
 }

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::license::{Count, HostIdKind};
@@ -69,6 +70,20 @@ pub struct Item {
     pub count: u32,
 }
 
+/// The longest borrow that any license can allow, hours: a year.
+pub const LEND_HOURS_MAX: u32 = 8_760;
+
+/// The seats are wanted offline (S40). What the server's clock shows is filled in by whoever reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lend {
+    /// For how long, 1 to [`LEND_HOURS_MAX`], both inclusive.
+    pub hours: u32,
+    /// From when on, Unix seconds.
+    pub from: i64,
+    /// The last day it reaches into, in the server's zone: that of its last second (S41).
+    pub last_day: NaiveDate,
+}
+
 /// A checkout: all its items or none (S1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
@@ -84,6 +99,8 @@ pub struct Checkout {
     pub facts: Arc<Facts>,
     /// The process there.
     pub pid: u32,
+    /// Where it is a borrow: for how long.
+    pub lend: Option<Lend>,
 }
 
 /// The simple case folding of Unicode: one character for one. Lower case alone would keep the final sigma of a
@@ -158,6 +175,9 @@ impl Checkout {
                 "a checkout names at most {ITEMS_MAX} features, this one names {}",
                 self.items.len()
             ));
+        }
+        if let Some(lend) = self.lend.filter(|lend| !(1..=LEND_HOURS_MAX).contains(&lend.hours)) {
+            return Err(format!("{} hours are not 1 to {LEND_HOURS_MAX}", lend.hours));
         }
         for item in &self.items {
             if item.count == 0 || item.count > Count::MAX {

@@ -211,6 +211,17 @@ pub struct Unbook {
     pub extras: Vec<Extra>,
 }
 
+/// 0x9007: it is noted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct WriteOff {
+    /// Which borrow.
+    pub borrow: u64,
+    /// When its seats come back, Unix seconds.
+    pub ends_at: i64,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0xbfff: no, to any request, known or not. With call number 0 it is about the connection, which is
 /// closed after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -283,6 +294,33 @@ impl Grace {
     /// the same.
     pub fn among(extras: &[Extra]) -> Vec<Grace> {
         let extra = extras.iter().find(|extra| extra.tag == Grace::TAG);
+        extra.and_then(|extra| layout::list_from_bytes(&extra.bytes)).unwrap_or_default()
+    }
+}
+
+/// A seat that is lent, and the token of it (S40): an item of the extra [`Loan::TAG`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Loan {
+    /// Which session of the same answer; it is the number of the borrow too.
+    pub session: u64,
+    /// The first moment at which the borrow is over, Unix seconds.
+    pub ends_at: i64,
+    /// The [`BorrowToken`](crate::borrow::BorrowToken), as bytes.
+    pub token: Vec<u8>,
+}
+
+impl Loan {
+    /// The tag of the extra in [`Granted`] and [`Resume`]. It is even: only who asked to borrow looks for it.
+    pub const TAG: u16 = 6;
+
+    /// The extra that says this; where nothing is lent, it is left out.
+    pub fn extra(list: &[Loan]) -> Extra {
+        Extra { tag: Loan::TAG, bytes: layout::list_to_bytes(list) }
+    }
+
+    /// What the extras of an answer say. Empty: nothing is lent, or what is there cannot be read.
+    pub fn among(extras: &[Extra]) -> Vec<Loan> {
+        let extra = extras.iter().find(|extra| extra.tag == Loan::TAG);
         extra.and_then(|extra| layout::list_from_bytes(&extra.bytes)).unwrap_or_default()
     }
 }

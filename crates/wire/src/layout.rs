@@ -144,6 +144,24 @@ pub(crate) fn list_from_bytes<T: Encode + Decode<()>>(bytes: &[u8]) -> Option<Ve
     (used == bytes.len() && list_to_bytes(&list) == bytes).then_some(list)
 }
 
+/// Appends something that is no message and stands for itself: a borrow token's body.
+pub(crate) fn append_part<T: Encode>(buffer: &mut Vec<u8>, part: &T) {
+    let end = usize::MAX;
+    // Writing to memory cannot fail, and parts hold nothing that does.
+    let _ = bincode::encode_into_writer(part, Appender { buffer, end }, bincode::config::standard());
+}
+
+/// Reads such a thing: all of the bytes, in the one form there is. Limits on what it holds, extras too, are the caller's.
+pub(crate) fn part_from_bytes<T: Encode + Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (part, used) = bincode::decode_from_slice::<T, _>(bytes, FROM_SERVER).map_err(reason)?;
+    if used < bytes.len() {
+        return Err(DecodeError::Trailing { bytes: bytes.len() - used });
+    }
+    let mut again = Vec::with_capacity(bytes.len());
+    append_part(&mut again, &part);
+    if again == bytes { Ok(part) } else { Err(DecodeError::NotShortest) }
+}
+
 /// How many bytes the body takes.
 fn size<M: Message>(message: &M) -> usize {
     let mut encoder = EncoderImpl::new(SizeWriter::default(), bincode::config::standard());

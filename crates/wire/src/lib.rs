@@ -7,10 +7,12 @@
 //! - [`frame`]: length, number and call number around a message, and the size limits
 //! - [`message`]: the numbers, and the enums that hold whatever arrives
 //! - [`request`], [`answer`], [`event`]: every message, field by field
+//! - [`borrow`]: the token that a client keeps of a seat it was lent
 //! - [`layout`]: fields to bytes and back
 //! - [`codes`]: the words of a refusal
 
 pub mod answer;
+pub mod borrow;
 pub mod codes;
 pub mod event;
 pub mod frame;
@@ -18,6 +20,7 @@ pub mod layout;
 pub mod message;
 pub mod request;
 
+pub use borrow::BorrowToken;
 pub use frame::Head;
 pub use layout::{DecodeError, EncodeError};
 pub use message::{Answer, Call, Event, Extra, Message, Request};

@@ -86,9 +86,12 @@ pub fn pick_version(lowest: u16, highest: u16) -> Result<u16, &'static str> {
 
 // The structs themselves stay outside the macro: derived field names do not survive its hygiene.
 macro_rules! numbered {
-    ($(#[$doc:meta])* $any:ident of $module:ident { $($number:literal $name:ident),+ $(,)? }) => {
+    ($(#[$doc:meta])* $any:ident of $module:ident {
+        $($number:literal $name:ident $(understands $known:expr)?),+ $(,)?
+    }) => {
         $(impl Message for $module::$name {
             const NUMBER: u16 = $number;
+            $(const EXTRAS_KNOWN: &[u16] = $known;)?
             fn extras(&self) -> &[Extra] {
                 &self.extras
             }
@@ -145,12 +148,12 @@ numbered! {
     /// What a client or an administrator can ask.
     Request of request {
         0x0001 Hello,
-        0x0002 Checkout,
+        0x0002 Checkout understands &[request::Hours::TAG],
         0x0003 Checkin,
         0x0004 Heartbeat,
         0x0005 Resume,
         0x0006 Report,
-        0x0007 Try,
+        0x0007 Try understands &[request::Hours::TAG],
         0x0008 Watch,
         0x0009 Goodbye,
         0x000a Why,
@@ -163,6 +166,7 @@ numbered! {
         0x1004 HostIds,
         0x1005 Book,
         0x1006 Unbook,
+        0x1007 WriteOff,
     }
 }
 
@@ -188,6 +192,7 @@ numbered! {
         0x9004 HostIds,
         0x9005 Book,
         0x9006 Unbook,
+        0x9007 WriteOff,
         0xbffe Waiting,
         0xbfff Refused,
     }
@@ -240,6 +245,7 @@ answered! {
     HostIds by HostIds,
     Book by Book,
     Unbook by Unbook,
+    WriteOff by WriteOff,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::layout::{Decode, Encode};
+use crate::layout::{self, Decode, DecodeError, Encode};
 use crate::message::{Extra, MAGIC, VERSION_HIGHEST, VERSION_LOWEST};
 
 /// 0x0001: the first message of every connection, and the only one allowed until it is answered.
@@ -100,7 +100,7 @@ pub struct Resume {
 /// 0x0006: asks for what the server knows, as JSON in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Report {
-    /// `status`, `features`, `sessions`, `licenses`, `explain` or `problems`.
+    /// `status`, `features`, `sessions`, `borrowed`, `queue`, `licenses`, `explain` or `problems`.
     pub what: String,
     /// This feature only; `explain` needs it.
     pub feature: Option<String>,
@@ -259,6 +259,48 @@ pub struct Unbook {
     pub token: String,
     /// See [`Extra`].
     pub extras: Vec<Extra>,
+}
+
+/// 0x1007, administrators only: notes that a borrowed seat will not be given back before its time (S42). It comes back at
+/// the token's end, never before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct WriteOff {
+    /// Which borrow: the number of its session.
+    pub borrow: u64,
+    /// What is noted; may be empty.
+    pub reason: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
+/// For how long a checkout wants its seats offline (S40): the extra [`Hours::TAG`] of [`Checkout`] and [`Try`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Hours {
+    /// 1 to [`Hours::MAX`], both inclusive.
+    pub hours: u32,
+}
+
+impl Hours {
+    /// The tag of the extra. It is odd: a server that knows nothing of borrowing must not grant an ordinary seat instead.
+    pub const TAG: u16 = 5;
+    /// The longest borrow that a license can allow: a year.
+    pub const MAX: u32 = 8_760;
+
+    /// The extra that says this.
+    pub fn extra(self) -> Extra {
+        let mut bytes = Vec::new();
+        layout::append_part(&mut bytes, &self);
+        Extra { tag: Hours::TAG, bytes }
+    }
+
+    /// What the extras of a request say; `None`: it is no borrow.
+    ///
+    /// # Errors
+    /// The extra is there and cannot be read: the request must be refused.
+    pub fn among(extras: &[Extra]) -> Result<Option<Hours>, DecodeError> {
+        let extra = extras.iter().find(|extra| extra.tag == Hours::TAG);
+        extra.map(|extra| layout::part_from_bytes(&extra.bytes)).transpose()
+    }
 }
 
 /// One feature of a checkout.

@@ -178,6 +178,8 @@ fn terms(license: &License, seen: bool) -> report::Terms {
         user_based: based(license.user_based()),
         host_based: based(license.host_based()),
         borrow_hours: license.carried.borrow_hours.map(u64::from),
+        not_lent: (license.carried.borrow_hours.and(license.lends().err()))
+            .map(|why| format!("the license {}", why.as_text())),
         grace_hours: license.carried.grace_hours.map(u64::from),
         platforms: license.platforms.iter().map(|p| p.to_string()).collect(),
         time_zones: license.time_zones.map(|zones| zones.hours().collect()).unwrap_or_default(),

@@ -5,7 +5,7 @@ use seats::catalog::FeatureLicenses;
 use seats::change::PoolKind;
 use seats::denial::Numbers;
 use seats::evaluate::{Evaluation, Total, evaluate};
-use seats::ledger::{Counters, Presentation, SessionView};
+use seats::ledger::{BorrowView, Counters, Presentation, SessionView};
 use seats::license::{Count, License};
 use seats::request::Item;
 
@@ -121,7 +121,6 @@ impl Reader<'_> {
             version: license.and_then(|l| l.version).map(|v| v.to_string()),
             numbers: answer::numbers(&numbers(c)),
             active: c.active.min(c.used),
-            borrowed: 0,
             held_until: c.held_until.map(instant),
             soft_limit: license.and_then(|l| l.carried.soft_limit).map(u64::from),
             share: license.map(share).unwrap_or_default(),
@@ -141,9 +140,10 @@ impl Reader<'_> {
             let between = i64::try_from(tick.abs_diff(at)).ok()?;
             Some(rfc3339(if at <= tick { unix_ms - between } else { unix_ms.saturating_add(between) }))
         };
-        let suspect = match view.presence {
-            Presentation::Active => None,
-            Presentation::Suspect(suspect) => Some(suspect),
+        let (state, suspect, borrowed_until) = match view.presence {
+            Presentation::Active => ("active", None, None),
+            Presentation::Suspect(suspect) => ("suspect", Some(suspect), None),
+            Presentation::Borrowed(until) => ("borrowed", None, Some(until)),
         };
         let text = |t: &Option<Box<str>>| t.as_ref().map(|t| t.to_string());
         report::Session {
@@ -159,17 +159,40 @@ impl Reader<'_> {
             host: view.facts.host.to_string(),
             pid: (view.pid != 0).then_some(view.pid),
             address: view.facts.address.map(|a| a.to_string()),
-            state: suspect.map_or("active", |_| "suspect").into(),
+            state: state.into(),
             since: view.since_unix_ms.map(rfc3339),
             last_seen: view.heard.and_then(instant),
             suspect_since: suspect.and_then(|suspect| instant(suspect.since)),
             free_at: view.free_at.and_then(instant),
             reaped_at: suspect.and_then(|suspect| instant(suspect.reaped_at)),
-            borrowed_until: None,
+            borrowed_until: borrowed_until.map(|until| rfc3339(until.saturating_mul(1_000))),
             token: view.token.map(|token| token.to_string()),
             shared: view.is_shared,
             above_soft_limit: view.above_soft_limit,
         }
+    }
+}
+
+/// Seats that are lent (S40).
+pub(super) fn borrow(view: &BorrowView) -> report::Borrow {
+    let instant = |unix_s: i64| rfc3339(unix_s.saturating_mul(1_000));
+    report::Borrow {
+        id: view.session.to_string(),
+        bundle: view.bundle.to_string(),
+        vendor: view.vendor.as_str().into(),
+        feature: view.feature.as_str().into(),
+        pool: view.pool.0.to_string(),
+        count: view.count,
+        user: view.facts.user.to_string(),
+        host: view.facts.host.to_string(),
+        install_id: view.facts.install_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        from: instant(view.from),
+        until: instant(view.until),
+        written_off: view.written_off.as_ref().map(|note| report::WrittenOff {
+            at: instant(note.at),
+            by: note.by.to_string(),
+            reason: note.reason.to_string(),
+        }),
     }
 }
 
@@ -213,7 +236,8 @@ fn numbers(c: &Counters) -> Numbers {
     Numbers {
         total: c.total,
         used: c.used,
-        suspect: c.used.saturating_sub(c.active),
+        suspect: c.used.saturating_sub(c.active + c.borrowed),
+        borrowed: c.borrowed,
         held: c.held,
         reserved: c.reserved,
     }
@@ -222,7 +246,7 @@ fn numbers(c: &Counters) -> Numbers {
 /// How the seats of all pools add up (S6). What a token takes is in use elsewhere: it has no seats (L51).
 fn sums<'a>(counters: impl Iterator<Item = &'a Counters> + Clone) -> report::Feature {
     let is_token = |c: &&Counters| c.kind == PoolKind::Token;
-    let none = Numbers { total: Total::ZERO, used: 0, suspect: 0, held: 0, reserved: 0 };
+    let none = Numbers { total: Total::ZERO, used: 0, suspect: 0, borrowed: 0, held: 0, reserved: 0 };
     let mut total = Some(0u64);
     let n = counters.clone().filter(|c| !is_token(c)).map(numbers).fold(none, |sum, n| {
         total = total.zip(n.total.limited()).map(|(total, more)| total + u64::from(more));
@@ -230,6 +254,7 @@ fn sums<'a>(counters: impl Iterator<Item = &'a Counters> + Clone) -> report::Fea
             total: sum.total,
             used: sum.used + n.used,
             suspect: sum.suspect + n.suspect,
+            borrowed: sum.borrowed + n.borrowed,
             held: sum.held + n.held,
             reserved: sum.reserved + n.reserved,
         }
@@ -239,8 +264,9 @@ fn sums<'a>(counters: impl Iterator<Item = &'a Counters> + Clone) -> report::Fea
         total,
         unlimited: total.is_none(),
         used: n.used,
-        active: n.used - n.suspect,
+        active: n.used - n.suspect - n.borrowed,
         suspect: n.suspect,
+        borrowed: n.borrowed,
         held: n.held,
         reserved: n.reserved,
         free: total.map(|total| total.saturating_sub(taken + n.reserved)),
@@ -266,6 +292,7 @@ mod tests {
             total,
             used,
             active: used.min(3),
+            borrowed: u64::from(used > 3),
             held: 1,
             held_until: None,
             reserved: 2,
@@ -283,7 +310,7 @@ mod tests {
         let sum = sums(pools.iter());
         assert_eq!((sum.total, sum.used, sum.held, sum.reserved), (Some(14), 6, 2, 4));
         assert_eq!((sum.free, sum.over, sum.tokens), (Some(2), 0, Some(100)));
-        assert_eq!((sum.active, sum.suspect, sum.unlimited), (4, 2, false));
+        assert_eq!((sum.active, sum.suspect, sum.borrowed, sum.unlimited), (4, 1, 1, false));
 
         let unbounded = [pools[0].clone(), counters(additive(), Total::Unlimited, 70)];
         let sum = sums(unbounded.iter());

@@ -103,6 +103,7 @@ pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result
         "status" => reader.status().await,
         "features" => reader.features().await,
         "sessions" => reader.sessions().await,
+        "borrowed" => reader.borrowed().await,
         "queue" => reader.queue().await,
         "licenses" => reader.licenses().await,
         "problems" => reader.problems().await,
@@ -283,6 +284,29 @@ impl Reader<'_> {
             last = view.session.0;
         }
         Ok((page.items, is_full.then_some(last)))
+    }
+
+    /// What is lent, after a number.
+    async fn borrowed(&self) -> Result<Part, Refusal> {
+        self.may_see_all()?;
+        let after = number(&self.message.cursor)?;
+        let (give, take) = oneshot::channel();
+        let from = (after > 0).then_some(SessionId(after));
+        let ask = Ask::Borrows(from, self.limit, Box::new(move |page| drop(give.send(page))));
+        self.server.engine.ask_soon(ask).await.map_err(|_| stopping())?;
+        let views = take.await.map_err(|_| stopping())?;
+        let mut next = (views.len() >= self.limit).then(|| views.last().map(|view| view.session.0)).flatten();
+        let mut page = Page::new(self.limit);
+        let mut last = after;
+        for view in &views {
+            if self.wants(view.vendor.as_str(), view.feature.as_str()) && !page.add(fill::borrow(view)) {
+                next = Some(last);
+                break;
+            }
+            last = view.session.0;
+        }
+        let status = report::Status { borrowed: Some(page.items), ..Default::default() };
+        json(&status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
     /// Who waits, after a number.

@@ -3,18 +3,13 @@
 //! Who changes it holds a lock on `grace.lock`, writes a new file, syncs it and renames it into place: others see the old book
 //! or the new one, and no two changes are made at once. The lock is the system's, so it ends with the process that has it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use super::book::{Book, REST_SECONDS};
 use super::text;
-use crate::install::{create_directory, create_file};
+use crate::files::{self, LOCK_TIMEOUT};
 
-/// How long another program may keep the lock; each needs it for a moment only.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest file there can be: five hundred features with every text at its longest are smaller.
 const BYTES_MAX: u64 = 2 << 20;
 
@@ -71,43 +66,13 @@ impl Store {
     }
 
     fn locked<T>(&self, act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-        create_directory(&self.directory).map_err(|e| self.fault(&self.directory, &e))?;
-        let path = self.directory.join("grace.lock");
-        let lock = OpenOptions::new().read(true).write(true).open(&path);
-        let lock = lock.or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => create_file(&path),
-            _ => Err(error),
-        });
-        // Another program may have created it in between.
-        let lock = lock.or_else(|_| OpenOptions::new().read(true).write(true).open(&path));
-        let lock: File = lock.map_err(|e| self.fault(&path, &e))?;
-        let started = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
-                    thread::sleep(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(format!("{}: another program keeps it locked", path.display()));
-                }
-                Err(TryLockError::Error(error)) => return Err(self.fault(&path, &error)),
-            }
-        }
-        // Closing the file unlocks it.
-        act()
+        files::locked(&self.directory, "grace.lock", LOCK_TIMEOUT, act)
     }
 
     /// The outer error: it cannot be read. The inner one: it is damaged.
     fn read(&self) -> Result<Result<Book, String>, String> {
         let path = self.path();
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(Book::default())),
-            Err(error) => return Err(self.fault(&path, &error)),
-        };
-        let mut bytes = Vec::new();
-        file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| self.fault(&path, &e))?;
+        let Some(bytes) = files::read(&path, BYTES_MAX)? else { return Ok(Ok(Book::default())) };
         let damaged = |what: String| {
             let path = path.display();
             format!("{path}: {what}; the next grant of a seat replaces the file")
@@ -120,23 +85,6 @@ impl Store {
     }
 
     fn write(&self, book: &Book) -> Result<(), String> {
-        let (path, draft) = (self.path(), self.directory.join("grace.draft"));
-        let written = || {
-            // One that a crash left behind: the lock is ours, so nobody writes it.
-            match fs::remove_file(&draft) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = create_file(&draft)?;
-            file.write_all(text::write(book).as_bytes())?;
-            file.sync_all()?;
-            drop(file);
-            fs::rename(&draft, &path)
-        };
-        written().map_err(|e| self.fault(&path, &e))
-    }
-
-    fn fault(&self, path: &Path, error: &io::Error) -> String {
-        format!("{}: {error}", path.display())
+        files::replace(&self.path(), text::write(book).as_bytes())
     }
 }

@@ -132,6 +132,12 @@ impl Grace {
         &self.links
     }
 
+    /// What time it is: tests alone have another.
+    #[cfg(feature = "borrow")]
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Keeps all links in use.
     pub(crate) fn hold_links(&self) -> HeldLinks<'_> {
         self.links.iter().for_each(|link| link.enter());

@@ -167,16 +167,12 @@ impl Server {
 
 pub fn options(addresses: &[SocketAddr]) -> Options {
     let servers = addresses.iter().map(|a| Address::Tcp { host: a.ip().to_string(), port: a.port() });
-    Options {
-        servers: servers.collect(),
-        program: "test".into(),
-        program_version: "1".into(),
-        install_id: InstallId([7; 16]),
-        connect_timeout: PATIENCE,
-        answer_timeout: PATIENCE,
-        backoff: Backoff::default(),
-        grace_directory: None,
-    }
+    let mut options = Options::new(servers.collect(), "test", "1");
+    options.install_id = InstallId([7; 16]);
+    (options.connect_timeout, options.answer_timeout) = (PATIENCE, PATIENCE);
+    options.backoff = Backoff::default();
+    options.grace_directory = None;
+    options
 }
 
 /// An address at which nobody listens.

@@ -46,7 +46,7 @@ pub fn forecast(feature: &FeatureLicenses, day: NaiveDate, limit: usize) -> Vec<
 const LOOK_AHEAD: usize = 100_000;
 
 /// How many boundaries of a feature a look ahead goes through.
-fn boundaries_ahead(feature: &FeatureLicenses) -> usize {
+pub(super) fn boundaries_ahead(feature: &FeatureLicenses) -> usize {
     LOOK_AHEAD / feature.licenses.len().max(1) + 1
 }
 

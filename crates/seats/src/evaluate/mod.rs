@@ -18,9 +18,11 @@ use crate::license::{Count, KeyType, License, Reason};
 
 mod ahead;
 mod explain;
+mod lend;
 
 pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise, next_rise_of};
 pub use explain::explain;
+pub use lend::lent_until;
 
 /// How many seats a pool has today. Zero is a legal total: expiry touches no session (L39).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -21,15 +21,15 @@ use alloc::vec::Vec;
 use chrono::NaiveDate;
 
 pub use decide::{
-    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleWish, LimitUse, PoolVerdict,
-    ReservationUse, Served, Verdict,
+    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleWish, LENT_BYTES_MAX, LimitUse,
+    PoolVerdict, ReservationUse, Served, Verdict,
 };
 pub use presence::{ConnectionId, IDLE_WARNING_MS, Patience, Presence, Suspect};
 pub use queue::{CONFIRM_MS, Queue, QueueLimits};
-pub use state::{Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};
+pub use state::{Borrow, Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};
 pub use tally::Tally;
 pub use terms::{Owed, PoolChange};
-pub use view::{Counters, GrantView, Presentation, SessionGrant, SessionView};
+pub use view::{BorrowView, Counters, GrantView, LentView, Presentation, SessionGrant, SessionView};
 
 use self::usage::Usage;
 use crate::catalog::Catalog;
@@ -94,7 +94,12 @@ impl Ledger {
     pub fn new(state: State, started: Tick, patience: Patience, names: NameRules) -> Ledger {
         let first_new = state.next_session();
         let first_old = state.bundles_between(SessionId(0), first_new).next().map(|(id, _)| id);
-        let presence = Presence::new(started, patience, first_old, first_new);
+        let mut presence = Presence::new(started, patience, first_old, first_new);
+        for (id, _) in state.borrows_from(SessionId(0)) {
+            if let Some(bundle) = state.bundle(id) {
+                presence.lend(id, bundle);
+            }
+        }
         let mut usage = Usage::new(Arc::new(Policy::open()), names, BTreeSet::new());
         while !usage.count_more(&state, COUNTED_AT_ONCE) {}
         let mut ledger = Ledger {
@@ -144,6 +149,11 @@ impl Ledger {
             Change::Granted(granted) => {
                 self.count_granted(granted.bundle);
                 self.wish_is_granted(&granted.facts);
+            }
+            Change::Borrowed(borrowed) => {
+                if let Some(bundle) = self.state.bundle(borrowed.bundle) {
+                    self.presence.lend(borrowed.bundle, bundle);
+                }
             }
             _ => touched.iter().for_each(|t| self.follow(t, change)),
         }
@@ -321,9 +331,12 @@ impl Ledger {
                 let fits = |(_, license): &&(PoolId, &Arc<License>)| {
                     self.would_take(license, session, &bundle.facts)
                 };
+                let is_lent = self.state.borrow_of(number).is_some();
                 let share_in = |license: &License| match session.token() {
                     // What a token takes shares as the token does (L60, L51).
                     Some(_) => session.share().cloned(),
+                    // Who has it is not where others could share it (S40).
+                    None if is_lent => None,
                     None => decide::share_key(self.names, license, &bundle.facts),
                 };
                 let is_batch = |pool: PoolId| moved.as_ref().is_some_and(|m: &Moved| m.to == pool);
@@ -495,6 +508,39 @@ impl Ledger {
         let freed = holds.map(|held| Change::Unheld(Unheld { hold: held.hold, seats: held.seats }));
         let bookings = self.state.bookings_by_end().take_while(|b| b.until <= tick).take(limit);
         freed.chain(bookings.map(|b| Change::BookingEnded(BookingEnded { booking: b.booking }))).collect()
+    }
+
+    /// Sessions that were lent and whose time is over (S42): by the wall clock, if it can be trusted, and where the server
+    /// ran throughout also by ticks. At most about `limit`; each to be ended by [`Ledger::ending`], one after the other.
+    /// `unix_s` is what the wall clock shows.
+    pub fn borrows_over(&self, now: Now, unix_s: i64, limit: usize) -> Vec<SessionId> {
+        let mut over = Vec::new();
+        if !now.clock.is_settled() {
+            return over;
+        }
+        for (_, id) in self.state.borrows_by_end().take_while(|(until, _)| *until <= unix_s) {
+            let (Some(bundle), Some(borrow)) = (self.state.bundle(id), self.state.borrow(id)) else {
+                continue;
+            };
+            if id >= self.presence.first_new() && now.tick < borrow.due {
+                continue;
+            }
+            over.extend(bundle.sessions().iter().map(|s| SessionId(id.0 + u64::from(s.nth))));
+            if over.len() >= limit {
+                break;
+            }
+        }
+        over
+    }
+
+    /// How many milliseconds from now the next borrow may end, if the wall clock goes on as it goes; `None`: nothing is
+    /// lent.
+    pub fn next_borrow_end(&self, now: Now, unix_ms: i64) -> Option<u64> {
+        let (until, id) = self.state.borrows_by_end().next()?;
+        let by_wall = until.saturating_mul(1_000).saturating_sub(unix_ms).max(0).unsigned_abs();
+        let due = self.state.borrow(id).map_or(0, |borrow| borrow.due);
+        let by_ticks = if id >= self.presence.first_new() { due.saturating_sub(now.tick) } else { 0 };
+        Some(by_wall.max(by_ticks))
     }
 
     /// The next tick at which somebody may fall silent or be reaped, or a hold or a booking end; `None`: nothing is due by itself.

@@ -3,6 +3,9 @@
 //! A bundle is in one of three places. *Active*: on a connection that was heard within the lease. *Suspect*: its socket
 //! closed, or nothing was heard for a lease; its seats are still its client's, but whoever needs them may have them from
 //! a moment on, and at last they are reaped. *Unheard*: not seen since the server started, with one lease for all.
+//!
+//! A bundle that is *lent* (S40) is in none of them: whether its client is heard means nothing. It may be on a connection
+//! all the same, that of whoever gives it back.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -95,6 +98,8 @@ pub struct Presence {
     suspect_in: BTreeMap<PoolId, BTreeSet<(Tick, SessionId)>>,
     /// Seats whose client is there; the rest of a pool's used seats are suspect.
     active: BTreeMap<PoolId, Tally>,
+    /// Bundles whose seats are lent.
+    lent: BTreeSet<BundleId>,
     /// Sessions whose client was warned that its idle seat is wanted: never more than there are sessions.
     warned: BTreeMap<SessionId, Warning>,
     /// The first number granted after the start: bundles below may be unheard.
@@ -124,6 +129,7 @@ impl Presence {
             freeing: BTreeSet::new(),
             suspect_in: BTreeMap::new(),
             active: BTreeMap::new(),
+            lent: BTreeSet::new(),
             warned: BTreeMap::new(),
             first_new,
             swept: first_old.unwrap_or(first_new),
@@ -157,12 +163,12 @@ impl Presence {
 
     /// Whether a bundle's client is there.
     pub fn is_active(&self, id: BundleId) -> bool {
-        self.on.contains_key(&id) && !self.suspects.contains_key(&id)
+        self.on.contains_key(&id) && !self.suspects.contains_key(&id) && !self.lent.contains(&id)
     }
 
-    /// What is known of a client that is not heard; `None`: it is there.
+    /// What is known of a client that is not heard; `None`: it is there, or its seats are lent.
     pub fn suspect(&self, id: BundleId) -> Option<Suspect> {
-        if self.is_active(id) {
+        if self.is_active(id) || self.lent.contains(&id) {
             return None;
         }
         Some(self.suspects.get(&id).copied().unwrap_or_else(|| self.unheard()))
@@ -242,7 +248,7 @@ impl Presence {
     ) -> Option<ConnectionId> {
         let was_active = self.is_active(id);
         self.trust(id, bundle);
-        if !was_active {
+        if !was_active && !self.lent.contains(&id) {
             bundle.sessions().iter().for_each(|session| self.is_there(session));
         }
         let before = self.on.insert(id, to);
@@ -259,8 +265,20 @@ impl Presence {
         before.filter(|old| *old != to)
     }
 
-    /// A bundle's client is suspect from now on; it was active, or unheard.
+    /// A bundle's seats are lent: from now on it counts as neither active nor suspect.
+    pub(super) fn lend(&mut self, id: BundleId, bundle: &Bundle) {
+        if self.is_active(id) {
+            bundle.sessions().iter().for_each(|session| self.is_there_no_more(session));
+        }
+        self.trust(id, bundle);
+        self.lent.insert(id);
+    }
+
+    /// A bundle's client is suspect from now on; it was active, or unheard. One whose seats are lent never is.
     pub(super) fn distrust(&mut self, id: BundleId, bundle: &Bundle, [since, free_at, heard]: [Tick; 3]) {
+        if self.lent.contains(&id) {
+            return;
+        }
         let reaped_at = since.saturating_add(self.patience.reap_after_ms);
         if self.is_active(id) {
             bundle.sessions().iter().for_each(|session| self.is_there_no_more(session));
@@ -346,6 +364,7 @@ impl Presence {
         {
             c.bundles.remove(&id);
         }
+        self.lent.remove(&id);
         if let Some(suspect) = self.suspects.remove(&id) {
             self.reaping.remove(&(suspect.reaped_at, id));
             self.freeing.remove(&(suspect.free_at, id));
@@ -459,7 +478,7 @@ impl Presence {
 
     /// Whether a bundle was not heard of since the start.
     pub(super) fn is_unheard(&self, id: BundleId) -> bool {
-        !self.on.contains_key(&id) && !self.suspects.contains_key(&id)
+        !self.on.contains_key(&id) && !self.suspects.contains_key(&id) && !self.lent.contains(&id)
     }
 
     /// The unheard bundles below `next` have been dealt with; `None`: all.

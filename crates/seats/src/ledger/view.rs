@@ -4,9 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{ConnectionId, Ledger, Suspect};
-use crate::change::{BundleId, PoolId, PoolKind, SessionId, Tick};
+use crate::change::{BundleId, PoolId, PoolKind, SessionId, Tick, WrittenOff};
 use crate::evaluate::Total;
-use crate::license::{License, Name};
+use crate::license::{License, Name, Signed};
 use crate::request::Facts;
 
 /// One session of a grant, as its client is told.
@@ -24,6 +24,8 @@ pub struct SessionGrant {
     pub above_soft_limit: bool,
     /// The license it was granted under, as long as it is in the directory.
     pub license: Option<Arc<License>>,
+    /// Where it is lent: what the vendor signed of the license that lends, also when that is gone (S40).
+    pub signed: Option<Arc<Signed>>,
 }
 
 /// A bundle, as its client is told.
@@ -33,6 +35,44 @@ pub struct GrantView {
     pub bundle: BundleId,
     /// What is left of it.
     pub sessions: Vec<SessionGrant>,
+    /// Where it is lent: to whom and how long.
+    pub lent: Option<LentView>,
+}
+
+/// To whom a bundle is lent and how long, as its client is told and its tokens say (S40).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LentView {
+    /// As he stated it.
+    pub facts: Arc<Facts>,
+    /// When, Unix seconds.
+    pub from: i64,
+    /// The first moment at which it is over, Unix seconds.
+    pub until: i64,
+}
+
+/// A borrow for a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BorrowView {
+    /// Its session, which is its number too.
+    pub session: SessionId,
+    /// The bundle it is in.
+    pub bundle: BundleId,
+    /// The pool its seats are from.
+    pub pool: PoolId,
+    /// Who sells it.
+    pub vendor: Name,
+    /// What it allows.
+    pub feature: Name,
+    /// Seats.
+    pub count: u32,
+    /// Who has it.
+    pub facts: Arc<Facts>,
+    /// When it was lent, Unix seconds.
+    pub from: i64,
+    /// The first moment at which it is over, Unix seconds.
+    pub until: i64,
+    /// That it will not be given back before.
+    pub written_off: Option<WrittenOff>,
 }
 
 /// Whether a session's client is there (S20).
@@ -40,6 +80,8 @@ pub struct GrantView {
 pub enum Presentation {
     /// Connected, and heard within the lease.
     Active,
+    /// Lent until then, Unix seconds: whether its client is heard means nothing (S40).
+    Borrowed(i64),
     /// It is not heard.
     Suspect(Suspect),
 }
@@ -74,7 +116,7 @@ pub struct SessionView {
     /// Whether its client is there.
     pub presence: Presentation,
     /// From when on its seats may be given to whoever needs them, HOLD and MIN_CHECKOUT counted (S22, L62); `None`: its
-    /// client is there.
+    /// client is there, or it is lent.
     pub free_at: Option<Tick>,
     /// The connection it is on.
     pub connection: Option<ConnectionId>,
@@ -100,6 +142,8 @@ pub struct Counters {
     pub used: u64,
     /// The part of them whose client is connected.
     pub active: u64,
+    /// The part of them that is lent (S40).
+    pub borrowed: u64,
     /// Given back, not yet free (L62).
     pub held: u64,
     /// The tick at which the first of them are free.
@@ -112,6 +156,7 @@ impl Ledger {
     /// What the client of a bundle is told; `None` where it is gone.
     pub fn grant_view(&self, id: BundleId) -> Option<GrantView> {
         let bundle = self.state.bundle(id)?;
+        let borrow = self.state.borrow(id);
         let session = |s: &super::Session| {
             let pool = self.state.pool(s.pool)?;
             let feature = self
@@ -128,11 +173,42 @@ impl Ledger {
                 count: s.count,
                 above_soft_limit: s.above_soft_limit,
                 license: license.cloned(),
+                signed: borrow.and_then(|borrow| borrow.licenses.get(usize::from(s.nth))).cloned(),
             })
         };
         // What a token took goes with the token: its client holds the token (L51).
         let own = bundle.sessions().iter().filter(|s| s.token().is_none());
-        Some(GrantView { bundle: id, sessions: own.filter_map(session).collect() })
+        let lent = borrow.map(|b| LentView { facts: bundle.facts.clone(), from: b.from, until: b.until });
+        Some(GrantView { bundle: id, sessions: own.filter_map(session).collect(), lent })
+    }
+
+    /// What is lent, in the order of the grants, after `after` (exclusive), at most `limit`.
+    pub fn borrows_page(&self, after: Option<SessionId>, limit: usize) -> Vec<BorrowView> {
+        let from = after.map_or(SessionId(0), |s| SessionId(s.0.saturating_add(1)));
+        let mut page = Vec::new();
+        for (id, borrow) in self.state.borrows_from(self.state.bundle_reaching(from)) {
+            let Some(bundle) = self.state.bundle(id) else { continue };
+            for s in bundle.sessions() {
+                let session = SessionId(id.0 + u64::from(s.nth));
+                let Some(pool) = self.state.pool(s.pool).filter(|_| session >= from) else { continue };
+                if page.len() >= limit {
+                    return page;
+                }
+                page.push(BorrowView {
+                    session,
+                    bundle: id,
+                    pool: s.pool,
+                    vendor: pool.vendor.clone(),
+                    feature: pool.feature.clone(),
+                    count: s.count,
+                    facts: bundle.facts.clone(),
+                    from: borrow.from,
+                    until: borrow.until,
+                    written_off: borrow.written_off(session).cloned(),
+                });
+            }
+        }
+        page
     }
 
     /// Sessions in the order of their grants, after `after` (exclusive), at most `limit`.
@@ -161,7 +237,11 @@ impl Ledger {
                     facts: bundle.facts.clone(),
                     pid: bundle.pid,
                     since_unix_ms: self.state.unix_ms_of(bundle.since),
-                    presence: self.presence.suspect(id).map_or(Presentation::Active, Presentation::Suspect),
+                    presence: match (self.state.borrow(id), self.presence.suspect(id)) {
+                        (Some(borrow), _) => Presentation::Borrowed(borrow.until),
+                        (None, Some(suspect)) => Presentation::Suspect(suspect),
+                        (None, None) => Presentation::Active,
+                    },
                     free_at: self.free_at(id, bundle, s),
                     connection: self.presence.connection_of(id),
                     heard: self.presence.last_heard(id),
@@ -181,6 +261,7 @@ impl Ledger {
             total: pool.total,
             used: pool.used(),
             active: self.presence.active(id),
+            borrowed: pool.borrowed,
             held: pool.held,
             held_until: if pool.held == 0 {
                 None

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::{
-    BundleId, Cause, Change, ClockRead, DayServed, Moved, PoolId, PoolKind, SessionId, Tick, WaitCause,
-    WaitEnded,
+    BorrowingClosed, BundleId, Cause, Change, ClockRead, DayServed, Moved, PoolId, PoolKind, SessionId, Tick,
+    WaitCause, WaitEnded,
 };
 use seats::denial::{Denial, Numbers};
 use seats::ledger::{
@@ -24,7 +24,7 @@ use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
 };
 use seats::policy::Policy;
-use seats::request::{Checkout, Facts, Item, NameRules};
+use seats::request::{Checkout, Facts, Item, Lend, NameRules};
 use seats::wall::{WallClock, WallWatch};
 
 /// The lease of S12 where a test says nothing else.
@@ -62,6 +62,8 @@ pub struct Server {
     pub queue: Vec<Happened>,
     /// Totals that changed where a queue was served, and nobody has looked at yet.
     pub owed: Vec<PoolChange>,
+    /// What was lent and came back by itself, and nobody has looked at yet.
+    pub borrows_ended: Vec<(Tick, SessionId)>,
     queue_limits: QueueLimits,
     next_connection: u64,
     patience: Patience,
@@ -86,6 +88,7 @@ impl Server {
             warned: Vec::new(),
             queue: Vec::new(),
             owed: Vec::new(),
+            borrows_ended: Vec::new(),
             queue_limits: QueueLimits::default(),
             next_connection: 1,
             patience,
@@ -194,6 +197,55 @@ impl Server {
         for change in self.ledger.due(self.now.tick, usize::MAX) {
             self.commit(&change);
         }
+        self.end_borrows();
+    }
+
+    /// What the wall clock shows, Unix milliseconds; `None`: no test has set it.
+    pub fn unix_ms(&self) -> Option<i64> {
+        self.wall.as_ref().map(|(_, at_start)| at_start + self.now.tick as i64)
+    }
+
+    /// What was lent and is over comes back.
+    fn end_borrows(&mut self) {
+        let Some(unix_ms) = self.unix_ms() else { return };
+        for session in self.ledger.borrows_over(self.now, unix_ms.div_euclid(1_000), usize::MAX) {
+            self.refresh_of(session);
+            let tick = self.now.tick;
+            for change in self.ledger.ending(session, Cause::BorrowEnded, tick, tick) {
+                self.commit(&change);
+            }
+            self.borrows_ended.push((self.now.tick, session));
+        }
+    }
+
+    /// The next tick at which something falls due by itself, or a borrow may end.
+    fn next_deadline(&self) -> Option<Tick> {
+        let is_settled = self.now.clock.is_settled();
+        let borrow =
+            self.unix_ms().filter(|_| is_settled).and_then(|ms| self.ledger.next_borrow_end(self.now, ms));
+        [self.ledger.next_deadline(), borrow.map(|ms| self.now.tick + ms)].into_iter().flatten().min()
+    }
+
+    /// As a checkout whose seats are wanted offline for so many hours, by the clock, which is in UTC.
+    pub fn lent_for(&self, request: Checkout, hours: u32) -> Checkout {
+        let from = self.unix_ms().expect("a clock was set").div_euclid(1_000);
+        let last = from + i64::from(hours) * 3_600 - 1;
+        let last_day = chrono::DateTime::from_timestamp(last, 0).expect("an instant").date_naive();
+        Checkout { lend: Some(Lend { hours, from, last_day }), ..request }
+    }
+
+    /// An administrator notes that a borrowed seat will not be given back.
+    pub fn write_off(&mut self, id: SessionId, by: &str, reason: &str) -> Result<(), Box<Denial>> {
+        let unix_s = self.unix_ms().expect("a clock was set").div_euclid(1_000);
+        let note = self.ledger.decide_write_off(id, by, reason, unix_s)?;
+        self.commit(&Change::WrittenOff(note));
+        Ok(())
+    }
+
+    /// The state was read with a part of it lost.
+    pub fn close_borrowing(&mut self) {
+        let from = self.unix_ms().expect("a clock was set").div_euclid(1_000);
+        self.commit(&Change::BorrowingClosed(BorrowingClosed { from }));
     }
 
     /// Brings the named features to the day.
@@ -293,9 +345,12 @@ impl Server {
             });
         }
         match &outcome {
-            Ok(CheckoutOutcome::Grant { before, granted }) => {
+            Ok(CheckoutOutcome::Grant { before, granted, lent }) => {
                 before.iter().for_each(|change| self.commit(change));
                 self.commit(&Change::Granted(granted.clone()));
+                if let Some(lent) = lent {
+                    self.commit(&Change::Borrowed((**lent).clone()));
+                }
                 self.ledger.attach(granted.bundle, on, self.now.tick);
             }
             Ok(CheckoutOutcome::Replay(bundle)) => {
@@ -485,7 +540,7 @@ impl Server {
         loop {
             wakes += 1;
             assert!(wakes < WAKES_MAX, "an engine would spin: a deadline is past and nothing ends");
-            let wake = self.ledger.next_deadline().filter(|d| *d <= target).unwrap_or(target);
+            let wake = self.next_deadline().filter(|d| *d <= target).unwrap_or(target);
             self.now.tick = wake.max(self.now.tick);
             let tick = self.now.tick;
             for (id, at) in &mut self.heard {
@@ -497,7 +552,7 @@ impl Server {
             self.free_due();
             ended.extend(self.reap(limit));
             self.serve();
-            if tick == target && self.ledger.next_deadline().is_none_or(|d| d > target) {
+            if tick == target && self.next_deadline().is_none_or(|d| d > target) {
                 return ended;
             }
         }
@@ -648,7 +703,8 @@ pub fn sealed(license: License) -> License {
         )
     );
     if (l.share, &l.carried) != (Share::default(), &Carried::default()) {
-        text.push_str(&format!("{:?}", (l.share, &l.carried)));
+        let plain = format!("{:?}", (l.share, &l.carried));
+        text.push_str(&plain.replace(", locked_to_key: false", ""));
     }
     let mut bytes = [0; 32];
     for (salt, chunk) in bytes.chunks_mut(8).enumerate() {
@@ -688,6 +744,7 @@ pub fn request(key: u64, facts: Facts, items: &[(&str, u32)]) -> Checkout {
         items: items.iter().map(item).collect(),
         facts: Arc::new(facts),
         pid: 1,
+        lend: None,
     }
 }
 

@@ -90,7 +90,7 @@ fn it_acts_on_what_was_issued_before_it_and_never_on_itself() {
 fn a_feature_means_its_pools_and_a_number_means_that_license() {
     let old = |license: License, sn: &str| sold(license, sn, "2029-01-01");
     let signed = |license: License, key: &str| License {
-        signed: Some(Signed { canonical: Box::default(), key: key.into() }),
+        signed: Some(Arc::new(Signed { canonical: Box::default(), key: key.into() })),
         ..license
     };
     let before = [

@@ -94,7 +94,7 @@ pub fn license(sold: &Sold, random: &mut Random) -> License {
     let block = |host: &String| vec![HostIdEntry { kind: HostIdKind::Hostname, value: host.clone() }];
     license.client_host_ids = sold.hosts.iter().map(block).collect();
     license.refusal = if sold.is_refused { refused(Reason::BadSignature) } else { None };
-    license.signed = Some(Signed { canonical: Box::default(), key: sold.key.as_str().into() });
+    license.signed = Some(Arc::new(Signed { canonical: Box::default(), key: sold.key.as_str().into() }));
     license.place.file = format!("{}.xml", random.below(6)).into();
     license.place.line = u32::try_from(random.below(50)).expect("small") + 1;
     // As the canonical form: the same for the same content (L10).

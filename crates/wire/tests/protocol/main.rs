@@ -4,6 +4,7 @@ mod hostile;
 mod page;
 mod samples;
 mod shown;
+mod tokens;
 mod vectors;
 
 use wire::{Answer, DecodeError, EncodeError, Event, Head, Request, frame};

@@ -78,7 +78,7 @@ impl Page {
                 integer(u64::try_from(folded).expect("64 bits"), out);
             }
             "bool" => out.push(u8::from(value.as_bool().expect("true or false"))),
-            "4 bytes" | "16 bytes" => {
+            "4 bytes" | "16 bytes" | "32 bytes" => {
                 let bytes = from_hex(value.as_str().expect("hex"));
                 assert_eq!(format!("{} bytes", bytes.len()), kind);
                 out.extend(bytes);

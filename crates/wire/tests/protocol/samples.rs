@@ -84,6 +84,11 @@ fn grace() -> Vec<Extra> {
     vec![answer::Grace::extra(&GRACE)]
 }
 
+/// What a server lends of the first session of [`grants`].
+pub(crate) fn loans() -> Vec<answer::Loan> {
+    vec![answer::Loan { session: 17, ends_at: 1_893_456_000, token: vec![0x73, 0, 0xff] }]
+}
+
 fn requests() -> Vec<(&'static str, Request)> {
     let checkout = request::Checkout {
         request_key: KEY,
@@ -122,6 +127,17 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("least", Request::Checkout(least)),
         ("full", Request::Checkout(checkout)),
+        (
+            "borrow",
+            Request::Checkout(request::Checkout {
+                request_key: KEY,
+                secret: Secret(SECRET),
+                items: items(),
+                facts: facts(),
+                extras: vec![request::Hours { hours: 300 }.extra()],
+                ..Default::default()
+            }),
+        ),
         ("least", Request::Checkin(Default::default())),
         ("full", Request::Checkin(request::Checkin { session: 17, count: 1, extras: extras() })),
         ("least", Request::Heartbeat(Default::default())),
@@ -142,6 +158,15 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("least", Request::Try(Default::default())),
         ("full", Request::Try(tried)),
+        (
+            "borrow",
+            Request::Try(request::Try {
+                items: items(),
+                facts: facts(),
+                extras: vec![request::Hours { hours: 1 }.extra()],
+                ..Default::default()
+            }),
+        ),
         ("least", Request::Watch(Default::default())),
         ("full", Request::Watch(request::Watch { totals: true, extras: extras() })),
         ("least", Request::Goodbye(Default::default())),
@@ -205,6 +230,15 @@ fn requests() -> Vec<(&'static str, Request)> {
                 extras: extras(),
             }),
         ),
+        ("least", Request::WriteOff(Default::default())),
+        (
+            "full",
+            Request::WriteOff(request::WriteOff {
+                borrow: 17,
+                reason: "the laptop was stolen".into(),
+                extras: extras(),
+            }),
+        ),
     ]
 }
 
@@ -252,6 +286,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
                 ..Default::default()
             }),
         ),
+        (
+            "borrow",
+            Answer::Granted(answer::Granted {
+                bundle: 9,
+                sessions: grants(),
+                extras: vec![answer::Loan::extra(&loans())],
+                ..Default::default()
+            }),
+        ),
         ("least", Answer::Checkin(Default::default())),
         ("full", Answer::Checkin(answer::Checkin { session: 17, count: 3, remaining: 7, extras: extras() })),
         ("least", Answer::Heartbeat(Default::default())),
@@ -272,6 +315,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
                 bundle: 9,
                 sessions: grants(),
                 extras: grace(),
+                ..Default::default()
+            }),
+        ),
+        (
+            "borrow",
+            Answer::Resume(answer::Resume {
+                bundle: 9,
+                sessions: grants(),
+                extras: vec![answer::Loan::extra(&loans())],
                 ..Default::default()
             }),
         ),
@@ -315,6 +367,8 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("full", Answer::Book(answer::Book { until: 1_893_456_000, extras: extras() })),
         ("least", Answer::Unbook(Default::default())),
         ("full", Answer::Unbook(answer::Unbook { bookings: 2, extras: extras() })),
+        ("least", Answer::WriteOff(Default::default())),
+        ("full", Answer::WriteOff(answer::WriteOff { borrow: 17, ends_at: 1_893_456_000, extras: extras() })),
         ("least", Answer::Refused(Default::default())),
         (
             "full",

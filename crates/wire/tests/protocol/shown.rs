@@ -17,6 +17,15 @@ pub(crate) fn json(page: &Page, message: &Any) -> String {
     out
 }
 
+/// The same of something that is no message: `text` is its `{:?}`.
+pub(crate) fn part(page: &Page, name: &str, text: &str) -> String {
+    let mut rest = text;
+    let mut out = String::new();
+    structure(page, name, &page.parts[name], &mut rest, 1, &mut out);
+    assert_eq!(rest, "", "left of {text}");
+    out
+}
+
 fn structure(page: &Page, name: &str, fields: &Fields, rest: &mut &str, depth: usize, out: &mut String) {
     eat(rest, name);
     eat(rest, " { ");
@@ -70,7 +79,7 @@ fn value(page: &Page, kind: &str, rest: &mut &str, depth: usize, out: &mut Strin
             eat(rest, "Secret(…)");
             write!(out, "\"{}\"", hex(&samples::SECRET)).unwrap();
         }
-        "4 bytes" | "16 bytes" | "bytes" => {
+        "4 bytes" | "16 bytes" | "32 bytes" | "bytes" => {
             eat(rest, "[");
             let (list, after) = rest.split_once(']').expect("a list of bytes");
             *rest = after;

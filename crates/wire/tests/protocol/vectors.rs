@@ -188,3 +188,32 @@ fn the_grace_extra_is_the_list_that_the_page_describes() {
     let tag = answer::Grace::TAG;
     assert!(page.text.contains(&format!("| {tag} | `grace` | Granted, Resume, Served | list of Grace |")));
 }
+
+#[test]
+fn the_extras_of_a_borrow_are_what_the_page_describes() {
+    let page = Page::read();
+    let mut bytes = Vec::new();
+    page.value("Hours", &serde_json::json!({ "hours": 300 }), &mut bytes);
+    assert_eq!(hex(&request::Hours { hours: 300 }.extra().bytes), hex(&bytes));
+    let list: Vec<Value> = (samples::loans().iter())
+        .map(|l| serde_json::json!({ "session": l.session, "ends_at": l.ends_at, "token": hex(&l.token) }))
+        .collect();
+    let mut bytes = Vec::new();
+    page.value("list of Loan", &Value::Array(list), &mut bytes);
+    assert_eq!(hex(&answer::Loan::extra(&samples::loans()).bytes), hex(&bytes));
+    assert_eq!(answer::Loan::among(&[answer::Loan::extra(&samples::loans())]), samples::loans());
+    let (asked, given) = (request::Hours::TAG, answer::Loan::TAG);
+    assert!(page.text.contains(&format!("| {asked} | `borrow` | Checkout, Try | Hours |")));
+    assert!(page.text.contains(&format!("| {given} | `loans` | Granted, Resume | list of Loan |")));
+}
+
+#[test]
+fn hours_that_cannot_be_read_are_an_error_and_none_are_none() {
+    let hours = request::Hours { hours: 48 };
+    assert_eq!(request::Hours::among(&[hours.extra()]), Ok(Some(hours)));
+    assert_eq!(request::Hours::among(&[]), Ok(None));
+    for bytes in [vec![], vec![0xfb, 48, 0], vec![48, 0], vec![0xff]] {
+        let extra = wire::Extra { tag: request::Hours::TAG, bytes };
+        assert!(request::Hours::among(std::slice::from_ref(&extra)).is_err(), "{extra:?}");
+    }
+}

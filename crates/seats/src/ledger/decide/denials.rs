@@ -31,7 +31,7 @@ pub(super) fn nearness(code: Code) -> u8 {
         Code::ReservedForOthers | Code::NotNamed => 19,
         Code::LimitUser | Code::LimitHost | Code::LimitGroup | Code::LimitProject => 18,
         // Of the pool itself everything is right: only the clock must be mended.
-        Code::DeniedByRule | Code::ClockSuspect => 17,
+        Code::DeniedByRule | Code::ClockSuspect | Code::BorrowTooLong => 17,
         Code::MaintenanceNotStarted => 16,
         Code::MaintenanceExpired => 15,
         Code::MinorUpdateNotIncluded | Code::MajorUpdateNotIncluded => 14,
@@ -41,11 +41,12 @@ pub(super) fn nearness(code: Code) -> u8 {
         | Code::ReleaseVersionInvalid
         | Code::ReleaseDateRequired
         | Code::ReleaseDateInvalid => 11,
-        Code::Platform => 10,
-        Code::TimeZone => 9,
-        Code::ClientHostMismatch => 8,
-        Code::NotStarted => 7,
-        Code::Expired | Code::EvaluationExpired | Code::SubscriptionExpired => 6,
+        Code::BorrowNotAllowed => 10,
+        Code::Platform => 9,
+        Code::TimeZone => 8,
+        Code::ClientHostMismatch => 7,
+        Code::NotStarted => 6,
+        Code::Expired | Code::EvaluationExpired | Code::SubscriptionExpired => 5,
         _ => 0,
     }
 }
@@ -232,7 +233,7 @@ impl Ledger {
         let kind = pool_kind(&tried.license).unwrap_or(crate::change::PoolKind::Exclusive);
         let numbers = self.numbers(tried.pool);
         let message = match &tried.failure {
-            Failure::Terms(_, text) => text.clone(),
+            Failure::Terms(_, text) | Failure::Lent(text, _) => text.clone(),
             Failure::Needed(denial) => denial.message.clone(),
             Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
             Failure::Full(wanted) => {
@@ -270,6 +271,13 @@ impl Ledger {
         let mut denial = match failure {
             Failure::Needed(denial) => return denial,
             Failure::Terms(_, text) => self.about(want, Some(pool), code, text),
+            Failure::Lent(text, fact) => {
+                let mut denial = self.about(want, Some(pool), code, text);
+                if let Some(subject) = &mut denial.subject {
+                    subject.borrow = Some(fact);
+                }
+                denial
+            }
             Failure::Limit(limit, used) => {
                 let text = self.limit_text(want, &limit, used);
                 let mut denial = self.about(want, Some(pool), code, text);
@@ -476,7 +484,12 @@ impl Ledger {
         // By that day all these may be given away.
         let used = u32::try_from(left(&less)).unwrap_or(u32::MAX);
         let enough = numbers.total.max(Total::Limited(used));
-        next_rise(&self.terms.catalog().features()[at], now.day, enough).map(Due::Day)
+        let rise = next_rise(&self.terms.catalog().features()[at], now.day, enough);
+        let end = |number: SessionId| self.state.borrow_of(number).map(|(_, b)| (b.until, b.last_day));
+        match self.state.borrowed_in(pool).filter_map(end).min().filter(|_| over == 0) {
+            Some((until, day)) if rise.is_none_or(|rise| day < rise) => Some(Due::BorrowEnds(until)),
+            _ => rise.map(Due::Day),
+        }
     }
 
     pub(super) fn holders(&self, pool: PoolId) -> Vec<Holder> {

@@ -142,7 +142,7 @@ impl Ledger {
             token: None,
             booking: None,
         };
-        let asked = Asked { facts, class: &class, now };
+        let asked = Asked { facts, class: &class, now, lend: None };
         let fact = |rule: RuleId| RuleFact::from(&policy.rule(rule).place);
         let mut draft = Draft::default();
         explained.vendor = Some(feature.vendor.clone());

@@ -113,7 +113,7 @@ impl Ledger {
             if may_go.len() == before || may_go == ready {
                 continue;
             }
-            if let Ok(CheckoutOutcome::Grant { before, granted }) = with(&may_go) {
+            if let Ok(CheckoutOutcome::Grant { before, granted, .. }) = with(&may_go) {
                 let goes: BTreeSet<SessionId> = before.iter().filter_map(gone_for_idling).collect();
                 wish.want(idlers.iter().filter(|i| goes.contains(&i.session)), now);
                 wish.hoped = Some(granted);
@@ -188,7 +188,9 @@ impl Ledger {
         let rules = self.usage.policy.of(&there.vendor, &there.feature);
         for session in self.state.sessions_of(pool).take(LOOKED_AT) {
             let Some(((id, bundle), part)) = self.state.session(session) else { continue };
-            let idle_ms = self.presence.connection_of(id).and_then(idle).filter(|_| part.token().is_none());
+            // What is lent is in use elsewhere, whatever the one who holds the connection does (S40).
+            let may_idle = part.token().is_none() && self.state.borrow(id).is_none();
+            let idle_ms = self.presence.connection_of(id).and_then(idle).filter(|_| may_idle);
             let Some(idle_ms) = idle_ms else { continue };
             let Some((_, idle_max)) = rules.idle(&self.usage.class(&bundle.facts)) else { continue };
             let mut warned = self.presence.warned_at(session);

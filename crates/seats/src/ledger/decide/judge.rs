@@ -11,10 +11,10 @@ use super::draft::{Draft, Taken};
 use super::terms::share_key;
 use crate::catalog::FeatureLicenses;
 use crate::change::{BookingId, PoolId};
-use crate::denial::{Code, Denial};
+use crate::denial::{BorrowFact, Code, Denial};
 use crate::license::{KeyType, License, LicenseVersion};
 use crate::policy::{Access, Class, FeatureRules, Limit};
-use crate::request::Facts;
+use crate::request::{Facts, Lend};
 
 /// Who asks, and when.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Asked<'a> {
     pub(super) facts: &'a Facts,
     pub(super) class: &'a Class,
     pub(super) now: Now,
+    /// Where it is a borrow.
+    pub(super) lend: Option<&'a Lend>,
 }
 
 /// One feature that is wanted.
@@ -58,6 +60,8 @@ pub(super) enum Failure {
     Limit(Limit, u64),
     /// A term of the license.
     Terms(Code, String),
+    /// It cannot be lent for so long.
+    Lent(String, BorrowFact),
     /// Something that the token needs.
     Needed(Box<Denial>),
     /// Not enough seats: so many were wanted, those of earlier items of the request included.
@@ -73,6 +77,7 @@ impl Failure {
         match self {
             Failure::Limit(limit, _) => super::limits::code(&limit.subject),
             Failure::Terms(code, _) => *code,
+            Failure::Lent(..) => Code::BorrowTooLong,
             Failure::Needed(denial) => denial.code,
             Failure::Full(_) => Code::NoSeats,
             Failure::Reserved(_) => Code::ReservedForOthers,
@@ -102,6 +107,9 @@ impl Ledger {
         }
         if let Some(denial) = self.barred(want, asked) {
             return Err(denial);
+        }
+        if let Some(lend) = asked.lend {
+            self.check_borrower(want, asked, lend, draft)?;
         }
         let is_wanted = |license: &License| match want.token {
             Some(link) => (license.key_type == KeyType::Token) == link.is_token,
@@ -169,17 +177,24 @@ impl Ledger {
     ) -> Result<(), Failure> {
         let share = match want.token.and_then(|link| link.share) {
             Some(share) => Some(share.clone()),
+            None if asked.lend.is_some() => None,
             None => share_key(self.names, license, asked.facts),
         };
         self.check_limits(want, asked, pool, share.as_ref(), draft)?;
         self.check_terms(license, want.name, asked.facts, want.version)
             .and_then(|()| check_clock(license, want.name, asked.now))
             .map_err(|(code, text)| Failure::Terms(code, text))?;
+        if let Some(lend) = asked.lend {
+            self.check_lends(want, license, lend)?;
+        }
         let above_soft_limit = if license.key_type == KeyType::Token {
             false
         } else {
             self.fit(want, asked, pool, license, share.as_ref(), draft)?
         };
+        if let Some(lend) = asked.lend {
+            self.check_days(want, asked, pool, license, lend, draft)?;
+        }
         let nth = u16::try_from(draft.taken.len()).unwrap_or(u16::MAX);
         draft.taken.push(Taken {
             pool,

@@ -12,6 +12,7 @@ mod explain;
 mod idle;
 mod judge;
 mod kept;
+mod lend;
 mod limits;
 mod queue;
 mod reclaim;
@@ -27,13 +28,14 @@ use alloc::vec::Vec;
 pub use book::BookRequest;
 pub use explain::{Explanation, LimitUse, PoolVerdict, ReservationUse, Verdict};
 pub use idle::IdleWish;
+pub use lend::LENT_BYTES_MAX;
 pub use queue::Served;
 pub(super) use terms::share_key;
 
 use self::draft::Draft;
 use self::judge::{Asked, Want};
 use super::{Ledger, Now};
-use crate::change::{BundleId, Change, Granted, GrantedSession, PoolId, SessionId};
+use crate::change::{Borrowed, BundleId, Change, Granted, GrantedSession, PoolId, SessionId};
 use crate::denial::{Code, Denial, Numbers};
 use crate::request::Checkout;
 
@@ -41,12 +43,14 @@ use crate::request::Checkout;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckoutOutcome {
     /// Seats are free, or held for this very client, or can be taken from one who is gone: apply `before` in order, then
-    /// the grant, all in one batch.
+    /// the grant, then that it is lent, all in one batch.
     Grant {
         /// Sessions that end for it, and held seats that it uses up.
         before: Vec<Change>,
         /// The grant.
         granted: Granted,
+        /// Its seats are lent (S40); `None`: an ordinary checkout.
+        lent: Option<Box<Borrowed>>,
     },
     /// The same request key has this bundle already; it takes no second seat (S2).
     Replay(BundleId),
@@ -84,7 +88,7 @@ impl Ledger {
             return self.replay(bundle, request);
         }
         if let Some(waiting) = self.state.waiter_of_key(&request.key) {
-            return match waiting.secret == request.secret {
+            return match waiting.secret == request.secret && request.lend.is_none() {
                 true => Ok(CheckoutOutcome::Waits(waiting.waiter)),
                 false => Err(another_secret()),
             };
@@ -105,10 +109,10 @@ impl Ledger {
         let draft = self.find_seats(request, now, idle)?;
         let me = self.state.waiter_of_key(&request.key).map(|waiting| waiting.waiter);
         self.check_held_back(request, &draft, me, now)?;
-        Ok(self.grant(request, &draft, now))
+        self.grant(request, &draft, now)
     }
 
-    fn grant(&self, request: &Checkout, draft: &Draft, now: Now) -> CheckoutOutcome {
+    fn grant(&self, request: &Checkout, draft: &Draft, now: Now) -> Result<CheckoutOutcome, Box<Denial>> {
         let first = self.state.next_session();
         let number = |nth: usize| SessionId(first.0 + nth as u64);
         let sessions = draft.taken.iter().enumerate().map(|(nth, taken)| GrantedSession {
@@ -130,7 +134,8 @@ impl Ledger {
             since: now.tick,
             sessions: sessions.collect(),
         };
-        CheckoutOutcome::Grant { before: draft.before(now.tick), granted }
+        let lent = request.lend.map(|lend| self.lent(&granted, &lend, now)).transpose()?;
+        Ok(CheckoutOutcome::Grant { before: draft.before(now.tick), granted, lent })
     }
 
     /// Answers as a checkout would and takes nothing (S5): the numbers of each pool as they are.
@@ -145,7 +150,7 @@ impl Ledger {
     fn find_seats(&self, request: &Checkout, now: Now, idle: &[SessionId]) -> Result<Draft, Box<Denial>> {
         request.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
         let class = self.usage.class(&request.facts);
-        let asked = Asked { facts: &request.facts, class: &class, now };
+        let asked = Asked { facts: &request.facts, class: &class, now, lend: request.lend.as_ref() };
         let mut draft = Draft { idle: idle.to_vec(), ..Draft::default() };
         for item in &request.items {
             let at = self.find_feature(item)?;
@@ -169,7 +174,14 @@ impl Ledger {
     /// The same request key again: the same answer to the same program, nobody else's (S2).
     fn replay(&self, id: BundleId, request: &Checkout) -> Result<CheckoutOutcome, Box<Denial>> {
         match self.state.bundle(id) {
-            Some(bundle) if bundle.secret == request.secret => Ok(CheckoutOutcome::Replay(id)),
+            Some(bundle) if bundle.secret == request.secret => {
+                // Whoever asked for a token and gets none would not know that it has an ordinary seat.
+                if request.lend.is_some() && self.state.borrow(id).is_none() {
+                    let text = "this request key was used for a checkout that is no borrow: draw a new key";
+                    return Err(Box::new(Denial::new(Code::BadRequest, text)));
+                }
+                Ok(CheckoutOutcome::Replay(id))
+            }
             _ => Err(another_secret()),
         }
     }

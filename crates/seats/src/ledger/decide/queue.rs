@@ -161,7 +161,7 @@ impl Ledger {
                 continue;
             }
             self.queue.set_hungry(feature, SessionId(waiter.0 + 1));
-            if let Ok(CheckoutOutcome::Grant { before, granted }) = decided {
+            if let Ok(CheckoutOutcome::Grant { before, granted, .. }) = decided {
                 return Some(Box::new(Served { waiter, before, granted }));
             }
         }
@@ -335,7 +335,7 @@ impl Ledger {
     /// not be given all that it wants, whatever were free.
     fn reach(&self, waiting: &Waiting, draft: &Draft, now: Now) -> Option<Vec<(usize, PoolId)>> {
         let class = self.usage.class(&waiting.facts);
-        let asked = Asked { facts: &waiting.facts, class: &class, now };
+        let asked = Asked { facts: &waiting.facts, class: &class, now, lend: None };
         let mut reach = Vec::new();
         for item in &waiting.items {
             let at = self.find_feature(item).ok()?;
@@ -469,6 +469,7 @@ impl Waiting {
             items: self.items.clone(),
             facts: self.facts.clone(),
             pid: self.pid,
+            lend: None,
         }
     }
 }

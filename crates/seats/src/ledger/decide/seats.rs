@@ -19,16 +19,24 @@ impl Ledger {
     /// How the seats of a pool add up (S6).
     pub fn numbers(&self, id: PoolId) -> Numbers {
         let Some(pool) = self.state.pool(id) else {
-            return Numbers { total: Total::ZERO, used: 0, suspect: 0, held: 0, reserved: 0 };
+            return Numbers { total: Total::ZERO, used: 0, suspect: 0, borrowed: 0, held: 0, reserved: 0 };
         };
         let (used, suspect) = self.numbers_of_use(id);
-        Numbers { total: pool.total, used, suspect, held: pool.held, reserved: self.reserved_in(id, pool) }
+        Numbers {
+            total: pool.total,
+            used,
+            suspect,
+            borrowed: pool.borrowed,
+            held: pool.held,
+            reserved: self.reserved_in(id, pool),
+        }
     }
 
     /// Seats of a pool in use, and how many of them are suspect.
     pub(super) fn numbers_of_use(&self, id: PoolId) -> (u64, u64) {
         let used = self.state.pool(id).map_or(0, Pool::used);
-        (used, used.saturating_sub(self.presence.active(id)))
+        let lent = self.state.pool(id).map_or(0, |pool| pool.borrowed);
+        (used, used.saturating_sub(self.presence.active(id) + lent))
     }
 
     /// Whether a session more fits into a pool; held seats it uses up are added to the draft. Says whether its seats lie

@@ -67,6 +67,13 @@ impl Ledger {
             return Err(Box::new(Denial::new(Code::BadRequest, text)));
         }
         let remaining = session.count - given;
+        if remaining > 0 && self.state.borrow(bundle).is_some() {
+            let text = format!(
+                "session {id} is borrowed, and its token is for {} seats: give back all of them, or none",
+                session.count
+            );
+            return Err(Box::new(Denial::new(Code::BadRequest, text)));
+        }
         let mut changes =
             Vec::from([Change::CheckedIn(CheckedIn { session: id, count: given, at: now.tick })]);
         let nobody = Draft::default();
@@ -134,7 +141,7 @@ impl Ledger {
         Err(Box::new(Denial::new(Code::BadRequest, text)))
     }
 
-    fn not_there(&self, id: SessionId) -> Box<Denial> {
+    pub(super) fn not_there(&self, id: SessionId) -> Box<Denial> {
         if self.state.was_granted(id) { self.already_removed(id) } else { unknown_session(id) }
     }
 
@@ -151,6 +158,14 @@ impl Ledger {
     ) -> Result<Vec<Change>, Box<Denial>> {
         let Some(((bundle, of), session)) = self.state.session(id) else { return Err(self.not_there(id)) };
         self.stands_alone(id, session)?;
+        if self.state.borrow(bundle).is_some() {
+            // Its token goes on offline: the seat would be there twice (S42).
+            let text = format!(
+                "session {id} is borrowed and cannot be taken away before its time: `seatkeeper write-off {id}` notes that it \
+                 will not be given back"
+            );
+            return Err(Box::new(Denial::new(Code::NotPermitted, text)));
+        }
         let cause = Cause::Released(Box::new(Release { by: by.into(), reason: reason.into() }));
         let mut changes = self.ending(id, cause, now.tick, self.life_of(bundle, now));
         if bar_ms > 0
@@ -335,6 +350,7 @@ impl Ledger {
             }
             Some(Cause::GivenUp) => "the request was given up by its client".into(),
             Some(Cause::TimedOut) => "no seat came free in the time it was to wait".into(),
+            Some(Cause::BorrowEnded) => format!("session {id} was borrowed and its time is over"),
             None => format!("session {id} is gone"),
         };
         let mut denial = Denial::new(Code::AlreadyRemoved, text);

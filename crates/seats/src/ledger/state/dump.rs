@@ -3,10 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Bundle, Gone, Pool, Session, State};
+use super::{Borrow, Bundle, Gone, Pool, Session, State};
 use crate::change::{
-    BundleId, Change, ClockRead, Counters, DayServed, Granted, GrantedSession, PoolId, PoolSet, SessionId,
-    Source, Spent,
+    Borrowed, BorrowingClosed, BundleId, Change, ClockRead, Counters, DayServed, Granted, GrantedSession,
+    PoolId, PoolSet, SessionId, Source, Spent,
 };
 use crate::evaluate::Total;
 use crate::license::{Fingerprint, KeyType};
@@ -33,6 +33,9 @@ impl State {
         if let Some(reset) = &self.clock_reset {
             out(Change::ClockReset(reset.clone()));
         }
+        if let Some(from) = self.borrowing_closed {
+            out(Change::BorrowingClosed(BorrowingClosed { from }));
+        }
         if let Some(day) = self.day {
             out(Change::DayServed(DayServed { day }));
         }
@@ -46,6 +49,10 @@ impl State {
         }
         for (id, bundle) in &self.bundles {
             out(Change::Granted(bundle.as_grant(*id)));
+            if let Some(borrow) = self.borrows.get(*id) {
+                out(Change::Borrowed(borrow.as_change(*id)));
+                borrow.written_off.iter().for_each(|note| out(Change::WrittenOff(note.clone())));
+            }
         }
         for barred in self.bars.all() {
             out(Change::Barred(barred.clone()));
@@ -74,6 +81,13 @@ impl Pool {
     fn as_set(&self, pool: PoolId, sources: Vec<Source>) -> PoolSet {
         let (vendor, feature, kind) = (self.vendor.clone(), self.feature.clone(), self.kind.clone());
         PoolSet { pool, vendor, feature, kind, total: self.total, sources }
+    }
+}
+
+impl Borrow {
+    fn as_change(&self, bundle: BundleId) -> Borrowed {
+        let Borrow { from, until, last_day, due, .. } = *self;
+        Borrowed { bundle, from, until, last_day, due, licenses: self.licenses.clone() }
     }
 }
 

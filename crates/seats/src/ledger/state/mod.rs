@@ -5,6 +5,7 @@
 //! counts is not here but in [`usage`](super::usage), since it is worked out again whenever the policy changes.
 
 mod bars;
+mod borrows;
 mod dump;
 mod held;
 mod waiters;
@@ -19,11 +20,13 @@ use alloc::vec::Vec;
 use chrono::NaiveDate;
 
 use self::bars::Bars;
+pub use self::borrows::Borrow;
+use self::borrows::Borrows;
 use self::held::{Bookings, Holds};
 use self::waiters::Waiters;
 use super::tally::Tally;
 use crate::change::{
-    Barred, Booked, BookingId, BundleId, Cause, Change, ClockRead, ClockReset, DayServed, Granted,
+    Barred, Booked, BookingId, Borrowed, BundleId, Cause, Change, ClockRead, ClockReset, DayServed, Granted,
     GrantedSession, Held, HoldId, Moved, PoolId, PoolKind, PoolSet, Release, SessionId, Source, Spent, Tick,
     WaitCause, WaitEnded, Waiting,
 };
@@ -56,6 +59,8 @@ pub struct Pool {
     pub tally: Tally,
     /// Seats given back and not yet free (L62).
     pub held: u64,
+    /// The part of the sessions' seats that is lent (S40); they share with nobody.
+    pub borrowed: u64,
 }
 
 impl Pool {
@@ -186,6 +191,7 @@ pub struct State {
     bookings: Bookings,
     waiters: Waiters,
     bars: Bars,
+    borrows: Borrows,
     facts: Interned<Facts>,
     licenses: Interned<Fingerprint>,
     gone: BTreeMap<BundleId, Gone>,
@@ -196,6 +202,7 @@ pub struct State {
     next_pool: u32,
     day: Option<NaiveDate>,
     clock_reset: Option<ClockReset>,
+    borrowing_closed: Option<i64>,
 }
 
 fn half(key: &[u8; 16]) -> u64 {
@@ -250,6 +257,14 @@ impl State {
             Change::ClockReset(reset) => {
                 self.day = Some(reset.to);
                 self.clock_reset = Some(reset.clone());
+            }
+            Change::Borrowed(borrowed) => self.lend(borrowed),
+            Change::WrittenOff(note) => {
+                let bundle = self.locate(note.borrow).map(|(bundle, _)| bundle);
+                self.borrows.write_off(bundle.expect("a seat that is written off is there"), note);
+            }
+            Change::BorrowingClosed(closed) => {
+                self.borrowing_closed = self.borrowing_closed.max(Some(closed.from));
             }
         }
         self.forget_old_keys(tick);
@@ -312,6 +327,21 @@ impl State {
             Change::WaitEnded(ended) if self.waiters.get(ended.waiter).is_none() => {
                 fail(format!("waiter {} waits no longer and is not there", ended.waiter))
             }
+            Change::Borrowed(b) => match self.bundles.get(&b.bundle) {
+                Some(bundle) if self.borrows.get(b.bundle).is_none() => {
+                    let does_not_fit = |s: &Session| {
+                        s.share().is_some() || s.token().is_some() || usize::from(s.nth) >= b.licenses.len()
+                    };
+                    match bundle.sessions().iter().any(does_not_fit) {
+                        true => fail(format!("bundle {} is lent and cannot be", b.bundle)),
+                        false => Ok(()),
+                    }
+                }
+                _ => fail(format!("bundle {} is lent and is not there, or was lent before", b.bundle)),
+            },
+            Change::WrittenOff(note) if self.borrow_of(note.borrow).is_none() => {
+                fail(format!("session {} is written off and not lent", note.borrow))
+            }
             Change::BookingEnded(ended) if self.bookings.get(ended.booking).is_none() => {
                 fail(format!("booking {} ends and is not there", ended.booking.0))
             }
@@ -329,6 +359,7 @@ impl State {
             sources: Vec::new(),
             tally: Tally::default(),
             held: 0,
+            borrowed: 0,
         });
         pool.total = set.total;
         pool.sources.clone_from(&set.sources);
@@ -363,6 +394,13 @@ impl State {
             let count = session.count;
             let from_pool = self.pools.get_mut(&from).expect("a session's pool is there");
             from_pool.tally.remove(old_share.as_ref(), count);
+            if self.borrows.get(bundle_id).is_some() {
+                from_pool.borrowed -= u64::from(count);
+                self.borrows.leave(from, to.session);
+                self.borrows.enter(moved.to, to.session);
+                let to_pool = self.pools.get_mut(&moved.to).expect("sessions move to a pool that is there");
+                to_pool.borrowed += u64::from(count);
+            }
             self.by_pool.remove(&(from, to.session));
             self.by_pool.insert((moved.to, to.session));
             self.forget_empty_pool(from);
@@ -400,10 +438,23 @@ impl State {
         self.bundles.insert(bundle, Box::new(Bundle { key, secret, facts, pid, since, sessions }));
     }
 
+    /// S40: the seats of a bundle count as lent from now on.
+    fn lend(&mut self, borrowed: &Borrowed) {
+        let bundle = self.bundles.get(&borrowed.bundle).expect("a bundle that is lent is there");
+        for session in bundle.sessions() {
+            let pool = self.pools.get_mut(&session.pool).expect("a session's pool is there");
+            pool.borrowed += u64::from(session.count);
+            let number = SessionId(borrowed.bundle.0 + u64::from(session.nth));
+            self.borrows.enter(session.pool, number);
+        }
+        self.borrows.add(borrowed);
+    }
+
     /// Takes `count` seats back, or all of them, and of a token the same part of all that was taken for it (L51);
     /// the last session takes its bundle with it.
     fn take_back(&mut self, id: SessionId, count: Option<u32>, cause: &Cause, at: Tick) {
         let (bundle_id, nth) = self.locate(id).expect("seats are taken back from a session that is there");
+        let is_lent = self.borrows.get(bundle_id).is_some();
         let bundle = self.bundles.get_mut(&bundle_id).expect("its bundle is there");
         let whole = bundle.sessions().iter().find(|s| s.nth == nth).map_or(0, |s| s.count);
         let left = whole.checked_sub(count.unwrap_or(whole)).expect("no more is given back than was taken");
@@ -418,7 +469,11 @@ impl State {
                 pool.tally.add(share, session.count);
             }
             pool.tally.remove(share, before);
+            if is_lent {
+                pool.borrowed -= u64::from(before - session.count);
+            }
             if session.count == 0 {
+                self.borrows.leave(session.pool, number);
                 self.by_pool.remove(&(session.pool, number));
                 self.licenses.release(&session.license);
             }
@@ -441,6 +496,7 @@ impl State {
         if let Some(bundle) = self.bundles.remove(&id) {
             self.by_key.remove(&(half(&bundle.key), id));
             self.facts.release(&bundle.facts);
+            self.borrows.remove(id);
             if let Some(waiter) = self.waiters.of_key(&bundle.key).map(|waiting| waiting.waiter) {
                 // Whoever never said that it has what it was given goes on waiting, under the same key, whoever took it
                 // from him (S31); whoever gave it back had it.
@@ -660,6 +716,37 @@ impl State {
     /// Who may have no seats of a feature, by user and host as they are compared (S25).
     pub fn bar(&self, vendor: &Name, feature: &Name, client: &str) -> Option<&Barred> {
         self.bars.get(vendor, feature, client)
+    }
+
+    /// What is lent of a bundle (S40); `None`: it is an ordinary one, or gone.
+    pub fn borrow(&self, id: BundleId) -> Option<&Borrow> {
+        self.borrows.get(id)
+    }
+
+    /// The same by a session of it.
+    pub fn borrow_of(&self, id: SessionId) -> Option<(BundleId, &Borrow)> {
+        let (bundle, _) = self.locate(id)?;
+        Some((bundle, self.borrows.get(bundle)?))
+    }
+
+    /// Every bundle that is lent, from one number on (inclusive), in the order of their grants.
+    pub fn borrows_from(&self, id: BundleId) -> impl Iterator<Item = (BundleId, &Borrow)> {
+        self.borrows.from(id)
+    }
+
+    /// Every bundle that is lent, those first that end first, each with the first moment at which it is over, Unix seconds.
+    pub fn borrows_by_end(&self) -> impl Iterator<Item = (i64, BundleId)> + '_ {
+        self.borrows.by_end()
+    }
+
+    /// The sessions of a pool that are lent, in the order of their numbers.
+    pub fn borrowed_in(&self, pool: PoolId) -> impl Iterator<Item = SessionId> + '_ {
+        self.borrows.of_pool(pool)
+    }
+
+    /// When a part of the state was given up for lost and borrowing closed for it, Unix seconds (S62).
+    pub fn borrowing_closed(&self) -> Option<i64> {
+        self.borrowing_closed
     }
 
     /// A waiter by its number (S30).
