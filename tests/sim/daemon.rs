@@ -138,6 +138,7 @@ impl Daemon {
             clock: clock.clone(),
             heartbeat_ms: millis(plan.heartbeat),
             lease_ms: millis(plan.lease),
+            identity: None,
         };
         let reloads = Arc::new(Reloads::default());
         let mut instance = [0; 16];
