@@ -86,6 +86,8 @@ _PARTS = {
     "SignedLicense": "canonical bytes, key text",
     "Ended": "session u64, code text, message text, at i64",
     "Grace": "session u64, hours u32",
+    "Hours": "hours u32",
+    "Loan": "session u64, ends_at i64, token bytes",
 }
 
 _MESSAGES = {
@@ -111,6 +113,7 @@ _MESSAGES = {
     0x1004: ("HostIds", "explain optional text"),
     0x1005: ("Book", "token text, items list of Item, seconds u32, facts Facts"),
     0x1006: ("Unbook", "token text"),
+    0x1007: ("WriteOff", "borrow u64, reason text"),
     0x8001: ("Hello", "version u16, server_name text, server_version text, instance 16 bytes, heartbeat_ms u32, "
                       "lease_ms u32, client_frame_bytes_max u32, sessions_max u32"),
     0x8002: ("Granted", "bundle u64, sessions list of Grant, replayed bool, heartbeat_ms u32, lease_ms u32"),
@@ -131,6 +134,7 @@ _MESSAGES = {
     0x9004: ("HostIds", "json text"),
     0x9005: ("Book", "until i64"),
     0x9006: ("Unbook", "bookings u32"),
+    0x9007: ("WriteOff", "borrow u64, ends_at i64"),
     0xBFFE: ("Waiting", "waiter u64, before u64"),
     0xBFFF: ("Refused", "code text, message text, details text"),
     0xC001: ("Expired", "session u64, feature text, license_ends i64"),
@@ -181,6 +185,8 @@ Message = collections.namedtuple("Message", "number name call fields")
 
 # The extras that section 3 defines: (tag, name, the messages that may carry it, the type of its bytes).
 GRACE = (4, "grace", ("Granted", "Resume", "Served"), ("list", ("part", "Grace")))
+BORROW = (5, "borrow", ("Checkout", "Try"), ("part", "Hours"))
+LOANS = (6, "loans", ("Granted", "Resume"), ("list", ("part", "Loan")))
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Writing
@@ -376,7 +382,8 @@ def decode_body(number, body, known_tags=()):
         if extra["tag"] <= before:
             raise ProtocolError("malformed", f"{name}.extras: tag {extra['tag']} comes after {before}")
         before = extra["tag"]
-        if before % 2 == 1 and before not in known_tags:
+        defined = before == BORROW[0] and name in BORROW[2]
+        if before % 2 == 1 and not defined and before not in known_tags:
             raise ProtocolError("unknown_extra", f"{name}.extras: tag {before} is odd and not known")
     return fields
 

@@ -206,6 +206,28 @@ class Additions(unittest.TestCase):
         self.assertEqual(sk.grace_of([{"tag": 2, "bytes": good}]), {})
 
 
+    def test_hours_and_loans_are_the_extras_of_the_document(self):
+        for tag, name, messages, _ in (sk.BORROW, sk.LOANS):
+            self.assertRegex(document(), rf"\| {tag} \| `{name}` \| {', '.join(messages)} \|")
+        found = {"Checkout": 0, "Granted": 0, "Resume": 0, "Try": 0}
+        for _, vector in vectors():
+            if vector["name"] != "borrow":
+                continue
+            (extra,) = sk.decode_frame(bytes.fromhex(vector["frame"])).fields["extras"]
+            tag, _, messages, kind = sk.BORROW if extra["tag"] == sk.BORROW[0] else sk.LOANS
+            self.assertEqual(extra["tag"], tag)
+            self.assertIn(vector["message"], messages)
+            reader = sk._Reader(bytes(extra["bytes"]))
+            value = reader.value(kind, "extra")
+            self.assertEqual(reader.left(), 0)
+            self.assertTrue(value)
+            found[vector["message"]] += 1
+        self.assertNotIn(0, found.values(), found)
+        # Anywhere else the tag is odd and unknown.
+        with self.assertRaises(sk.ProtocolError):
+            sk.decode_body(0x0003, bytes.fromhex("11 00 01 05 01 18"))
+
+
 class Layout(unittest.TestCase):
     """What section 3 says a reader refuses, and the limits of the writer."""
 
