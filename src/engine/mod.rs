@@ -11,7 +11,9 @@
 pub mod ask;
 mod borrow;
 pub mod fuzz;
+mod idle;
 pub mod picture;
+mod pools;
 mod queue;
 pub mod record;
 pub mod reset;
@@ -25,10 +27,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::change::{Cause, Change, Granted, PoolId, SessionId};
 use seats::denial::{Code, Denial, Numbers};
-use seats::ledger::{
-    BookRequest, CheckoutOutcome, ConnectionId, IDLE_WARNING_MS, IdleWish, Ledger, Now, Owed, Patience,
-    PoolChange,
-};
+use seats::ledger::{BookRequest, CheckoutOutcome, ConnectionId, Ledger, Now, Patience};
 use seats::request::{Checkout, Facts};
 use seats::wall::{WallClock, WallWatch};
 use tracing::{debug, error, info};
@@ -39,18 +38,12 @@ use self::record::StateFold;
 use crate::clock::{Reading, Zone};
 use crate::journal::{Compactor, Disk, Journal, JournalError};
 
-/// How many features a step looks at after a reload or a midnight before it serves the next batch: about a
-/// millisecond of work, so nobody waits longer for it.
-const SWEEP_FEATURES: usize = 1_000;
 /// How many sessions a step ends, or tells of an expiry, before it serves the next batch.
 const SESSIONS_A_STEP: usize = 1_000;
 /// How many holds and bookings a step ends before it serves its batch; the others a moment later.
 const DUE_A_STEP: usize = 10_000;
 /// A batch is written when it holds so many bytes, though asks are left: far below what the journal takes.
 const BATCH_BYTES: usize = 4 << 20;
-/// How many changed totals of one reload or midnight are logged each in a line of its own.
-const CHANGES_TOLD_MAX: usize = 100;
-
 /// See the module.
 pub struct Engine<D: Disk> {
     ledger: Ledger,
@@ -394,43 +387,6 @@ impl<D: Disk> Engine<D> {
         self.no_room()
     }
 
-    /// A checkout was refused. Where it was for want of seats and the policy gives idle ones away, those that were warned
-    /// go now, or others are warned (S50).
-    fn decide_with_idle(
-        &mut self,
-        from: &Arc<dyn Outbox>,
-        checkout: &Checkout,
-        now: Now,
-        refused: Box<Denial>,
-    ) -> Result<CheckoutOutcome, Box<Denial>> {
-        let connections = &self.connections;
-        let idle_ms = |id: ConnectionId| connections.get(&id).and_then(|outbox| outbox.idle_ms(now.tick));
-        let (decided, mut wish) = self.ledger.decide_with_idle(checkout, now, &idle_ms, refused);
-        // Nobody is warned for a grant that could not be made.
-        if wish.hoped.as_ref().is_some_and(|hoped| self.cannot_grant(from, hoped).is_some()) {
-            wish = wish.in_vain();
-        }
-        self.tell_idle(&wish, &checkout.facts, now);
-        decided.map_err(|mut denial| {
-            wish.tell(&mut denial);
-            denial
-        })
-    }
-
-    /// Those whose idle seats somebody wants are told so.
-    fn tell_idle(&mut self, wish: &IdleWish, of: &Facts, now: Now) {
-        self.ledger.note_wish(wish, of, now);
-        for session in &wish.to_warn {
-            let feature =
-                self.ledger.state().session(*session).and_then(|(_, s)| self.ledger.state().pool(s.pool));
-            if let (Some(outbox), Some(pool)) = (self.holder_of(*session), feature) {
-                let seconds = u32::try_from(IDLE_WARNING_MS / 1000).unwrap_or(u32::MAX);
-                let event = Event::SeatWanted(*session, pool.feature.clone(), seconds);
-                self.outputs.push(Output::Event(outbox, event));
-            }
-        }
-    }
-
     /// S53. Who may not see everything may ask where the policy lets him (S50).
     fn why(
         &mut self,
@@ -490,45 +446,6 @@ impl<D: Disk> Engine<D> {
         self.ledger.grant_view(bundle)
     }
 
-    /// The pools of the features a request names, brought to the day and the licenses of now.
-    fn refresh(&mut self, checkout: &Checkout, now: Now) -> Result<(), JournalError> {
-        if self.ledger.is_complete() {
-            return Ok(());
-        }
-        for item in &checkout.items {
-            self.refresh_feature(&item.feature, now)?;
-        }
-        Ok(())
-    }
-
-    fn refresh_feature(&mut self, feature: &str, now: Now) -> Result<(), JournalError> {
-        while let Some(owed) = self.ledger.refresh(feature, now.day) {
-            self.accept_owed(owed, now)?;
-        }
-        Ok(())
-    }
-
-    /// The pools of a session's feature, brought to now: what stays held is today's license's to say (L62).
-    fn refresh_of(&mut self, session: SessionId, now: Now) -> Result<(), JournalError> {
-        if self.ledger.is_complete() {
-            return Ok(());
-        }
-        let state = self.ledger.state();
-        let feature = state.session(session).and_then(|(_, s)| state.pool(s.pool)).map(|p| p.feature.clone());
-        feature.map_or(Ok(()), |feature| self.refresh_feature(feature.as_str(), now))
-    }
-
-    fn accept_owed(&mut self, owed: Owed, now: Now) -> Result<(), JournalError> {
-        match owed {
-            Owed::Pool(change) => self.pool_changed(change, now),
-            Owed::Moved(moved) => {
-                let (to, sessions) = (moved.to.0, moved.sessions.len());
-                info!(pool = to, sessions, "sessions count against another pool: theirs is gone (L39)");
-                self.accept(now.tick, &Change::Moved(moved))
-            }
-        }
-    }
-
     /// Puts a bundle on a connection; the one that loses it is told (S10).
     fn attach(&mut self, bundle: SessionId, to: &Arc<dyn Outbox>, now: Now) {
         if let Some(loser) = self.ledger.attach(bundle, to.id(), now.tick)
@@ -541,60 +458,6 @@ impl<D: Disk> Engine<D> {
     fn holder_of(&self, session: SessionId) -> Option<Arc<dyn Outbox>> {
         let ((bundle, _), _) = self.ledger.state().session(session)?;
         self.connections.get(&self.ledger.presence().connection_of(bundle)?).cloned()
-    }
-
-    /// Journals a total, and tells those who want to know (L22).
-    fn pool_changed(&mut self, change: PoolChange, now: Now) -> Result<(), JournalError> {
-        let PoolChange { set, before, why, has_expired } = change;
-        self.changes_told += 1;
-        if self.changes_told > CHANGES_TOLD_MAX {
-            // A reload of a hundred thousand features is one line more, not a hundred thousand (S83).
-        } else if before == set.total {
-            info!(feature = %set.feature, vendor = %set.vendor, total = %before, "licenses changed: {why}");
-        } else {
-            info!(feature = %set.feature, vendor = %set.vendor, "{} {before} → {}: {why}", set.feature, set.total);
-        }
-        if before != set.total {
-            for outbox in self.watching.iter().filter_map(|id| self.connections.get(id)) {
-                let event = Event::PoolChanged(
-                    set.vendor.clone(),
-                    set.feature.clone(),
-                    before,
-                    set.total,
-                    why.clone(),
-                );
-                self.outputs.push(Output::Event(outbox.clone(), event));
-            }
-        }
-        if has_expired {
-            let ended =
-                self.ledger.state().pool(set.pool).and_then(|p| p.sources.first()).and_then(|s| s.end);
-            self.expired.extend(ended.map(|end| (set.pool, None, end)));
-        }
-        self.accept(now.tick, &Change::PoolSet(set))
-    }
-
-    /// L39: the sessions of a pool whose license has ended are told; they keep their seats.
-    fn tell_expired(&mut self) {
-        if !self.may_tell_of_ends() {
-            return;
-        }
-        let mut left = SESSIONS_A_STEP;
-        while let Some((pool, after, end)) = self.expired.pop_front() {
-            let Some(feature) = self.ledger.state().pool(pool).map(|p| p.feature.clone()) else { continue };
-            let mut last = None;
-            for session in self.ledger.state().sessions_after(pool, after).take(left) {
-                last = Some(session);
-                left -= 1;
-                if let Some(outbox) = self.holder_of(session) {
-                    self.outputs.push(Output::Event(outbox, Event::Expired(session, feature.clone(), end)));
-                }
-            }
-            if left == 0 {
-                self.expired.push_front((pool, last.or(after), end));
-                return;
-            }
-        }
     }
 
     /// Sessions of clients that were gone for long enough end, though nobody needs their seats; a client whose socket is
@@ -623,34 +486,6 @@ impl<D: Disk> Engine<D> {
                 let patience = self.ledger.presence().patience();
                 let event = ended_event(ended.session, &ended.cause, patience, reading.unix_ms);
                 self.outputs.push(Output::Event(outbox, event));
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings the next pools up to date after a reload or a midnight.
-    fn sweep(&mut self, now: Now) -> Result<(), JournalError> {
-        let mut budget = SWEEP_FEATURES;
-        if self.ledger.sweep_policy() {
-            let taken = self.policy_taken.drain(..);
-            self.outputs.extend(taken.map(|then| Output::Call(Box::new(move || then(())))));
-        }
-        while budget > 0 && !self.ledger.is_complete() {
-            let (owed, left) = self.ledger.sweep(budget, now.day);
-            budget = left;
-            match owed {
-                Some(owed) => self.accept_owed(owed, now)?,
-                // What is left is the policy's: the next step counts on.
-                None => break,
-            }
-        }
-        if self.ledger.is_complete() {
-            let untold = std::mem::take(&mut self.changes_told).saturating_sub(CHANGES_TOLD_MAX);
-            if untold > 0 {
-                info!(features = untold, "and more features changed; `seatkeeper features` shows them");
-            }
-            for then in self.catalog_taken.drain(..) {
-                self.outputs.push(Output::Call(Box::new(move || then(()))));
             }
         }
         Ok(())
