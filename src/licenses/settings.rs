@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::license::{
     Carried, Count, Fingerprint, HostIdEntry, HostIdKind, KeyType, License, LicenseType, LicenseVersion,
-    Name, Place, Reason, Share, Special,
+    Name, Place, Reason, Share, Special, StartTrigger,
 };
 
 use super::maintenance;
@@ -518,6 +518,12 @@ fn unsupported(license: &License, given: &Given<'_>, feature_at: usize) -> Optio
         && license.license_type != LicenseType::Perpetual
     {
         found.push((at.name_at, format!("LICENSE_TYPE {}", at.value)));
+    }
+    let trigger = license.carried.maintenance.as_deref().map(|given| given.trigger);
+    if let Some(at) = raw(S::MaintenanceStartTrigger)
+        && trigger == Some(StartTrigger::FirstCheckout)
+    {
+        found.push((at.name_at, format!("{} {}", at.name, at.value)));
     }
     if let Some(at) = raw(S::HalServers)
         && license.key_type != KeyType::Upgrade

@@ -102,10 +102,11 @@ fn values_arrive_in_the_license() {
 
 #[test]
 fn maintenance_is_carried_and_gives_version_its_default() {
-    let license = good(
-        r#"<SETTING MAINTENANCE_PERIOD="P1Y2W" MAINTENANCE_START_TRIGGER="FIRST_CHECKOUT"
+    let license = bad(
+        r#"<SETTING MAINTENANCE_PERIOD="P1Y2W" ¦MAINTENANCE_START_TRIGGER="FIRST_CHECKOUT"
            MAINTENANCE_START_BY="2026-12-31" MAINTENANCE_UPDATES="NONE" MAINTENANCE_PATCHES="LINE"
            MAINTENANCE_GRACE_DAYS="30" MAINTENANCE_CONTACT="shop" MAX_VERSION="1.0.7"/>"#,
+        Reason::NotSupportedYet,
     );
     assert_eq!(license.version, Some(LicenseVersion { major: 1, minor: 0 }));
     let maintenance = license.carried.maintenance.unwrap();
@@ -320,6 +321,10 @@ fn what_is_not_served_yet_says_so_and_is_read_all_the_same() {
         Reason::NotSupportedYet,
     );
     bad(r#"<SETTING ¦LICENSE_TYPE="EVALUATION" END="2030-01-01"/>"#, Reason::NotSupportedYet);
+    bad(
+        r#"<SETTING COUNT="5" MAINTENANCE_PERIOD="P1Y" ¦MAINTENANCE_START_TRIGGER="FIRST_CHECKOUT" MAINTENANCE_START_BY="2030-01-01"/>"#,
+        Reason::NotSupportedYet,
+    );
     let renewal = bad(
         r#"<SETTING ¦KEYTYPE="MAINTENANCE" RENEWS="SN=7f3c" MAINTENANCE_END="2028-09-15"/>"#,
         Reason::NotSupportedYet,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::license::{
     Based, Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Place, Reason, Replaces, Signed,
-    Special, TimeZones, TokenDependency,
+    Special, TimeZones, TokenDependency, Updates,
 };
 
 use crate::driver::{exclusive, name, refused};
@@ -60,6 +60,33 @@ fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
         "issued" => license.issued = day()?,
         "version" => {
             license.version = Some(version(value)?);
+        }
+        "maintenance" => {
+            let (start, end) =
+                value.split_once("..").ok_or("maintenance= takes START..END, the start may be empty")?;
+            let date = |text: &str| text.parse().map_err(|e| format!("{text}: {e}"));
+            license.carried.maintenance_end = Some(match end {
+                "UNLIMITED" => NaiveDate::MAX,
+                end => date(end)?,
+            });
+            let start = if start.is_empty() { None } else { Some(date(start)?) };
+            license.carried.maintenance.get_or_insert_default().start = start;
+        }
+        "updates" => {
+            let updates = match value {
+                "NONE" => Updates::None,
+                "MINOR" => Updates::Minor,
+                "MAJOR" => Updates::Major,
+                _ => return Err("updates= takes NONE, MINOR or MAJOR".into()),
+            };
+            license.carried.maintenance.get_or_insert_default().updates = updates;
+        }
+        "contact" => {
+            license.carried.maintenance.get_or_insert_default().contact = Some(value.into());
+        }
+        "max" => {
+            let numbers = value.split('.').map(number).collect::<Result<_, _>>()?;
+            license.carried.maintenance.get_or_insert_default().max_version = Some(numbers);
         }
         "share" => {
             for flag in value.split(',') {

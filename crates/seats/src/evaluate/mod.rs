@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{FeatureLicenses, Replacement};
 use crate::change::PoolKind;
 use crate::license::{Count, KeyType, License, Reason};
+use crate::maintenance::covered_until;
 
 mod ahead;
 mod explain;
@@ -228,14 +229,15 @@ fn without_sn(license: &License) -> Arc<str> {
     text.into()
 }
 
-/// Rules 3, 6.7, as far as it needs no maintenance, then L50: the lower VERSION first (none stated covers every
-/// version and is the highest), the exclusive before an additive, then the pool that ends soonest, then the SN. A
+/// Rules 3, 6.7, then L50: what covers the fewest releases first, so that its seats are used by whom they suffice (none where
+/// it owns its version alone, all where no VERSION is stated), the lower VERSION, the lower MAX_VERSION, the exclusive before an additive, then the pool that ends soonest, then the SN. A
 /// token, which takes seats of other features, comes after every seat of this one.
 fn trial_order<'a>(feature: &FeatureLicenses, pool: &'a PoolGrant) -> impl Ord + use<'a> {
     let license = &feature.licenses[pool.license];
-    let version = (license.version.is_none(), license.version);
+    let max = license.carried.maintenance.as_deref().and_then(|given| given.max_version.clone());
+    let covers = (covered_until(license), license.version, max.is_none(), max);
     let end = (license.end.is_none(), license.end);
-    (pool.kind == PoolKind::Token, version, pool.kind != PoolKind::Exclusive, end, &pool.kind)
+    (pool.kind == PoolKind::Token, covers, pool.kind != PoolKind::Exclusive, end, &pool.kind)
 }
 
 /// The first day after `day` on which the result of [`evaluate`] may differ; `None`: never again.

@@ -11,6 +11,6 @@ mod words;
 
 pub use calendar::{Basis, UNLIMITED, add, is_unlimited, renewed};
 pub use decide::{Granted, Refused, Release, decide};
-pub use plan::{Block, Plan, State};
+pub use plan::{Block, Plan, State, covered_until};
 pub use remind::{ENDED_WITHIN_DAYS, Reminder, THRESHOLDS, due};
 pub use words::sentence;

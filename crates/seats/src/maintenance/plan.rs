@@ -139,6 +139,16 @@ impl<'l> Plan<'l> {
     }
 }
 
+/// The last release day that a license covers for newer versions than it owns, for the order in which pools are tried (6.7):
+/// before all days where it owns its version alone, after all where every version runs.
+pub fn covered_until(license: &License) -> NaiveDate {
+    if license.version.is_none() {
+        return NaiveDate::MAX;
+    }
+    let given = license.carried.maintenance.as_deref();
+    own_block(license, given, None, NaiveDate::MAX).map_or(NaiveDate::MIN, |block| block.end)
+}
+
 /// The block of the feature itself.
 fn own_block(
     license: &License,

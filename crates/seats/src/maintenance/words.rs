@@ -21,8 +21,7 @@ pub fn sentence(
     let (contact, vendor) = (contact(license), &license.vendor);
     let owned = plan.version.map_or_else(|| "any version".to_string(), |owned| owned.to_string());
     let ends = plan.effective_end().filter(|end| !is_unlimited(*end));
-    // What runs at least, where nothing newer is known.
-    let best = best.map_or_else(|| owned.clone(), |best| best.to_string());
+    let best_or = |other: String| best.map_or(other, |best| format!("{best} or older"));
     match refused {
         Refused::VersionRequired => format!(
             "the program did not say which version it is; a fault of the program, not of your license: tell {vendor}"
@@ -51,8 +50,9 @@ pub fn sentence(
             format!("the license ended on {end}: renew at {contact}")
         }
         Refused::AboveMaximum(version) => format!(
-            "your license allows versions up to {}, and version {version} is above it: use {best} or older, or ask {contact} for a license without this limit",
-            dotted(plan.max_version)
+            "your license allows versions up to {}, and version {version} is above it: use {best}, or ask {contact} for a license without this limit",
+            dotted(plan.max_version),
+            best = best_or(format!("{} or older", dotted(plan.max_version)))
         ),
         Refused::NotLicensed(version) => format!(
             "your license covers {feature} {owned} and older, and all its patches; it has no maintenance, so version {version} is not included: \
@@ -70,7 +70,8 @@ pub fn sentence(
             };
             format!(
                 "your license covers {owned} with its patches{more}, and version {version} is a new major version: use {best}, or ask {contact} for an upgrade to {}",
-                version.0[0]
+                version.0[0],
+                best = best_or(owned.clone())
             )
         }
         Refused::KindNotIncluded(_, version) => format!(
@@ -80,12 +81,13 @@ pub fn sentence(
             "the program did not say when it was released, so the server cannot tell whether your maintenance (up to {end}) covers {version}; version {owned} runs: tell {vendor}"
         ),
         Refused::MaintenanceNotStarted(version, start) => format!(
-            "your license is valid for {owned}; maintenance begins on {start}, and version {version} will run from that day: until then use {best}, or ask {contact} for an earlier start"
+            "your license is valid for {owned}; maintenance begins on {start}, and version {version} will run from that day: until then use {owned}, or ask {contact} for an earlier start"
         ),
         Refused::MaintenanceExpired(version, date, end) => format!(
             "your license for {feature} is valid, and the versions it covers, released up to {end}, keep working; version {version} was released on {date}, \
              and your maintenance covers releases up to {end}: renew maintenance at {contact} and load the renewal file, and {version} will start without \
-             reinstalling; until then use {best} or older"
+             reinstalling; until then use {best}",
+            best = best_or(format!("a version released up to {end}"))
         ),
     }
 }

@@ -17,6 +17,7 @@ use crate::change::{PoolId, SessionId, Tick};
 use crate::denial::{Code, Denial, Due, HOLDERS_MAX, Holder, LimitFact, OtherPool, Subject};
 use crate::evaluate::{State as LicenseState, Total, evaluate, next_rise, pool_kind};
 use crate::license::Reason;
+use crate::maintenance::covered_until;
 use crate::policy::RuleId;
 use crate::request::Item;
 
@@ -214,8 +215,13 @@ impl Ledger {
         mut tried: Vec<Tried>,
         draft: &Draft,
     ) -> Box<Denial> {
-        // The first of equals, in the order of trial.
-        let best = (0..tried.len()).rev().max_by_key(|at| nearness(tried[*at].failure.code())).unwrap_or(0);
+        // The first of equals, in the order of trial; but of several whose maintenance is over the one that lasted longest.
+        let near = |at: &usize| {
+            let code = tried[*at].failure.code();
+            let lasted = (code == Code::MaintenanceExpired).then(|| covered_until(&tried[*at].license));
+            (nearness(code), lasted)
+        };
+        let best = (0..tried.len()).rev().max_by_key(near).unwrap_or(0);
         let best = tried.remove(best);
         if let Failure::Needed(denial) = best.failure {
             // It is about a feature that the token needs, and lists the pools of that one.
