@@ -9,7 +9,7 @@ use std::time::Duration;
 use seatkeeper::answer::Context;
 use seatkeeper::clock::{Clock, SimulatedTime, Ticks, Zone};
 use seatkeeper::engine::Engine;
-use seatkeeper::engine::ask::{Ask, Then};
+use seatkeeper::engine::ask::{Ask, Request, Then};
 use seatkeeper::engine::record::StateFold;
 use seatkeeper::engine::thread::{Handle, queue};
 use seatkeeper::journal::{Fold, FoldError, Journal, Options};
@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::seen::Seen;
 use crate::disk::SimDisk;
-use crate::licenses::Day;
+use crate::licenses::{Day, identity};
 use crate::net::Stream;
 use crate::plan::{Flaw, Plan};
 
@@ -138,7 +138,7 @@ impl Daemon {
             clock: clock.clone(),
             heartbeat_ms: millis(plan.heartbeat),
             lease_ms: millis(plan.lease),
-            identity: None,
+            identity: Some(identity()),
         };
         let reloads = Arc::new(Reloads::default());
         let mut instance = [0; 16];
@@ -206,6 +206,15 @@ impl Daemon {
         self.batch.extend(self.asks.try_iter());
         if self.flaw == Flaw::DeafToCloses {
             self.batch.retain(|ask| !matches!(ask, Ask::Close(_)));
+        }
+        if self.flaw == Flaw::ForgetsLoans {
+            let batch = std::mem::take(&mut self.batch);
+            self.batch.extend(batch.into_iter().map(|ask| match ask {
+                Ask::Request { from, call, request: Request::Borrow(checkout, _) } => {
+                    Ask::Request { from, call, request: Request::Checkout(checkout, 0) }
+                }
+                ask => ask,
+            }));
         }
         self.engine.step(&mut self.batch, self.clock.now()).map_err(|error| error.to_string())
     }

@@ -106,6 +106,9 @@ fn add(all: &mut Tally, one: &Tally) {
         (&mut all.gave_up, one.gave_up),
         (&mut all.cables, one.cables),
         (&mut all.cancels, one.cancels),
+        (&mut all.borrows, one.borrows),
+        (&mut all.borrows_returned, one.borrows_returned),
+        (&mut all.borrows_ended, one.borrows_ended),
     ];
     pairs.into_iter().for_each(|(sum, more)| *sum += more);
 }
@@ -140,11 +143,15 @@ fn whatever_befalls_them_no_seat_is_lost_doubled_or_stuck() {
         reclaims,
         bookings,
         gave_up,
+        borrows,
+        borrows_returned,
+        borrows_ended,
         ..
     } = tally;
     let often = [grants, refused, resumes];
-    let sometimes = [served, deaths, reloads, reclaims, gave_up, midnights, bookings];
-    assert!(often.iter().all(|n| *n >= count * 2) && sometimes.iter().all(|n| *n >= count / 5), "{tally:?}");
+    let lent = [borrows, borrows_returned, borrows_ended];
+    let sometimes = [served, deaths, reloads, reclaims, gave_up, midnights, bookings].into_iter().chain(lent);
+    assert!(often.iter().all(|n| *n >= count * 2) && { sometimes }.all(|n| n >= count / 5), "{tally:?}");
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(crate) enum Flaw {
     HistoryLosesASession,
     /// The engine is not told of connections that end.
     DeafToCloses,
+    /// The server forgets at once that a seat is lent, so that it goes as any other whose client is silent.
+    ForgetsLoans,
 }
 
 /// The dimensions of one history.
@@ -96,6 +98,8 @@ pub(crate) struct Plan {
     /// Whether the wall clock may be wrong by days.
     pub(crate) is_wild_clock: bool,
     pub(crate) has_admin: bool,
+    /// Whether licenses lend seats, and clients borrow them.
+    pub(crate) lends: bool,
 }
 
 impl Plan {
@@ -127,6 +131,7 @@ impl Plan {
             trouble_every: if is_quiet { 60_000 } else { random.ms(8_000, 40_000) },
             is_wild_clock: random.percent(12),
             has_admin: random.percent(60),
+            lends: random.percent(50),
         }
     }
 

@@ -23,13 +23,15 @@ use crate::client::Client;
 use crate::common::Random;
 use crate::daemon::{Daemon, Dump};
 use crate::disk::SimDisk;
-use crate::licenses::{DAY_MS, Sheet};
+use crate::licenses::{DAY_MS, LENT_HOURS_MAX, Sheet};
 use crate::net::{Cable, Packet, Weather};
 use crate::plan::{Dice as _, Flaw, Plan};
 use crate::trace::Trace;
 
 /// The engine's thread looks at the clock so often, whatever happens.
 pub(crate) const IDLE_MS: u64 = 500;
+/// So often in the hours after everybody has gone, in which only what is lent is left.
+const HOURS_IDLE_MS: u64 = 600_000;
 /// No history takes so long; one that does turns in a circle.
 const TURNS_MAX: u64 = 200_000;
 /// How long clients may take to end in good order, on a network that is good by then.
@@ -72,6 +74,9 @@ pub(crate) struct World {
     step_at: u64,
     /// The wall clock at the instant 0, as it is set now.
     unix_ms: i64,
+    /// The latest it was ever set to.
+    unix_ms_max: i64,
+    idle_ms: u64,
     pids: u32,
     turns: u64,
     is_calm: bool,
@@ -110,6 +115,9 @@ pub(crate) struct Tally {
     pub(crate) gave_up: u64,
     pub(crate) cables: u64,
     pub(crate) cancels: u64,
+    pub(crate) borrows: u64,
+    pub(crate) borrows_returned: u64,
+    pub(crate) borrows_ended: u64,
 }
 
 /// Plays the history of a seed.
@@ -154,7 +162,7 @@ fn panics() -> u64 {
 
 impl World {
     fn new(plan: Plan, mut random: Random) -> World {
-        let sheet = Sheet::draw(&mut random, plan.unix_ms.div_euclid(DAY_MS));
+        let sheet = Sheet::draw(&mut random, plan.unix_ms.div_euclid(DAY_MS), plan.lends);
         let catalog = sheet.catalog(more(&plan));
         let disk = SimDisk::new(random.bits(), plan.flaw == Flaw::DiskForgets);
         let clients: Vec<Client> = (0..plan.clients).map(Client::new).collect();
@@ -178,6 +186,8 @@ impl World {
             events_made: 0,
             step_at: 0,
             unix_ms: plan.unix_ms,
+            unix_ms_max: plan.unix_ms,
+            idle_ms: IDLE_MS,
             pids: 0,
             turns: 0,
             is_calm: false,
@@ -233,10 +243,28 @@ impl World {
         self.trace.say(self.now, "silence".into());
         let silence = self.plan.lease + self.plan.reap_after + 100_000;
         self.go_on(self.now + silence, |_| false).await?;
+        if let Some(daemon) = &self.daemon {
+            let seen = daemon.seen();
+            self.checker.check_only_lent_left(&seen)?;
+            if !seen.sessions.is_empty() {
+                self.outlast_what_is_lent().await?;
+            }
+        }
         let Some(daemon) = &self.daemon else { return Err(Fault::stuck("no daemon".into())) };
         self.checker.check_nothing_left(&daemon.seen())?;
         let dump = daemon.dump();
         self.checker.check_replay(&self.plan, &self.disk, &dump)
+    }
+
+    /// As many hours pass as anything can be lent for, by a clock that is right again.
+    async fn outlast_what_is_lent(&mut self) -> Result<(), Fault> {
+        const HOUR_MS: u64 = 3_600_000;
+        self.trace.say(self.now, "hours pass".into());
+        self.unix_ms = self.unix_ms_max;
+        self.idle_ms = HOURS_IDLE_MS;
+        // A clock that has jumped ahead is believed after an hour.
+        let hours = u64::from(LENT_HOURS_MAX) + 2;
+        self.go_on(self.now + hours * HOUR_MS, |_| false).await
     }
 
     /// Turn by turn, until a moment or until something is so.

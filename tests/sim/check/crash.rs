@@ -43,10 +43,16 @@ impl Checker {
             trace.say(now, format!("{} sessions read back", found.seen.sessions.len()));
         }
         self.check_told(&found.seen)?;
+        self.check_lent_told(&found.seen)?;
         self.follow(&found.seen);
+        self.begin_run();
+        self.look_at_calendar(now, unix_ms);
         // A wait or a booking may have come to its end in the very tick that was served last.
         let has_new_waiter = seen.waiters.keys().any(|waiter| !found.seen.waiters.contains_key(waiter));
-        if found.seen.sessions != seen.sessions || has_new_waiter {
+        // What was lent may be over by now.
+        let mut kept = found.seen.sessions.clone();
+        kept.retain(|id, _| seen.sessions.contains_key(id) || !self.may_be_back(*id, now, unix_ms));
+        if kept != seen.sessions || has_new_waiter {
             let text = format!("the start made {seen:?} of {:?}", found.seen);
             return Err(Fault::new(Check::LostSeat, text));
         }
@@ -64,7 +70,9 @@ impl Checker {
             self.days.insert(day);
             self.day = self.day.max(day);
         }
-        self.look_at_calendar(unix_ms);
+        self.look_at_calendar(now, unix_ms);
+        self.follow(&seen);
+        self.forget_what_is_back(&seen);
         let newest = self.sheets.len() - 1;
         self.sheets.drain(..newest);
         self.seen = seen;

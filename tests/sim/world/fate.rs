@@ -40,8 +40,11 @@ impl World {
             )?;
         }
         self.is_stirred = true;
-        let due =
-            if daemon.has_background_work() { 1 } else { daemon.due_in().unwrap_or(IDLE_MS).min(IDLE_MS) };
+        let due = if daemon.has_background_work() {
+            1
+        } else {
+            daemon.due_in().unwrap_or(u64::MAX).min(self.idle_ms)
+        };
         self.step_at = self.now + due.max(1);
         Ok(match failed {
             Some(error) => {
@@ -216,7 +219,7 @@ impl World {
     fn reload(&mut self) {
         let Some(daemon) = &self.daemon else { return };
         let today = (self.unix_ms + i64::try_from(self.now).expect("minutes")).div_euclid(DAY_MS);
-        self.sheet = Sheet::draw(&mut self.random, today);
+        self.sheet = Sheet::draw(&mut self.random, today, self.plan.lends);
         self.catalog = self.sheet.catalog(more(&self.plan));
         if daemon.handle.ask(Ask::Catalog(self.catalog.clone(), Box::new(|()| ()))).is_err() {
             // The queue is full: the keeper would wait, the simulation tries no more.
@@ -237,6 +240,7 @@ impl World {
             true => right + self.random.within(-5 * DAY_MS, 5 * DAY_MS),
             false => right + self.random.within(-11 * hour, 11 * hour),
         };
+        self.unix_ms_max = self.unix_ms_max.max(self.unix_ms);
         let by = self.unix_ms - right;
         self.trace.say(self.now, format!("the wall clock is set to {by} ms beside the right time"));
     }
