@@ -207,14 +207,9 @@ impl Daemon {
         if self.flaw == Flaw::DeafToCloses {
             self.batch.retain(|ask| !matches!(ask, Ask::Close(_)));
         }
-        if self.flaw == Flaw::ForgetsLoans {
+        if self.flaw.hides_terms() {
             let batch = std::mem::take(&mut self.batch);
-            self.batch.extend(batch.into_iter().map(|ask| match ask {
-                Ask::Request { from, call, request: Request::Borrow(checkout, _) } => {
-                    Ask::Request { from, call, request: Request::Checkout(checkout, 0) }
-                }
-                ask => ask,
-            }));
+            self.batch.extend(batch.into_iter().map(|ask| misheard(self.flaw, ask)));
         }
         self.engine.step(&mut self.batch, self.clock.now()).map_err(|error| error.to_string())
     }
@@ -259,6 +254,17 @@ impl Drop for Daemon {
         // The listener's task is the runtime's.
         self.server.closing.cancel();
     }
+}
+
+/// What a server with an error in its lending takes a request for.
+fn misheard(flaw: Flaw, ask: Ask) -> Ask {
+    let Ask::Request { from, call, request: Request::Borrow(checkout, hours) } = ask else { return ask };
+    let request = match flaw {
+        Flaw::ForgetsLoans => Request::Checkout(checkout, 0),
+        Flaw::LendsForAnHour => Request::Borrow(checkout, 1),
+        _ => Request::Borrow(checkout, hours + 1),
+    };
+    Ask::Request { from, call, request }
 }
 
 type Opened = seatkeeper::journal::Opened<SimDisk>;

@@ -70,6 +70,17 @@ pub(crate) enum Flaw {
     DeafToCloses,
     /// The server forgets at once that a seat is lent, so that it goes as any other whose client is silent.
     ForgetsLoans,
+    /// The server lends for one hour, whatever was asked for.
+    LendsForAnHour,
+    /// The server lends for an hour more than was asked for.
+    LendsAnHourMore,
+}
+
+impl Flaw {
+    /// Whether the server lends in another way than it was asked: only what comes of that is to be found, not the terms.
+    pub(crate) fn hides_terms(self) -> bool {
+        matches!(self, Flaw::ForgetsLoans | Flaw::LendsForAnHour | Flaw::LendsAnHourMore)
+    }
 }
 
 /// The dimensions of one history.

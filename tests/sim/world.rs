@@ -23,15 +23,13 @@ use crate::client::Client;
 use crate::common::Random;
 use crate::daemon::{Daemon, Dump};
 use crate::disk::SimDisk;
-use crate::licenses::{DAY_MS, LENT_HOURS_MAX, Sheet};
+use crate::licenses::{DAY_MS, Sheet};
 use crate::net::{Cable, Packet, Weather};
 use crate::plan::{Dice as _, Flaw, Plan};
 use crate::trace::Trace;
 
 /// The engine's thread looks at the clock so often, whatever happens.
 pub(crate) const IDLE_MS: u64 = 500;
-/// So often in the hours after everybody has gone, in which only what is lent is left.
-const HOURS_IDLE_MS: u64 = 600_000;
 /// No history takes so long; one that does turns in a circle.
 const TURNS_MAX: u64 = 200_000;
 /// How long clients may take to end in good order, on a network that is good by then.
@@ -254,17 +252,6 @@ impl World {
         self.checker.check_nothing_left(&daemon.seen())?;
         let dump = daemon.dump();
         self.checker.check_replay(&self.plan, &self.disk, &dump)
-    }
-
-    /// As many hours pass as anything can be lent for, by a clock that is right again.
-    async fn outlast_what_is_lent(&mut self) -> Result<(), Fault> {
-        const HOUR_MS: u64 = 3_600_000;
-        self.trace.say(self.now, "hours pass".into());
-        self.unix_ms = self.unix_ms_max;
-        self.idle_ms = HOURS_IDLE_MS;
-        // A clock that has jumped ahead is believed after an hour.
-        let hours = u64::from(LENT_HOURS_MAX) + 2;
-        self.go_on(self.now + hours * HOUR_MS, |_| false).await
     }
 
     /// Turn by turn, until a moment or until something is so.

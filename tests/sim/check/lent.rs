@@ -12,7 +12,6 @@ use wire::borrow::BorrowToken;
 use super::seen::Seen;
 use super::{Check, Checker, Fault, Known};
 use crate::licenses::{DAY_MS, Day, FEATURES, Sheet, identity};
-use crate::plan::Flaw;
 
 const HOUR_MS: u64 = 3_600_000;
 /// The same for the wall clock.
@@ -132,8 +131,8 @@ impl Checker {
         after: &Seen,
     ) -> Result<(), Fault> {
         let wrong = |text: String| Err(Fault::new(Check::Lent, text));
-        if self.flaw == Flaw::ForgetsLoans {
-            return Ok(());
+        if self.flaw.hides_terms() {
+            return self.check_overdue(now, unix_ms, after);
         }
         for (id, session) in &after.sessions {
             let Some(out) = self.lent.out.get(id) else {
@@ -195,7 +194,7 @@ impl Checker {
 
     /// A daemon has started: what is lent is lent until the same moment as before.
     pub(super) fn check_lent_told(&mut self, found: &Seen) -> Result<(), Fault> {
-        if self.flaw == Flaw::ForgetsLoans {
+        if self.flaw.hides_terms() {
             return Ok(());
         }
         for (id, session) in &found.sessions {
@@ -211,7 +210,7 @@ impl Checker {
 
     /// A client was told of seats: what is lent has its token, the same each time, and nothing else has one.
     pub(super) fn told_loans(&mut self, pid: u32, told: &[Grant], extras: &[Extra]) -> Result<(), Fault> {
-        if self.flaw == Flaw::ForgetsLoans {
+        if self.flaw.hides_terms() {
             return Ok(());
         }
         let wrong = |text: String| Err(Fault::new(Check::Lent, format!("{pid}: {text}")));
