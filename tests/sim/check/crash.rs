@@ -16,8 +16,9 @@ impl Checker {
     }
 
     /// A start went wrong: it may have written something before that.
-    pub(crate) fn failed_to_start(&mut self, unix_ms: i64) {
+    pub(crate) fn failed_to_start(&mut self, now: u64, unix_ms: i64) {
         self.died = None;
+        self.doubt_what_is_over(now, unix_ms);
         self.doubt_calendar(unix_ms);
     }
 
@@ -73,6 +74,7 @@ impl Checker {
         self.look_at_calendar(now, unix_ms);
         self.follow(&seen);
         self.forget_what_is_back(&seen);
+        self.end_doubt();
         let newest = self.sheets.len() - 1;
         self.sheets.drain(..newest);
         self.seen = seen;
@@ -88,7 +90,8 @@ impl Checker {
         };
         for (session, told) in &self.told {
             let count = found.sessions.get(session).map_or(0, |session| session.count);
-            if count != told.count && in_doubt(session) != Some(count) {
+            let is_over = count == 0 && self.may_have_gone(*session);
+            if count != told.count && in_doubt(session) != Some(count) && !is_over {
                 let text = format!(
                     "{} was told that {session} has {} seats: {count} were read back",
                     told.pid, told.count

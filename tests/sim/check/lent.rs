@@ -2,7 +2,7 @@
 //! lent by what was sold and told alike each time (S40 to S42). Ends, days and what is believed of the clock are worked out
 //! here once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::Signature;
 use wire::Extra;
@@ -59,6 +59,8 @@ pub(super) struct Lent {
     /// What stood against a borrow in the last step: the licenses, and what was out before it or after, with its last day.
     sheets: Vec<Sheet>,
     out_in_step: Vec<(usize, Day, u32)>,
+    /// What a start that failed may have ended before it did.
+    in_doubt: BTreeSet<u64>,
 }
 
 impl Lent {
@@ -83,6 +85,24 @@ impl Checker {
     /// A daemon has begun to serve.
     pub(super) fn begin_run(&mut self) {
         self.lent.run += 1;
+    }
+
+    /// A start has failed, after it may have taken back what was over.
+    pub(super) fn doubt_what_is_over(&mut self, now: u64, unix_ms: i64) {
+        self.begin_run();
+        self.lent.look_at_clock(now, unix_ms);
+        let ids = self.lent.out.keys().copied();
+        let over: Vec<u64> = ids.filter(|id| self.may_be_back(*id, now, unix_ms)).collect();
+        self.lent.in_doubt.extend(over);
+    }
+
+    pub(super) fn may_have_gone(&self, session: u64) -> bool {
+        self.lent.in_doubt.contains(&session)
+    }
+
+    /// The daemon has started, and what is there is known.
+    pub(super) fn end_doubt(&mut self) {
+        self.lent.in_doubt.clear();
     }
 
     /// Whether something that is lent may be over (S42).

@@ -348,7 +348,8 @@ impl Checker {
         let Some(known) = self.known.get(&pid) else { return Ok(()) };
         let wrong = |text: String| Err(Fault::new(Check::WrongRefusal, format!("{pid}, at {now}: {text}")));
         let is_possible = match refused.code.as_str() {
-            codes::NO_SEATS => !self.had_room(known),
+            // Seats of those who are gone are not taken for a borrow that goes too far anyway.
+            codes::NO_SEATS => !self.had_room(known) || self.may_be_unlent(known),
             codes::RESERVED_FOR_OTHERS => self.step.booked_max.iter().any(|booked| *booked > 0),
             // The booking has ended, or has not come yet.
             codes::BAD_REQUEST => known.token.is_some(),

@@ -160,7 +160,7 @@ impl World {
             }
             Err(error) if self.disk.memory.is_off() => {
                 self.trace.say(self.now, format!("the daemon cannot start: {error}"));
-                self.checker.failed_to_start(clock.1);
+                self.checker.failed_to_start(clock.0, clock.1);
                 self.disk.memory.restart();
                 self.is_doomed = false;
                 let at = self.now + self.random.ms(10, 1_000);
