@@ -56,6 +56,7 @@ impl Client {
     pub(crate) fn end(&mut self) {
         self.is_ending = true;
         self.asleep_until = 0;
+        self.connect_at = 0;
     }
 
     /// Whether there is nothing left to be done.
@@ -105,6 +106,13 @@ impl Client {
             for told in told {
                 self.take(told, world)?;
             }
+        }
+        let leaving = self.wants.iter_mut().any(|want| std::mem::take(&mut want.is_leaving));
+        if leaving && !self.is_ending && self.link.is_some() {
+            // With what it borrowed: whatever else it has it leaves behind.
+            self.lost(world);
+            self.connect_at = now + world.random.ms(1_000, 150_000);
+            world.trace.say(now, format!("client {} is offline until {}", self.id, self.connect_at));
         }
         self.begin(world);
         if self.link.as_ref().is_some_and(|link| {
@@ -164,7 +172,7 @@ impl Client {
             if want.stage == Stage::Over {
                 world.over(want.pid);
             }
-            want.stage != Stage::Over
+            !matches!(want.stage, Stage::Over | Stage::Kept)
         });
     }
 
@@ -268,7 +276,9 @@ fn beat(facts: &Facts, world: &mut World) -> Request {
         0 => {
             let feature = (*world.random.one_of(&FEATURES)).to_owned();
             let items = vec![Item { vendor: None, feature, count: world.random.count(1, 3) }];
-            Request::Try(request::Try { items, facts: facts.clone(), ..request::Try::default() })
+            let hours = world.plan.lends && world.random.percent(50);
+            let extras = hours.then(|| request::Hours { hours: 1 }.extra()).into_iter().collect();
+            Request::Try(request::Try { items, facts: facts.clone(), extras, ..request::Try::default() })
         }
         1 => Request::Watch(request::Watch { totals: world.random.percent(50), extras: vec![] }),
         _ => Request::Heartbeat(request::Heartbeat::default()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use seatkeeper::answer::Context;
 use seatkeeper::clock::{Clock, SimulatedTime, Ticks, Zone};
 use seatkeeper::engine::Engine;
-use seatkeeper::engine::ask::{Ask, Then};
+use seatkeeper::engine::ask::{Ask, Request, Then};
 use seatkeeper::engine::record::StateFold;
 use seatkeeper::engine::thread::{Handle, queue};
 use seatkeeper::journal::{Fold, FoldError, Journal, Options};
@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::seen::Seen;
 use crate::disk::SimDisk;
-use crate::licenses::Day;
+use crate::licenses::{Day, identity};
 use crate::net::Stream;
 use crate::plan::{Flaw, Plan};
 
@@ -138,7 +138,7 @@ impl Daemon {
             clock: clock.clone(),
             heartbeat_ms: millis(plan.heartbeat),
             lease_ms: millis(plan.lease),
-            identity: None,
+            identity: Some(identity()),
         };
         let reloads = Arc::new(Reloads::default());
         let mut instance = [0; 16];
@@ -207,6 +207,10 @@ impl Daemon {
         if self.flaw == Flaw::DeafToCloses {
             self.batch.retain(|ask| !matches!(ask, Ask::Close(_)));
         }
+        if self.flaw.hides_terms() {
+            let batch = std::mem::take(&mut self.batch);
+            self.batch.extend(batch.into_iter().map(|ask| misheard(self.flaw, ask)));
+        }
         self.engine.step(&mut self.batch, self.clock.now()).map_err(|error| error.to_string())
     }
 
@@ -250,6 +254,17 @@ impl Drop for Daemon {
         // The listener's task is the runtime's.
         self.server.closing.cancel();
     }
+}
+
+/// What a server with an error in its lending takes a request for.
+fn misheard(flaw: Flaw, ask: Ask) -> Ask {
+    let Ask::Request { from, call, request: Request::Borrow(checkout, hours) } = ask else { return ask };
+    let request = match flaw {
+        Flaw::ForgetsLoans => Request::Checkout(checkout, 0),
+        Flaw::LendsForAnHour => Request::Borrow(checkout, 1),
+        _ => Request::Borrow(checkout, hours + 1),
+    };
+    Ask::Request { from, call, request }
 }
 
 type Opened = seatkeeper::journal::Opened<SimDisk>;

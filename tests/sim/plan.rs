@@ -68,6 +68,19 @@ pub(crate) enum Flaw {
     HistoryLosesASession,
     /// The engine is not told of connections that end.
     DeafToCloses,
+    /// The server forgets at once that a seat is lent, so that it goes as any other whose client is silent.
+    ForgetsLoans,
+    /// The server lends for one hour, whatever was asked for.
+    LendsForAnHour,
+    /// The server lends for an hour more than was asked for.
+    LendsAnHourMore,
+}
+
+impl Flaw {
+    /// Whether the server lends in another way than it was asked: only what comes of that is to be found, not the terms.
+    pub(crate) fn hides_terms(self) -> bool {
+        matches!(self, Flaw::ForgetsLoans | Flaw::LendsForAnHour | Flaw::LendsAnHourMore)
+    }
 }
 
 /// The dimensions of one history.
@@ -96,6 +109,8 @@ pub(crate) struct Plan {
     /// Whether the wall clock may be wrong by days.
     pub(crate) is_wild_clock: bool,
     pub(crate) has_admin: bool,
+    /// Whether licenses lend seats, and clients borrow them.
+    pub(crate) lends: bool,
 }
 
 impl Plan {
@@ -127,6 +142,7 @@ impl Plan {
             trouble_every: if is_quiet { 60_000 } else { random.ms(8_000, 40_000) },
             is_wild_clock: random.percent(12),
             has_admin: random.percent(60),
+            lends: random.percent(50),
         }
     }
 

@@ -80,3 +80,18 @@ fn a_history_that_lacks_a_session() {
 fn an_engine_that_does_not_hear_of_sockets_that_close() {
     finds(Flaw::DeafToCloses, Check::NotServed, &[Check::WrongRefusal]);
 }
+
+#[test]
+fn a_server_that_reaps_what_is_lent_as_it_does_silent_sessions() {
+    finds(Flaw::ForgetsLoans, Check::LostSeat, &[]);
+}
+
+#[test]
+fn a_server_that_takes_back_what_is_lent_too_early() {
+    finds(Flaw::LendsForAnHour, Check::LostSeat, &[]);
+}
+
+#[test]
+fn a_server_that_takes_back_what_is_lent_too_late() {
+    finds(Flaw::LendsAnHourMore, Check::Lent, &[Check::WrongRefusal]);
+}

@@ -3,10 +3,10 @@
 use wire::answer::Grant;
 use wire::codes;
 use wire::message::{Answer, Request};
-use wire::request::{self, Checkout, Facts, Item, Secret};
+use wire::request::{self, Checkout, Facts, Hours, Item, Secret};
 
 use crate::common::Random;
-use crate::licenses::FEATURES;
+use crate::licenses::{FEATURES, LENT_HOURS_MAX};
 use crate::link::{About, Link};
 use crate::plan::{Dice as _, Flaw};
 use crate::world::World;
@@ -25,6 +25,8 @@ pub(crate) enum Stage {
     Held,
     /// On its way back.
     Return,
+    /// Taken along, never to be heard of again.
+    Kept,
     /// To be cancelled by its key: a copy of the request may be anywhere.
     Cancel,
     Over,
@@ -38,6 +40,10 @@ pub(crate) struct Want {
     pub(crate) items: Vec<(usize, u32)>,
     pub(crate) wait: Option<u32>,
     pub(crate) token: Option<String>,
+    /// For how many hours it borrows (S40).
+    pub(crate) hours: Option<u32>,
+    /// Its client goes offline now that it has what it borrowed.
+    pub(crate) is_leaving: bool,
     pub(crate) stage: Stage,
     pub(crate) bundle: u64,
     /// Sessions and their seats.
@@ -63,15 +69,22 @@ impl Want {
             features = vec![random.below(FEATURES.len())];
         }
         let items = features.into_iter().map(|f| (f, if random.percent(75) { 1 } else { 2 })).collect();
-        let wait = random.percent(45).then(|| *random.one_of(&[3, 20, 600]));
-        let (key, held_for) = (random.key(), random.ms(200, 40_000));
+        let lends = world.plan.lends;
+        let hours = (lends && random.percent(25)).then(|| *random.one_of(&[1, 2, 5, 10, 30, LENT_HOURS_MAX]));
+        // A borrow does not wait.
+        let wait = (hours.is_none() && random.percent(45)).then(|| *random.one_of(&[3, 20, 600]));
+        let held_for = if hours.is_some() { random.ms(200, 150_000) } else { random.ms(200, 40_000) };
+        let key = random.key();
         let pid = world.new_pid();
+        let token = world.token().filter(|_| hours.is_none());
         Want {
             pid,
             key,
             items,
             wait,
-            token: world.token(),
+            token,
+            hours,
+            is_leaving: false,
             stage: Stage::Ask,
             bundle: 0,
             held: Vec::new(),
@@ -118,7 +131,7 @@ impl Want {
         }
         let pid = self.pid;
         let (about, request) = match self.stage {
-            Stage::Held | Stage::Over => return,
+            Stage::Held | Stage::Over | Stage::Kept => return,
             Stage::Ask if self.times_asked == 0 && self.is_cancelled => {
                 self.stage = Stage::Over;
                 return;
@@ -162,7 +175,8 @@ impl Want {
                     return;
                 };
                 // Now and then in parts (S24).
-                let count = if count > 1 && world.random.percent(50) { 1 } else { 0 };
+                let in_parts = count > 1 && self.hours.is_none() && world.random.percent(50);
+                let count = u32::from(in_parts);
                 let checkin = request::Checkin { session, count, extras: vec![] };
                 (About::Checkin(pid, session), Request::Checkin(checkin))
             }
@@ -190,7 +204,7 @@ impl Want {
             share: None,
             reservation_token: self.token.clone(),
             wait_seconds: self.wait,
-            extras: vec![],
+            extras: self.hours.map(|hours| Hours { hours }.extra()).into_iter().collect(),
         }
     }
 
@@ -208,6 +222,12 @@ impl Want {
                 self.is_to_confirm |= self.wait.is_some();
                 self.stage = if self.is_to_confirm { Stage::Confirm } else { Stage::Held };
                 self.give_back_at = self.give_back_at.max(now + 200);
+                if self.hours.is_some() && !self.is_cancelled {
+                    self.is_leaving = world.random.percent(60);
+                    if world.random.percent(25) {
+                        self.stage = Stage::Kept;
+                    }
+                }
             }
             (About::Checkout(_), Answer::Waiting(waiting)) => {
                 self.stage = Stage::Wait(waiting.waiter);

@@ -72,6 +72,9 @@ pub(crate) struct World {
     step_at: u64,
     /// The wall clock at the instant 0, as it is set now.
     unix_ms: i64,
+    /// The latest it was ever set to.
+    unix_ms_max: i64,
+    idle_ms: u64,
     pids: u32,
     turns: u64,
     is_calm: bool,
@@ -110,6 +113,9 @@ pub(crate) struct Tally {
     pub(crate) gave_up: u64,
     pub(crate) cables: u64,
     pub(crate) cancels: u64,
+    pub(crate) borrows: u64,
+    pub(crate) borrows_returned: u64,
+    pub(crate) borrows_ended: u64,
 }
 
 /// Plays the history of a seed.
@@ -154,7 +160,7 @@ fn panics() -> u64 {
 
 impl World {
     fn new(plan: Plan, mut random: Random) -> World {
-        let sheet = Sheet::draw(&mut random, plan.unix_ms.div_euclid(DAY_MS));
+        let sheet = Sheet::draw(&mut random, plan.unix_ms.div_euclid(DAY_MS), plan.lends);
         let catalog = sheet.catalog(more(&plan));
         let disk = SimDisk::new(random.bits(), plan.flaw == Flaw::DiskForgets);
         let clients: Vec<Client> = (0..plan.clients).map(Client::new).collect();
@@ -178,6 +184,8 @@ impl World {
             events_made: 0,
             step_at: 0,
             unix_ms: plan.unix_ms,
+            unix_ms_max: plan.unix_ms,
+            idle_ms: IDLE_MS,
             pids: 0,
             turns: 0,
             is_calm: false,
@@ -233,6 +241,13 @@ impl World {
         self.trace.say(self.now, "silence".into());
         let silence = self.plan.lease + self.plan.reap_after + 100_000;
         self.go_on(self.now + silence, |_| false).await?;
+        if let Some(daemon) = &self.daemon {
+            let seen = daemon.seen();
+            self.checker.check_only_lent_left(&seen)?;
+            if !seen.sessions.is_empty() {
+                self.outlast_what_is_lent().await?;
+            }
+        }
         let Some(daemon) = &self.daemon else { return Err(Fault::stuck("no daemon".into())) };
         self.checker.check_nothing_left(&daemon.seen())?;
         let dump = daemon.dump();

@@ -16,8 +16,9 @@ impl Checker {
     }
 
     /// A start went wrong: it may have written something before that.
-    pub(crate) fn failed_to_start(&mut self, unix_ms: i64) {
+    pub(crate) fn failed_to_start(&mut self, now: u64, unix_ms: i64) {
         self.died = None;
+        self.doubt_what_is_over(now, unix_ms);
         self.doubt_calendar(unix_ms);
     }
 
@@ -43,10 +44,16 @@ impl Checker {
             trace.say(now, format!("{} sessions read back", found.seen.sessions.len()));
         }
         self.check_told(&found.seen)?;
+        self.check_lent_told(&found.seen)?;
         self.follow(&found.seen);
+        self.begin_run();
+        self.look_at_calendar(now, unix_ms);
         // A wait or a booking may have come to its end in the very tick that was served last.
         let has_new_waiter = seen.waiters.keys().any(|waiter| !found.seen.waiters.contains_key(waiter));
-        if found.seen.sessions != seen.sessions || has_new_waiter {
+        // What was lent may be over by now.
+        let mut kept = found.seen.sessions.clone();
+        kept.retain(|id, _| seen.sessions.contains_key(id) || !self.may_be_back(*id, now, unix_ms));
+        if kept != seen.sessions || has_new_waiter {
             let text = format!("the start made {seen:?} of {:?}", found.seen);
             return Err(Fault::new(Check::LostSeat, text));
         }
@@ -64,7 +71,10 @@ impl Checker {
             self.days.insert(day);
             self.day = self.day.max(day);
         }
-        self.look_at_calendar(unix_ms);
+        self.look_at_calendar(now, unix_ms);
+        self.follow(&seen);
+        self.forget_what_is_back(&seen);
+        self.end_doubt();
         let newest = self.sheets.len() - 1;
         self.sheets.drain(..newest);
         self.seen = seen;
@@ -80,7 +90,8 @@ impl Checker {
         };
         for (session, told) in &self.told {
             let count = found.sessions.get(session).map_or(0, |session| session.count);
-            if count != told.count && in_doubt(session) != Some(count) {
+            let is_over = count == 0 && self.may_have_gone(*session);
+            if count != told.count && in_doubt(session) != Some(count) && !is_over {
                 let text = format!(
                     "{} was told that {session} has {} seats: {count} were read back",
                     told.pid, told.count

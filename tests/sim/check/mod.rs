@@ -4,9 +4,11 @@
 //! - [`taps`] — reads every frame that reaches the server or leaves it
 //! - [`presence`] — who is surely there and who is surely gone, by the network's knowledge
 //! - [`step`] — after each step of the engine: grants, losses, leftovers, refusals, the queue
+//! - [`lent`] — what is lent stays out until its end, and comes back then
 //! - [`crash`] — after each death and at the end: what was told is on disk
 
 mod crash;
+mod lent;
 mod presence;
 pub(crate) mod seen;
 mod step;
@@ -14,6 +16,7 @@ mod taps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::lent::Lent;
 use self::presence::Line;
 use self::seen::Seen;
 use self::step::Step;
@@ -43,6 +46,8 @@ pub(crate) enum Check {
     NotServed,
     /// A checkout was refused though there were seats.
     WrongRefusal,
+    /// A seat is lent otherwise than it was asked for or sold, or not back in time.
+    Lent,
     /// A total is not what the licenses say.
     Totals,
     /// A message that should not have come.
@@ -82,6 +87,8 @@ struct Known {
     owner: String,
     asked: Vec<(usize, u32)>,
     may_wait: bool,
+    /// For how many hours it borrows.
+    hours: Option<u32>,
     token: Option<[u8; 16]>,
     /// Requests that may have put it on a line, since it was last certain, each with when it arrived.
     lines: Vec<(usize, u64)>,
@@ -142,6 +149,8 @@ pub(crate) struct Checker {
     died: Option<(Option<Dump>, Dump)>,
     failed: Option<Seen>,
     is_failing: bool,
+    /// What is lent.
+    lent: Lent,
     fault: Option<Fault>,
     pub(crate) tally: Tally,
 }
@@ -176,6 +185,7 @@ impl Checker {
             died: None,
             failed: None,
             is_failing: false,
+            lent: Lent::default(),
             fault: None,
             tally: Tally::default(),
         }

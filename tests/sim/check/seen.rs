@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seats::ledger::Ledger;
+use seats::ledger::{Ledger, Presentation};
 
 use crate::licenses::FEATURES;
 
@@ -14,6 +14,8 @@ pub(crate) struct Session {
     pub(crate) pid: u32,
     pub(crate) feature: usize,
     pub(crate) count: u32,
+    /// Until when it is lent, Unix seconds.
+    pub(crate) lent: Option<i64>,
 }
 
 /// Somebody in the queue.
@@ -53,7 +55,12 @@ impl Seen {
         let mut seen = Seen::default();
         for view in ledger.sessions_page(None, usize::MAX) {
             let (bundle, pid) = (view.bundle.0, view.pid);
-            let session = Session { bundle, pid, feature: feature(view.feature.as_str()), count: view.count };
+            let lent = match view.presence {
+                Presentation::Borrowed(until) => Some(until),
+                _ => None,
+            };
+            let (feature, count) = (feature(view.feature.as_str()), view.count);
+            let session = Session { bundle, pid, feature, count, lent };
             seen.sessions.insert(view.session.0, session);
         }
         for waiting in ledger.state().waiters() {

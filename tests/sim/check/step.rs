@@ -51,10 +51,13 @@ impl Checker {
         }
         if has_failed {
             self.doubt_calendar(unix_ms);
+            let before = std::mem::take(&mut self.seen);
+            self.note_lent(now, unix_ms, &before, &after);
+            self.seen = before;
             (self.failed, self.is_failing) = (Some(after), true);
             return Ok(());
         }
-        self.look_at_calendar(unix_ms);
+        self.look_at_calendar(now, unix_ms);
         self.steps += 1;
         self.note_ends(now);
         if self.flaw == Flaw::HistoryLosesASession && self.steps.is_multiple_of(50) {
@@ -62,16 +65,19 @@ impl Checker {
         }
         let before = std::mem::take(&mut self.seen);
         self.note_step(now, &before, &after);
+        self.note_lent(now, unix_ms, &before, &after);
         let checked = self
             .check_totals(&after)
             .and_then(|()| self.check_grants(&before, &after))
-            .and_then(|()| self.check_losses(now, &before, &after, trace))
+            .and_then(|()| self.check_lent(now, unix_ms, &before, &after))
+            .and_then(|()| self.check_losses(now, unix_ms, &before, &after, trace))
             .and_then(|()| self.check_queue(now, &after))
             .and_then(|()| {
                 let mut over = self.known.iter().filter(|(_, known)| known.is_over);
                 over.try_for_each(|(pid, _)| self.check_left_behind(*pid, &after))
             });
         self.follow(&after);
+        self.forget_what_is_back(&after);
         self.seen = after;
         // Every pool is up to date when the step ends.
         let newest = self.sheets.len() - 1;
@@ -87,11 +93,14 @@ impl Checker {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        self.look_at_calendar(unix_ms);
+        self.look_at_calendar(now, unix_ms);
         self.note_ends(now);
         let seen = std::mem::take(&mut self.seen);
         self.note_step(now, &seen, &seen);
-        let checked = self.check_queue(now, &seen).and_then(|()| self.check_totals(&seen));
+        let checked = self
+            .check_queue(now, &seen)
+            .and_then(|()| self.check_totals(&seen))
+            .and_then(|()| self.check_overdue(now, unix_ms, &seen));
         self.seen = seen;
         let newest = self.sheets.len() - 1;
         self.sheets.drain(..newest);
@@ -121,7 +130,8 @@ impl Checker {
     }
 
     /// The day is the highest that was ever shown (S71).
-    pub(super) fn look_at_calendar(&mut self, unix_ms: i64) {
+    pub(super) fn look_at_calendar(&mut self, now: u64, unix_ms: i64) {
+        self.lent.look_at_clock(now, unix_ms);
         let today = unix_ms.div_euclid(DAY_MS);
         if !self.days.is_empty() && today > self.day {
             self.tally.midnights += 1;
@@ -152,7 +162,8 @@ impl Checker {
                 .sessions
                 .iter()
                 .filter(|(id, s)| s.feature == feature && after.sessions.contains_key(id));
-            let gone = there.filter(|(_, s)| self.is_surely_gone(s.pid, now));
+            // What is lent is nobody's but its borrower's, whether he is heard or not.
+            let gone = there.filter(|(id, s)| !self.is_lent(**id) && self.is_surely_gone(s.pid, now));
             step.gone[feature] = gone.map(|(_, s)| u64::from(s.count)).sum();
         }
         step.ended = before.sessions.keys().filter(|id| !after.sessions.contains_key(id)).copied().collect();
@@ -161,6 +172,7 @@ impl Checker {
         }
         step.waited_for =
             step.waiters.values().flat_map(|w| w.wants.iter().map(|(feature, _)| *feature)).collect();
+        self.note_offers(before, after);
         self.step = step;
     }
 
@@ -235,6 +247,7 @@ impl Checker {
     fn check_losses(
         &mut self,
         now: u64,
+        unix_ms: i64,
         before: &Seen,
         after: &Seen,
         trace: &mut Trace,
@@ -249,6 +262,16 @@ impl Checker {
             // Taken back: the waiter counts as gone until it asks again (S31).
             let is_offered = offered.map(|known| known.place = None).is_some();
             let is_cancelled = self.known.get(&was.pid).is_some_and(|known| known.is_cancelled);
+            if self.is_lent(*session) && !is_cancelled {
+                // Nobody takes it away, an administrator neither (S41, S42).
+                if self.may_be_back(*session, now, unix_ms) {
+                    self.tally.borrows_ended += 1;
+                    trace.say(now, format!("{session} of {} is over", was.pid));
+                    continue;
+                }
+                let text = format!("{session} of {} is lent and not over: {was:?}, now {count}", was.pid);
+                return Err(Fault::new(Check::LostSeat, text));
+            }
             if self.releases.contains(session) || is_offered || is_cancelled {
                 continue;
             }
@@ -325,13 +348,15 @@ impl Checker {
         let Some(known) = self.known.get(&pid) else { return Ok(()) };
         let wrong = |text: String| Err(Fault::new(Check::WrongRefusal, format!("{pid}, at {now}: {text}")));
         let is_possible = match refused.code.as_str() {
-            codes::NO_SEATS => !self.had_room(known),
+            // Seats of those who are gone are not taken for a borrow that goes too far anyway.
+            codes::NO_SEATS => !self.had_room(known) || self.may_be_unlent(known),
             codes::RESERVED_FOR_OTHERS => self.step.booked_max.iter().any(|booked| *booked > 0),
             // The booking has ended, or has not come yet.
             codes::BAD_REQUEST => known.token.is_some(),
             codes::ALREADY_REMOVED => !known.bundles.is_empty() || known.is_cancelled || known.may_wait,
             codes::QUEUE_TIMEOUT => known.may_wait,
             codes::DENIED_BY_RULE | codes::NOT_PERMITTED => self.barred.contains(&known.owner),
+            codes::BORROW_NOT_ALLOWED | codes::BORROW_TOO_LONG => self.may_be_unlent(known),
             codes::CLOCK_SUSPECT => self.is_wild_clock,
             codes::BUSY | codes::SHUTTING_DOWN | codes::QUEUE_FULL => true,
             _ => false,

@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use wire::codes;
 use wire::frame::{CLIENT_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX, first};
 use wire::message::{Answer, Event, Request};
+use wire::request::Hours;
 
 use super::presence::Asked;
 use super::{Check, Checker, Fault, Told};
@@ -61,6 +62,7 @@ impl Checker {
                 let known = self.known.entry(checkout.facts.pid).or_default();
                 known.owner = checkout.facts.user;
                 known.asked = checkout.items.iter().map(|i| (feature(&i.feature), i.count)).collect();
+                known.hours = Hours::among(&checkout.extras).ok().flatten().map(|hours| hours.hours);
                 known.may_wait = checkout.wait_seconds.is_some_and(|s| s > 0);
                 known.token = checkout.reservation_token.as_deref().map(token_hash);
                 known.lines.push((conn, now));
@@ -158,7 +160,8 @@ impl Checker {
                 self.tally.grants += u64::from(!granted.replayed);
                 self.is_on(pid, conn, at);
                 let sessions = granted.sessions.iter().map(|grant| (grant.session, grant.count));
-                self.told_seats(pid, granted.bundle, sessions.collect())
+                self.told_seats(pid, granted.bundle, sessions.collect())?;
+                self.told_loans(pid, &granted.sessions, &granted.extras)
             }
             (Asked::Checkout(pid), Answer::Waiting(_)) => {
                 self.is_on(pid, conn, at);
@@ -174,7 +177,8 @@ impl Checker {
                 };
                 self.is_on(pid, conn, at);
                 let sessions = resume.sessions.iter().map(|grant| (grant.session, grant.count));
-                self.told_seats(pid, bundle, sessions.collect())
+                self.told_seats(pid, bundle, sessions.collect())?;
+                self.told_loans(pid, &resume.sessions, &resume.extras)
             }
             (Asked::Confirm(_), Answer::Confirm(_)) => {
                 if let Some(known) = pid.and_then(|pid| self.known.get_mut(&pid)) {

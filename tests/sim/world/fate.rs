@@ -1,6 +1,10 @@
 //! What befalls the daemon and its clients: steps, deaths, starts, and troubles of all kinds.
 
 use super::*;
+use crate::licenses::LENT_HOURS_MAX;
+
+/// So often in the hours after everybody has gone, in which only what is lent is left.
+const HOURS_IDLE_MS: u64 = 600_000;
 
 /// How a step has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +44,11 @@ impl World {
             )?;
         }
         self.is_stirred = true;
-        let due =
-            if daemon.has_background_work() { 1 } else { daemon.due_in().unwrap_or(IDLE_MS).min(IDLE_MS) };
+        let due = if daemon.has_background_work() {
+            1
+        } else {
+            daemon.due_in().unwrap_or(u64::MAX).min(self.idle_ms)
+        };
         self.step_at = self.now + due.max(1);
         Ok(match failed {
             Some(error) => {
@@ -153,7 +160,7 @@ impl World {
             }
             Err(error) if self.disk.memory.is_off() => {
                 self.trace.say(self.now, format!("the daemon cannot start: {error}"));
-                self.checker.failed_to_start(clock.1);
+                self.checker.failed_to_start(clock.0, clock.1);
                 self.disk.memory.restart();
                 self.is_doomed = false;
                 let at = self.now + self.random.ms(10, 1_000);
@@ -216,7 +223,7 @@ impl World {
     fn reload(&mut self) {
         let Some(daemon) = &self.daemon else { return };
         let today = (self.unix_ms + i64::try_from(self.now).expect("minutes")).div_euclid(DAY_MS);
-        self.sheet = Sheet::draw(&mut self.random, today);
+        self.sheet = Sheet::draw(&mut self.random, today, self.plan.lends);
         self.catalog = self.sheet.catalog(more(&self.plan));
         if daemon.handle.ask(Ask::Catalog(self.catalog.clone(), Box::new(|()| ()))).is_err() {
             // The queue is full: the keeper would wait, the simulation tries no more.
@@ -237,7 +244,19 @@ impl World {
             true => right + self.random.within(-5 * DAY_MS, 5 * DAY_MS),
             false => right + self.random.within(-11 * hour, 11 * hour),
         };
+        self.unix_ms_max = self.unix_ms_max.max(self.unix_ms);
         let by = self.unix_ms - right;
         self.trace.say(self.now, format!("the wall clock is set to {by} ms beside the right time"));
+    }
+
+    /// As many hours pass as anything can be lent for, by a clock that is right again.
+    pub(super) async fn outlast_what_is_lent(&mut self) -> Result<(), Fault> {
+        const HOUR_MS: u64 = 3_600_000;
+        self.trace.say(self.now, "hours pass".into());
+        self.unix_ms = self.unix_ms_max;
+        self.idle_ms = HOURS_IDLE_MS;
+        // A clock that has jumped ahead is believed after an hour.
+        let hours = u64::from(LENT_HOURS_MAX) + 2;
+        self.go_on(self.now + hours * HOUR_MS, |_| false).await
     }
 }
