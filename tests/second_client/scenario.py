@@ -317,7 +317,7 @@ def frame_limits(stage):
 @check("5")
 def unknown_request_numbers(stage):
     connection = stage.open()
-    for number in (0x0000, 0x000D, 0x0FFF, 0x3FFF, 0x4000, 0x7FFF):
+    for number in (0x0000, 0x000E, 0x0FFF, 0x3FFF, 0x4000, 0x7FFF):
         for body in (b"\x00", b"", b"\xff\xff\xff"):
             what = f"request 0x{number:04x}"
             fault_of(refused(lambda: send_bytes(connection, number, body), "bad_request", what), "unknown_number", what)
