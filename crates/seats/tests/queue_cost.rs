@@ -51,3 +51,22 @@ fn ten_thousand_are_served_with_one_look_at_each() {
     }
     assert_eq!((served, usize::MAX - budget), (WAITERS, 10_000));
 }
+
+/// One at the head that can never be served holds nobody back, and is not looked at anew for each of those behind it.
+#[test]
+fn who_is_served_does_not_begin_the_queue_anew() {
+    let mut server = crowd(30_000);
+    server.load(vec![exclusive("cad", 20_000)]);
+    server.refresh(["cad"]);
+    let mut budget = usize::MAX;
+    let mut served = 0;
+    while let Some(one) = server.ledger.next_served(server.now, &mut budget) {
+        let on = server.ledger.queue().connection_of(one.waiter).expect("who is served is there");
+        let bundle = one.granted.bundle;
+        one.before.iter().for_each(|change| server.commit(change));
+        server.commit(&seats::change::Change::Granted(one.granted));
+        server.ledger.attach_unasked(bundle, on, server.now.tick);
+        served += 1;
+    }
+    assert_eq!((served, usize::MAX - budget), (WAITERS - 1, 10_000));
+}

@@ -392,7 +392,7 @@ impl Ledger {
     /// As [`Ledger::attach`], where the server gives and the client has said nothing: it counts as heard when it was (S20).
     pub fn attach_unasked(&mut self, id: BundleId, to: ConnectionId, tick: Tick) -> Option<ConnectionId> {
         let bundle = self.state.bundle(id)?;
-        let is_back = self.presence.suspect(id).is_some();
+        let is_back = self.presence.was_gone(id);
         let loser = self.presence.attach(id, bundle, to, tick);
         if is_back {
             self.feed_behind(&[id]);

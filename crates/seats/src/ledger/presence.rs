@@ -166,6 +166,12 @@ impl Presence {
         self.on.contains_key(&id) && !self.suspects.contains_key(&id) && !self.lent.contains(&id)
     }
 
+    /// Whether a client was not heard of: it is suspect, or was there before the start and has not come back yet. Not so who has
+    /// just been granted something, and is on no connection yet.
+    pub(super) fn was_gone(&self, id: BundleId) -> bool {
+        self.suspects.contains_key(&id) || (id < self.first_new && self.is_unheard(id))
+    }
+
     /// What is known of a client that is not heard; `None`: it is there, or its seats are lent.
     pub fn suspect(&self, id: BundleId) -> Option<Suspect> {
         if self.is_active(id) || self.lent.contains(&id) {
