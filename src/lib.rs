@@ -1,6 +1,7 @@
 //! Everything of Seatkeeper that touches the world: sockets, files, clock, command line.
 
 pub mod answer;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -5,6 +5,7 @@ use std::io::Write;
 use super::Failure;
 use super::args::{ClockReset, StateCheck};
 use super::table::{plural, wrap};
+use crate::causes::with_causes;
 use crate::clock::{Zone, ZoneError, rfc3339};
 use crate::engine::reset::{Outcome, ResetError, reset_clock};
 use crate::state::{self, Report, StateError};
@@ -81,21 +82,6 @@ pub fn clock_reset(ask: &ClockReset, out: &mut impl Write) -> Result<(), Failure
         }
     }
     Ok(())
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.contains(&next_text) {
-            text.push_str(": ");
-            text.push_str(&next_text);
-        }
-        cause = next.source();
-    }
-    text
 }
 
 fn text(report: &Report) -> String {

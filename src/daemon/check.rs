@@ -5,7 +5,8 @@ use seats::evaluate::{State, evaluate, explain, forecast, lower_successors};
 use seats::request::NameRules;
 
 use super::keeper::{lower_total, shown};
-use super::{loader, with_causes};
+use super::loader;
+use crate::causes::with_causes;
 use crate::clock::{Clock, Ticks};
 use crate::config::Config;
 use crate::exit;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use crate::causes::with_causes;
 use crate::exit;
 use crate::journal::JournalError;
 use crate::state::StateError;
@@ -70,19 +71,3 @@ fn what_to_do(error: &(dyn Error + 'static)) -> &'static str {
 }
 
 const FULL: &str = "; the disk is full: make room, 64 MiB at least, and start again";
-
-/// An error and what caused it, in one line.
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Some quote their cause.
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
-}

@@ -19,7 +19,8 @@ use tracing::{error, info, warn};
 
 use super::rules::Rules;
 use super::stop::Signal;
-use super::{Failure, host_name, with_causes};
+use super::{Failure, host_name};
+use crate::causes::with_causes;
 use crate::clock::{Clock, rfc3339};
 use crate::engine::ask::Ask;
 use crate::engine::thread::Handle;

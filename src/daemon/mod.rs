@@ -26,12 +26,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 pub use self::failure::Failure;
-use self::failure::with_causes;
 use self::guard::Guard;
 use self::keeper::Keeper;
 use self::rules::Rules;
 use self::stop::{Signal, Stop};
 use crate::answer::Context;
+use crate::causes::with_causes;
 use crate::clock::{Clock, Ticks, tzdata_version};
 use crate::config::{Config, Flags, Readers, Surroundings};
 use crate::engine::Engine;

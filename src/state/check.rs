@@ -1,7 +1,7 @@
 //! `seatkeeper state check`: what a state directory holds, read without changing anything.
 
 use std::{
-    fmt::{self, Write as _},
+    fmt,
     fs::File,
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::{Identity, journal_dir, lock_path, read_format, read_pid};
+use crate::causes::with_causes;
 use crate::journal::{
     Damage, Dropped, Fold, FoldError, JournalError, RealDisk, WouldLose,
     replay::{self, End, Scan},
@@ -168,17 +169,7 @@ impl Report {
     }
 
     fn problem(&mut self, error: &dyn std::error::Error) {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            // A transparent or quoted cause says nothing new.
-            let next_text = next.to_string();
-            if !text.contains(&next_text) {
-                let _ = write!(text, ": {next_text}");
-            }
-            cause = next.source();
-        }
-        self.problems.push(text);
+        self.problems.push(with_causes(error));
     }
 
     fn look_at_lock(&mut self, state: &Path) {

@@ -13,6 +13,7 @@ use super::{
     Identity, StateDir, StateError, format_path, lock_path, open_lock, read_format, try_lock, write_format,
     write_pid,
 };
+use crate::causes::with_causes;
 
 /// What was found wrong in the state directory, and whether it has been mended.
 #[derive(Debug)]
@@ -98,6 +99,5 @@ fn is_same(path: &Path, open: &File) -> bool {
 }
 
 fn wrong(error: &StateError) -> Finding {
-    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
-    Finding::Wrong(format!("{error}{cause}"))
+    Finding::Wrong(with_causes(error))
 }
