@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod licenses;
 pub mod sessions;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Whatever went wrong: a bench only shows it.
@@ -14,6 +15,53 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + S
 pub fn is_short() -> bool {
     std::env::args().any(|word| word == "--short")
         || std::env::var_os("SEATKEEPER_BENCH_SHORT").is_some_and(|v| v == "1")
+}
+
+/// What the parts of a bench need to know.
+pub struct Scale {
+    /// Whether only sanity is checked.
+    pub is_short: bool,
+    /// How often each figure is taken.
+    pub rounds: usize,
+    /// The parts that were named; empty: all.
+    parts: Vec<String>,
+}
+
+impl Scale {
+    /// As the command line says; `known` are the parts there are, `page` is where they are explained.
+    ///
+    /// # Errors
+    /// A word is not known.
+    pub fn from_arguments(known: &[&str], page: &str) -> Result<Scale> {
+        let is_short = is_short();
+        let mut scale = Scale { is_short, rounds: if is_short { 1 } else { 5 }, parts: Vec::new() };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                // cargo bench says so to every bench.
+                "--bench" | "--short" => {}
+                "--rounds" => {
+                    scale.rounds = words.next().ok_or("--rounds needs a number")?.parse::<usize>()?.max(1);
+                }
+                part if known.contains(&part) => scale.parts.push(word),
+                _ => return Err(format!("{word} is not known here; see the top of {page}").into()),
+            }
+        }
+        Ok(scale)
+    }
+
+    /// Whether a part is to be run.
+    pub fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|p| p == part)
+    }
+}
+
+/// Prints one figure.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn say(line: &serde_json::Value) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
 /// A new directory in `target/tmp`, or in `SEATKEEPER_BENCH_DIR`: on a real disk, since a sync on a memory file

@@ -93,7 +93,7 @@ impl Ledger {
                 false => Err(another_secret()),
             };
         }
-        if let Some(bundle) = self.is_spent(&request.key, now) {
+        if let Some(bundle) = self.spent_by(&request.key, now) {
             return Err(self.used_up(bundle));
         }
         self.decide_anew(request, now, idle)

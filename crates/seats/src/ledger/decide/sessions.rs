@@ -111,7 +111,7 @@ impl Ledger {
             let ended = WaitEnded { waiter: waiting.waiter, cause: WaitCause::GivenUp };
             return Ok(Some(Vec::from([Change::WaitEnded(ended)])));
         }
-        if self.is_spent(key, now).is_some() {
+        if self.spent_by(key, now).is_some() {
             return Ok(None);
         }
         let spent =
@@ -120,7 +120,7 @@ impl Ledger {
     }
 
     /// What became of a request key that is used up and still remembered (S2).
-    pub(super) fn is_spent(&self, key: &[u8; 16], now: Now) -> Option<BundleId> {
+    pub(super) fn spent_by(&self, key: &[u8; 16], now: Now) -> Option<BundleId> {
         let is_kept = |gone: &Gone| now.tick < gone.at.saturating_add(KEY_KEPT_MS);
         self.state.gone_of_key(key).filter(|(_, gone)| is_kept(gone)).map(|(bundle, _)| bundle)
     }
