@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod license;
 pub mod maintenance;
 pub mod policy;
+pub mod releases;
 pub mod request;
 pub mod version;
 pub mod wall;

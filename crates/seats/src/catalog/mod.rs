@@ -19,6 +19,7 @@ use chrono::NaiveDate;
 
 use crate::evaluate::boundaries;
 use crate::license::{KeyType, License, NAME_BYTES_MAX, Name, Refusal};
+use crate::releases::{self, ReleaseList};
 
 mod marks;
 mod replaced;
@@ -154,6 +155,8 @@ pub struct Catalog {
     /// Open addressing over the lower-case feature name: index + 1 of the first feature of that name.
     table: Vec<u32>,
     boundaries: BTreeMap<NaiveDate, Vec<u32>>,
+    /// Every release list, by vendor and feature.
+    releases: BTreeMap<(Name, Name), Vec<Arc<ReleaseList>>>,
 }
 
 impl Catalog {
@@ -175,6 +178,7 @@ impl Catalog {
             table: vec![0; (features.len() * 2).next_power_of_two().max(2)],
             features,
             boundaries: BTreeMap::new(),
+            releases: BTreeMap::new(),
         };
         catalog.fill_table();
         // Which tokens work is settled before what replaces what: a token that never works replaces nothing.
@@ -190,6 +194,32 @@ impl Catalog {
         }
         catalog.fill_boundaries();
         catalog
+    }
+
+    /// The same with what vendors published of their releases (rules 3, amendments), good lists and refused ones; also of features
+    /// without a license. The order of `lists` does not matter.
+    #[must_use]
+    pub fn with_releases(mut self, lists: Vec<Arc<ReleaseList>>) -> Catalog {
+        for list in lists {
+            self.releases.entry((list.vendor.clone(), list.feature.clone())).or_default().push(list);
+        }
+        self
+    }
+
+    /// The release list of one vendor's feature that counts.
+    pub fn releases_of(&self, vendor: &Name, feature: &Name) -> Option<&Arc<ReleaseList>> {
+        if self.releases.is_empty() {
+            return None;
+        }
+        releases::counts(self.releases.get(&(vendor.clone(), feature.clone()))?)
+    }
+
+    /// Every release list, good and refused, by vendor and feature; with each whether it counts.
+    pub fn release_lists(&self) -> impl Iterator<Item = (&Arc<ReleaseList>, bool)> {
+        self.releases.values().flat_map(|lists| {
+            let counting = releases::counts(lists);
+            lists.iter().map(move |list| (list, counting.is_some_and(|one| Arc::ptr_eq(one, list))))
+        })
     }
 
     fn marks(&mut self, feature: usize) -> &mut Marks {
