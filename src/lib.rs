@@ -4,6 +4,7 @@ pub mod answer;
 pub mod causes;
 pub mod cli;
 pub mod clock;
+pub mod compat;
 pub mod config;
 pub mod daemon;
 pub mod engine;

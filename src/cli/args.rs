@@ -17,7 +17,9 @@ use super::vendor::VendorCommand;
     name = "seatkeeper",
     version,
     about,
-    after_help = "Exit codes: 0 done, 64 usage, 69 no server, 75 denied, 77 not permitted, 70 internal."
+    after_help = "For monitoring that exists: `seatkeeper lmxendutil -licstat` and `seatkeeper lmutil lmstat -a` print what the \
+                  tools of these names print, also under these names (symlinks); `-help` behind them tells more.\n\n\
+                  Exit codes: 0 done, 64 usage, 69 no server, 75 denied, 77 not permitted, 70 internal."
 )]
 pub struct Cli {
     /// What to do.

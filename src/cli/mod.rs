@@ -7,10 +7,12 @@
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
 //! - [`show`], [`explain`], [`why`], [`denial`]: what answers look like
+//! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by [`words`](crate::compat::words)
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
 pub mod admin;
 pub mod args;
+pub mod compat;
 mod coverage;
 pub mod denial;
 pub mod doctor;
@@ -30,6 +32,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::compat::words;
 use crate::exit;
 use args::{Cli, Command};
 
@@ -72,14 +75,18 @@ pub fn main() -> ExitCode {
 
 /// Runs one command line, its program's name first, and returns the exit code. Errors and warnings go to stderr.
 pub fn run(words: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u8 {
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return exit::from_clap(&error);
-        }
+    let words: Vec<OsString> = words.into_iter().collect();
+    let done = match words::tool(&words) {
+        Some(tool) => compat::run(tool, out),
+        None => match Cli::try_parse_from(words) {
+            Ok(cli) => act(cli.command, out),
+            Err(error) => {
+                let _ = error.print();
+                return exit::from_clap(&error);
+            }
+        },
     };
-    match act(cli.command, out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
+    match done.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
         Err(failure) => {
             if !failure.message.is_empty() {
