@@ -2,6 +2,7 @@
 
 mod directory;
 mod garbage;
+mod maintenance;
 mod samples;
 mod settings;
 mod signatures;
