@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 mod batch;
 pub mod canonical;
 pub mod directory;
+pub mod fuzz;
 mod last_good;
 mod load;
 mod maintenance;

@@ -148,18 +148,16 @@ fn choose<'l>(
     match (parents.as_slice(), others.as_slice()) {
         ([one], _) => {
             let vendor = key.identity().vendor();
-            if one.vendor != *vendor {
-                return refused(format!(
+            match &one.refusal {
+                None if one.vendor == *vendor => Ok(one),
+                Some(refusal) if refusal.reason != Reason::UnknownVendorKey => {
+                    refused(format!("{}: {} ({})", described(one), refusal.message, refusal.reason))
+                }
+                _ => refused(format!(
                     "{} is sold by {}, and this key signs for {vendor}",
                     shown(one),
                     one.vendor
-                ));
-            }
-            match &one.refusal {
-                Some(refusal) => {
-                    refused(format!("{}: {} ({})", described(one), refusal.message, refusal.reason))
-                }
-                None => Ok(one),
+                )),
             }
         }
         ([], []) => {
