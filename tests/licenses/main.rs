@@ -6,6 +6,7 @@ mod directory;
 mod fuzz;
 mod garbage;
 mod maintenance;
+mod page;
 mod releases;
 mod renew;
 mod samples;
