@@ -101,7 +101,7 @@ pub struct Renew {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     periods: u32,
     /// From where they count: the old end if it is not past, else today; the old end however long ago; or today.
-    #[arg(long, value_name = "BASIS", value_enum, default_value_t = BasisName::FromNowIfExpired)]
+    #[arg(long, value_name = "BASIS", value_enum, default_value_t = BasisName::NowIfExpired)]
     basis: BasisName,
     /// A renewal that was sold since; may be repeated. The latest end of all counts.
     #[arg(long, value_name = "FILE")]
@@ -121,11 +121,11 @@ pub struct Renew {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum BasisName {
     #[value(name = "FROM_NOW_IF_EXPIRED")]
-    FromNowIfExpired,
+    NowIfExpired,
     #[value(name = "FROM_EXPIRY")]
-    FromExpiry,
+    Expiry,
     #[value(name = "FROM_NOW")]
-    FromNow,
+    Now,
 }
 
 /// The vendor's list of its releases.
@@ -233,9 +233,9 @@ fn run_renew(args: &Renew, today: NaiveDate) -> Result<u8, Failure> {
         period: args.period,
         periods: args.periods,
         basis: match args.basis {
-            BasisName::FromNowIfExpired => Basis::FromNowIfExpired,
-            BasisName::FromExpiry => Basis::FromExpiry,
-            BasisName::FromNow => Basis::FromNow,
+            BasisName::NowIfExpired => Basis::FromNowIfExpired,
+            BasisName::Expiry => Basis::FromExpiry,
+            BasisName::Now => Basis::FromNow,
         },
         start: args.start,
         old_end: args.old_end,

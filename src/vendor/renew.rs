@@ -353,8 +353,8 @@ fn first_checkout(
         }
         (None, None) => refused(format!(
             "the maintenance of {name} begins with its first checkout, and only the customer's server knows that day; ask \
-             for the end that `seatkeeper explain {}` shows there, and give it with --old-end DATE",
-            name.split(' ').next().unwrap_or(name)
+             for the end of maintenance that it shows (`maintenance_ends` in `seatkeeper status --json`), and give it with \
+             --old-end DATE"
         )),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use seatkeeper::licenses::{Signatures, TrustedKey, read_files};
 use seats::license::{License, LicenseType, Patches, StartTrigger, Updates};
@@ -125,9 +126,8 @@ fn the_page_for_vendors_does_what_it_says() {
     // And a license with what was bought since runs what the customer paid for.
     let license = read("cad-1041.xml").licenses.remove(0);
     let renewals = [read("renewal-2028.xml").licenses.remove(0), read("renewal-2030.xml").licenses.remove(0)];
-    let renewals: Vec<&License> = renewals.iter().map(|renewal| &**renewal).collect();
     let today = TODAY.parse().unwrap();
-    let runs = |date: &str, renewals: &[&License]| {
+    let runs = |date: &str, renewals: &[Arc<License>]| {
         let release = Release { version: Some("3.0"), date: Some(date), line: None };
         decide(&Plan::of(&license, renewals, None, today), today, release).is_ok()
     };

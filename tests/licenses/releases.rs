@@ -22,8 +22,11 @@ fn template(file: &str, text: &str) -> Template {
     Template { file: file.to_owned(), bytes: text.as_bytes().to_vec() }
 }
 
+/// Reason, line and column, message.
+type Told = (Reason, Option<(u32, u32)>, String);
+
 /// Signs as ACME, on 2026-06-01.
-fn sign(text: &str) -> Result<String, Vec<(Reason, Option<(u32, u32)>, String)>> {
+fn sign(text: &str) -> Result<String, Vec<Told>> {
     let today = chrono::NaiveDate::from_ymd_opt(2026, 6, 1).unwrap();
     sign_catalog(&acme(), &[template("t.xml", text)], today).map(|signed| signed.xml).map_err(|problems| {
         problems.into_iter().map(|p| (p.reason, p.line.zip(p.column), p.message)).collect()
