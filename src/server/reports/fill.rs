@@ -296,6 +296,7 @@ mod tests {
             held: 1,
             held_until: None,
             reserved: 2,
+            highest: None,
         }
     }
 
