@@ -84,7 +84,7 @@ impl Keeper {
     ) -> Result<(Keeper, Arc<Catalog>), Failure> {
         let Loaded { mut loader, rules, host, demo_key_trusted } = loaded;
         let set = loader.load().map_err(|e| Failure::new(exit::CONFIG, with_causes(&e)))?;
-        let catalog = Arc::new(Catalog::new(set.licenses.clone()));
+        let catalog = catalog(&set);
         let fixed = report::Server {
             name: host_name(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -154,9 +154,9 @@ impl Keeper {
                 }
             };
             let before = self.catalog.clone();
-            let is_changed = set.licenses != self.set.licenses;
+            let is_changed = set.licenses != self.set.licenses || set.releases != self.set.releases;
             if is_changed {
-                self.catalog = Arc::new(Catalog::new(set.licenses.clone()));
+                self.catalog = catalog(&set);
             }
             if is_changed || is_reload || set.problems != self.set.problems {
                 self.take_note(set, day);
@@ -171,6 +171,7 @@ impl Keeper {
                 }
                 info!(
                     licenses = self.set.licenses.len(),
+                    release_lists = self.set.releases.len(),
                     problems = self.set.problems.len(),
                     "licenses changed"
                 );
@@ -213,7 +214,9 @@ impl Keeper {
 
     /// What a reload came to, for who asked.
     fn reloaded(&self, before: &Catalog, today: NaiveDate) -> String {
-        let files: HashSet<&str> = self.set.licenses.iter().map(|l| &*l.place.file).collect();
+        let places = self.set.licenses.iter().map(|license| &license.place);
+        let places = places.chain(self.set.releases.iter().map(|list| &list.place));
+        let files: HashSet<&str> = places.map(|place| &*place.file).collect();
         let reload = report::Reload {
             schema: report::SCHEMA,
             files: files.len() as u64,
@@ -223,6 +226,11 @@ impl Keeper {
         };
         serde_json::to_string(&reload).unwrap_or_default()
     }
+}
+
+/// The licenses of a set, with what vendors signed about their releases.
+fn catalog(set: &LicenseSet) -> Arc<Catalog> {
+    Arc::new(Catalog::new(set.licenses.clone()).with_releases(set.releases.clone()))
 }
 
 /// Tells who asked for a reload what came of it.

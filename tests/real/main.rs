@@ -18,6 +18,7 @@ mod disk_bytes;
 mod disk_state;
 mod hostile;
 mod load;
+mod maintenance;
 mod midnight;
 mod policy;
 mod queue;
