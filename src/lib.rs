@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod events;
 pub mod exit;
 pub mod hostid;
 pub mod journal;
