@@ -326,14 +326,23 @@ impl Subscription {
     /// What comes next; waits for it. Cancel safe: what was not returned comes again.
     pub async fn next(&mut self) -> Delivery {
         loop {
-            // Marked as seen first: what arrives after the look wakes the wait.
-            self.last.borrow_and_update();
+            self.ready().await;
             if let Some(delivery) = self.poll() {
                 return delivery;
             }
-            if self.last.changed().await.is_err() {
-                return Delivery::Closed;
+        }
+    }
+
+    /// Completes when [`Subscription::poll`] gives something.
+    pub async fn ready(&mut self) {
+        loop {
+            // Marked as seen first: what arrives after the look wakes the wait.
+            self.last.borrow_and_update();
+            if !matches!(self.shared.ring().look(self.next), Found::Nothing) {
+                return;
             }
+            // The sender lives as long as this reader does.
+            let _ = self.last.changed().await;
         }
     }
 

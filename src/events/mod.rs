@@ -18,4 +18,4 @@ mod tell;
 pub mod what;
 
 pub use hub::{Delivery, Hub, Intake, REMEMBERED, Subscription};
-pub use what::{Event, What};
+pub use what::{Event, EventList, What};

@@ -27,6 +27,26 @@ pub struct Event {
     pub what: What,
 }
 
+/// Events as they are answered: a part of them, or all (`seatkeeper events --json`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventList {
+    /// [`SCHEMA`](crate::report::SCHEMA).
+    pub schema: u32,
+    /// Which run of the daemon, as in [`Event`].
+    pub run: Arc<str>,
+    /// The number of the last event there is; 0: none yet.
+    pub last: u64,
+    /// So many came before these and are gone: forgotten, or dropped while the server had more to do than it could hold.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: u64,
+    /// In the order in which they happened.
+    pub events: Vec<Event>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// What happened.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use seatkeeper::answer::Context;
 use seatkeeper::clock::{Clock, SimulatedTime, Ticks, Zone};
+use seatkeeper::events::Hub;
 use seatkeeper::engine::Engine;
 use seatkeeper::engine::ask::{Ask, Request, Then};
 use seatkeeper::engine::record::StateFold;
@@ -152,6 +153,8 @@ impl Daemon {
             reloads.clone(),
             instance,
             "sim".into(),
+            // Nobody takes anything in: the simulation reads no events.
+            Hub::new(instance, clock.clone()).0,
             connections_max,
         ));
         let (doors, accepted) = mpsc::unbounded_channel();
