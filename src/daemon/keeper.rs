@@ -139,7 +139,11 @@ impl Keeper {
                 Command::Look => None,
                 Command::Reload(who, then) => {
                     info!(by = who, "reading licenses and policy again");
-                    self.events.publish(AdminAction { action: "reload".into(), by: who, ..Default::default() });
+                    self.events.publish(AdminAction {
+                        action: "reload".into(),
+                        by: who,
+                        ..Default::default()
+                    });
                     Some(then)
                 }
             };

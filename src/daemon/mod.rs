@@ -318,9 +318,7 @@ fn start_events(
     state: &StateFold,
 ) -> Result<Hub, Failure> {
     let (events, intake) = Hub::new(instance, clock.clone());
-    intake
-        .start()
-        .map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))?;
+    intake.start().map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))?;
     events.publish(ServerStarted {
         name: host_name(),
         version: env!("CARGO_PKG_VERSION").into(),

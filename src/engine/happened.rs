@@ -190,7 +190,9 @@ impl<D: Disk> Engine<D> {
         }
         match change {
             Change::Granted(granted) => self.note_granted(granted),
-            Change::CheckedIn(back) => self.note_back(tick, back.session, Some(back.count), &Cause::CheckedIn),
+            Change::CheckedIn(back) => {
+                self.note_back(tick, back.session, Some(back.count), &Cause::CheckedIn)
+            }
             Change::Ended(ended) => self.note_back(tick, ended.session, None, &ended.cause),
             Change::Borrowed(lent) => {
                 // The grant stands just before it.

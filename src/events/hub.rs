@@ -118,8 +118,7 @@ impl Hub {
     pub fn remembering(remembered: usize, instance: [u8; 16], clock: Clock) -> (Hub, Intake) {
         let (inbox, received) = sync_channel(BATCHES_MAX);
         let run: String = instance.iter().map(|byte| format!("{byte:02x}")).collect();
-        let ring =
-            Ring { events: VecDeque::new(), next: 1, remembered: remembered.max(1), is_closed: false };
+        let ring = Ring { events: VecDeque::new(), next: 1, remembered: remembered.max(1), is_closed: false };
         let shared = Arc::new(Shared {
             run: run.into(),
             waiting: AtomicUsize::new(0),

@@ -6,7 +6,8 @@ use seats::request::{Facts, Item};
 
 use super::what::{
     AdminAction, BorrowReturned, BorrowWrittenOff, ClockChanged, DayServed, Numbers, PoolChanged, QueueEnded,
-    QueueWaiting, Release, Seats, SessionDenied, SessionEnded, SessionGranted, SessionReduced, Wanted, What, Who,
+    QueueWaiting, Release, Seats, SessionDenied, SessionEnded, SessionGranted, SessionReduced, Wanted, What,
+    Who,
 };
 use crate::answer::key_type;
 use crate::clock::{rfc3339, rfc3339_ms};

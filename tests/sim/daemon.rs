@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use seatkeeper::answer::Context;
 use seatkeeper::clock::{Clock, SimulatedTime, Ticks, Zone};
-use seatkeeper::events::Hub;
 use seatkeeper::engine::Engine;
 use seatkeeper::engine::ask::{Ask, Request, Then};
 use seatkeeper::engine::record::StateFold;
 use seatkeeper::engine::thread::{Handle, queue};
+use seatkeeper::events::Hub;
 use seatkeeper::journal::{Fold, FoldError, Journal, Options};
 use seatkeeper::report;
 use seatkeeper::server::connection::Origin;

@@ -56,7 +56,10 @@ pub async fn part(
         (true, _) => Readers::All,
         (false, true) => Readers::Counts,
         (false, false) => {
-            return Err(no(Code::NotPermitted, "events are for the administrator here (S84): ask over the admin socket"));
+            return Err(no(
+                Code::NotPermitted,
+                "events are for the administrator here (S84): ask over the admin socket",
+            ));
         }
     };
     let mut reader = begin(server, &question)?;
@@ -86,9 +89,7 @@ pub async fn part(
         if is_closed {
             *following = None;
         }
-        let news = async {
-            if is_closed { std::future::pending().await } else { reader.ready().await }
-        };
+        let news = async { if is_closed { std::future::pending().await } else { reader.ready().await } };
         tokio::select! {
             biased;
             () = over.cancelled() => {}
@@ -134,7 +135,8 @@ async fn gather(
         n => n.min(ITEMS_MAX),
     };
     let wants = |event: &Event| {
-        let about = |(vendor, feature): &(Option<String>, String)| event.what.is_about(vendor.as_deref(), feature);
+        let about =
+            |(vendor, feature): &(Option<String>, String)| event.what.is_about(vendor.as_deref(), feature);
         question.features.is_empty() || question.features.iter().any(about)
     };
     let mut page = Page::new(limit);
