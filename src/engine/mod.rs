@@ -288,7 +288,7 @@ impl<D: Disk> Engine<D> {
                 }
             }
             Request::Resume(bundle, secret, facts) => {
-                match self.ledger.decide_resume(bundle, &secret, &facts) {
+                match self.ledger.decide_resume(bundle, &secret, &facts, now) {
                     Ok(()) => {
                         self.attach(bundle, from, now);
                         debug!(%bundle, "resumed");

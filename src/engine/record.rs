@@ -33,10 +33,13 @@ const BORROWED: u16 = 14;
 const BORROWING_CLOSED: u16 = 18;
 const WRITTEN_OFF: u16 = 19;
 const CLOCK_RESET: u16 = 20;
+const FIRST_CHECKOUT: u16 = 21;
+const REMINDED: u16 = 22;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
 const COUNTERS_1: u16 = 0x4002;
 const COUNTERS: u16 = 0x4003;
+const VERSION_SEEN: u16 = 0x4004;
 
 /// The kind of a change's record.
 pub fn kind(change: &Change) -> u16 {
@@ -61,6 +64,9 @@ pub fn kind(change: &Change) -> u16 {
         Change::BorrowingClosed(_) => BORROWING_CLOSED,
         Change::WrittenOff(_) => WRITTEN_OFF,
         Change::Borrowed(_) => BORROWED,
+        Change::FirstCheckout(_) => FIRST_CHECKOUT,
+        Change::Reminded(_) => REMINDED,
+        Change::VersionSeen(_) => VERSION_SEEN,
     }
 }
 
@@ -87,6 +93,9 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) {
         Change::BorrowingClosed(body) => encode_into_std_write(body, out, LAYOUT),
         Change::WrittenOff(body) => encode_into_std_write(body, out, LAYOUT),
         Change::Borrowed(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::FirstCheckout(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::Reminded(body) => encode_into_std_write(body, out, LAYOUT),
+        Change::VersionSeen(body) => encode_into_std_write(body, out, LAYOUT),
     };
     written.expect("a vector takes what is written to it, and every change has a layout");
 }
@@ -121,6 +130,9 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         BORROWING_CLOSED => body(kind, bytes).map(Change::BorrowingClosed),
         WRITTEN_OFF => body(kind, bytes).map(Change::WrittenOff),
         BORROWED => body(kind, bytes).map(Change::Borrowed),
+        FIRST_CHECKOUT => body(kind, bytes).map(Change::FirstCheckout),
+        REMINDED => body(kind, bytes).map(Change::Reminded),
+        VERSION_SEEN => body(kind, bytes).map(Change::VersionSeen),
         POOL_SET => body(kind, bytes).map(Change::PoolSet),
         GRANTED => body(kind, bytes).map(Change::Granted),
         CHECKED_IN => body(kind, bytes).map(Change::CheckedIn),
@@ -240,11 +252,12 @@ mod tests {
 
     use seats::change::{
         Barred, Booked, BookingEnded, BookingId, Borrowed, BorrowingClosed, Cause, ClockReset, Counters,
-        Ended, Granted, GrantedSession, Held, HoldId, Moved, MovedSession, PoolId, PoolKind, PoolSet,
-        SessionId, Unheld, WaitCause, WaitEnded, Waiting, WrittenOff,
+        Ended, FirstCheckout, Granted, GrantedSession, Held, HoldId, Moved, MovedSession, PoolId, PoolKind,
+        PoolSet, Reminded, SessionId, Unheld, VersionSeen, WaitCause, WaitEnded, Waiting, WrittenOff,
     };
     use seats::evaluate::Total;
     use seats::license::{Fingerprint, Name, Signed};
+    use seats::maintenance::{Ending, Reminder};
     use seats::request::{Facts, Item};
 
     use super::*;
@@ -371,6 +384,26 @@ mod tests {
             by: "uid 0".into(),
             reason: "stolen".into(),
         };
+        let first = FirstCheckout {
+            vendor: name("ACME"),
+            feature: name("cad"),
+            license: "7f".into(),
+            day: "2030-06-30".parse().unwrap(),
+            unix_ms: Some(1_909_051_200_000),
+            server: "sk1".into(),
+            version: Some("4.1".into()),
+        };
+        let reminded = |of, what| {
+            Change::Reminded(Reminded {
+                vendor: name("ACME"),
+                feature: name("cad"),
+                license: "7f".into(),
+                of,
+                end: "2030-06-30".parse().unwrap(),
+                what,
+            })
+        };
+        let highest = Some(([4, 1, 0, 0], Some("2030-06-30".parse().unwrap())));
         let wait_ended = |cause| Change::WaitEnded(WaitEnded { waiter: SessionId(9), cause });
         for (change, hex) in [
             (Change::Barred(barred), BAR),
@@ -395,6 +428,22 @@ mod tests {
             (Change::Booked(booked), BOOKING),
             (Change::BookingEnded(BookingEnded { booking: BookingId(4) }), "04"),
             (Change::ClockReset(reset), RESET),
+            (
+                Change::FirstCheckout(first),
+                "0441434d45036361640237660a323033302d30362d333001fd0024a3f87803000003736b310103342e31",
+            ),
+            (
+                reminded(Ending::Maintenance, Reminder::Ended),
+                "0441434d4503636164023766000a323033302d30362d333000",
+            ),
+            (
+                reminded(Ending::Term, Reminder::Within(60)),
+                "0441434d4503636164023766010a323033302d30362d3330013c",
+            ),
+            (
+                Change::VersionSeen(VersionSeen { pool: PoolId(2), highest }),
+                "020104010000010a323033302d30362d3330",
+            ),
             (Change::Counters(counters), "fb2c01020605"),
         ] {
             let mut bytes = Vec::new();

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Total;
 use crate::license::{Fingerprint, KeyType, Name, Signed};
+use crate::maintenance::{Ending, Reminder};
 use crate::request::{Facts, Item};
 
 /// Milliseconds served: the ledger's own clock. It stands still while the server is down (S61).
@@ -491,6 +492,51 @@ pub struct Counters {
     pub next_booking: u64,
 }
 
+/// The first seat of a license was taken: its maintenance begins (rules 3, 6.10). In one batch with the grant, before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstCheckout {
+    /// Who sells it.
+    pub vendor: Name,
+    /// What it allows.
+    pub feature: Name,
+    /// Its serial number, or `#` and its fingerprint.
+    pub license: Arc<str>,
+    /// The server's day.
+    pub day: NaiveDate,
+    /// When, milliseconds since 1970; `None`: the server did not know.
+    pub unix_ms: Option<i64>,
+    /// Which server: the fingerprint of its identity key.
+    pub server: Arc<str>,
+    /// The version that was started, as the program stated it.
+    pub version: Option<Arc<str>>,
+}
+
+/// Administrators were reminded of an end (rules 3, 6.11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reminded {
+    /// Who sells it.
+    pub vendor: Name,
+    /// What it allows.
+    pub feature: Name,
+    /// Its serial number, or `#` and its fingerprint.
+    pub license: Arc<str>,
+    /// What ends.
+    pub of: Ending,
+    /// The end that was spoken of.
+    pub end: NaiveDate,
+    /// What was said.
+    pub what: Reminder,
+}
+
+/// The highest version that was granted a seat of a pool. Only in snapshots: else the grants tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSeen {
+    /// Of which pool.
+    pub pool: PoolId,
+    /// Which version, and when it was released, as its program stated it; `None`: none since its license came.
+    pub highest: Option<([u32; 4], Option<NaiveDate>)>,
+}
+
 /// One fact the ledger accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -534,6 +580,12 @@ pub enum Change {
     WrittenOff(WrittenOff),
     /// See [`BorrowingClosed`].
     BorrowingClosed(BorrowingClosed),
+    /// See [`FirstCheckout`].
+    FirstCheckout(FirstCheckout),
+    /// See [`Reminded`].
+    Reminded(Reminded),
+    /// See [`VersionSeen`].
+    VersionSeen(VersionSeen),
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::fmt::Write as _;
 use core::net::IpAddr;
 
 use chrono::NaiveDate;
@@ -690,6 +691,38 @@ impl License {
     /// REPLACES (L52).
     pub fn replaces(&self) -> Option<&Replaces> {
         self.special()?.replaces.as_ref()
+    }
+
+    /// RENEWS: the SN of the license whose maintenance a renewal extends (rules 3, 6.9).
+    pub fn renews(&self) -> Option<&str> {
+        self.special()?.renews.as_deref()
+    }
+
+    /// Its serial number; without one the content is the identity (L36): `#` and the fingerprint in hexadecimal.
+    pub fn identity(&self) -> Arc<str> {
+        if let Some(sn) = &self.sn {
+            return sn.clone();
+        }
+        let mut text = String::with_capacity(65);
+        text.push('#');
+        for byte in self.fingerprint.0 {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.into()
+    }
+
+    /// Whether its maintenance begins with its first checkout (rules 3, 6.10).
+    pub fn starts_at_first_checkout(&self) -> bool {
+        let given = self.carried.maintenance.as_deref();
+        given.is_some_and(|given| given.trigger == StartTrigger::FirstCheckout)
+    }
+
+    /// Whether versions within FALLBACK_VERSION go on working after its END (L31).
+    pub fn has_fallback(&self) -> bool {
+        let given = self.carried.maintenance.as_deref();
+        self.license_type == LicenseType::Subscription
+            && given.is_some_and(|given| given.fallback_version.is_some())
     }
 
     /// TOKEN_DEPENDENCY, in the order of the file (L51); empty but for a token.

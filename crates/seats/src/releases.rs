@@ -13,6 +13,9 @@ use chrono::NaiveDate;
 use crate::license::{Fingerprint, Name, Place, Refusal};
 use crate::version::ReleaseVersion;
 
+/// How many releases of one MAJOR.MINOR, from the first on, are looked at for the day of that line.
+const LINE_LOOKED_AT: usize = 100;
+
 /// One release of a feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -50,6 +53,18 @@ impl ReleaseList {
     pub fn find(&self, version: ReleaseVersion) -> Option<&Listed> {
         let at = self.releases.binary_search_by(|listed| listed.version.cmp(&version)).ok()?;
         self.releases.get(at)
+    }
+
+    /// The day of a listed version, and that on which its MAJOR.MINOR was first published: as it is stated for any release of
+    /// that line, else the earliest day of one.
+    pub fn dates_of(&self, version: ReleaseVersion) -> Option<(NaiveDate, NaiveDate)> {
+        let built = self.find(version)?.date;
+        let [major, minor, ..] = version.0;
+        let from =
+            self.releases.partition_point(|listed| listed.version < ReleaseVersion([major, minor, 0, 0]));
+        let of_line = self.releases[from..].iter().take_while(|l| l.version.0[..2] == [major, minor]);
+        let line = of_line.take(LINE_LOOKED_AT).map(|l| l.line.unwrap_or(l.date).min(l.date)).min();
+        Some((built, line.map_or(built, |line| line.min(built))))
     }
 }
 

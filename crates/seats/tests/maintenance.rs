@@ -2,6 +2,8 @@
 
 mod driver;
 
+use std::sync::Arc;
+
 use chrono::{Datelike as _, NaiveDate};
 use driver::{date, exclusive};
 use seats::license::{
@@ -39,7 +41,7 @@ fn numbers(text: &str) -> Vec<u32> {
 }
 
 /// A license and its renewals, as `NAME=VALUE, …, renewal FROM..TO`.
-fn license(text: &str) -> (License, Vec<License>) {
+fn license(text: &str) -> (License, Vec<Arc<License>>) {
     let mut license = License { version: None, ..exclusive("cad", 5) };
     let mut maintenance = Maintenance::default();
     let mut renewals = Vec::new();
@@ -51,7 +53,7 @@ fn license(text: &str) -> (License, Vec<License>) {
             let given = Maintenance { start, ..Maintenance::default() };
             let maintenance = Some(Box::new(given));
             let carried = Carried { maintenance_end: Some(end(to)), maintenance, ..Carried::default() };
-            renewals.push(License { carried, ..exclusive("cad", 1) });
+            renewals.push(Arc::new(License { carried, ..exclusive("cad", 1) }));
             continue;
         }
         let (name, value) = setting.split_once('=').expect("NAME=VALUE");
@@ -97,13 +99,12 @@ fn license(text: &str) -> (License, Vec<License>) {
 
 /// What a license says to a release on a day: `GRANT (REASON)`, or a code.
 fn outcome(
-    (license, renewals): &(License, Vec<License>),
+    (license, renewals): &(License, Vec<Arc<License>>),
     first: Option<NaiveDate>,
     today: NaiveDate,
     release: Release<'_>,
 ) -> String {
-    let renewals: Vec<&License> = renewals.iter().collect();
-    let plan = Plan::of(license, &renewals, first, today);
+    let plan = Plan::of(license, renewals, first, today);
     match decide(&plan, today, release) {
         Ok(reason) => format!("GRANT ({})", reason.as_str()),
         Err(refused) => {
@@ -444,7 +445,6 @@ fn how_maintenance_stands_is_shown_by_the_day() {
     let today = date("2027-09-01");
     let state = |text: &str| {
         let (license, renewals) = license(text);
-        let renewals: Vec<&License> = renewals.iter().collect();
         Plan::of(&license, &renewals, None, today).state(today)
     };
     assert_eq!(state("VERSION=2.0"), State::None);

@@ -1,5 +1,5 @@
 //! What licenses of other features, or of the same, say of a license whatever the day: that it is replaced (L52), or
-//! that it is a token that cannot work (L51). Found once for a catalog; few features have any.
+//! that it is a token that cannot work (L51), or what it has from others (rules 3, 6.9). Found once for a catalog; few features have any.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use chrono::NaiveDate;
 
+use super::lineage::Lineage;
 use crate::license::{License, Refusal};
 
 /// Another license stands in for this one (L52).
@@ -33,6 +34,9 @@ impl Replacement {
 pub(super) struct Marks {
     pub(super) replaced: BTreeMap<usize, Replacement>,
     pub(super) token_faults: BTreeMap<usize, Refusal>,
+    pub(super) lineages: BTreeMap<usize, Lineage>,
+    /// Of each renewal the licenses it extends, at least one.
+    pub(super) renewed: BTreeMap<usize, Vec<Arc<License>>>,
 }
 
 impl Marks {
@@ -44,7 +48,17 @@ impl Marks {
         let faults = |marks: &'_ Marks| {
             marks.token_faults.iter().map(|(at, fault)| (*at, fault.reason)).collect::<Vec<_>>()
         };
-        days(self) == days(other) && faults(self) == faults(other)
+        let lines = |marks: &'_ Marks| {
+            let prints =
+                |lineage: &Lineage| lineage.renewals.iter().map(|l| l.fingerprint).collect::<Vec<_>>();
+            let lines = marks.lineages.iter();
+            lines.map(|(at, lineage)| (*at, prints(lineage), lineage.inherits.clone())).collect::<Vec<_>>()
+        };
+        let renewed = |marks: &'_ Marks| marks.renewed.keys().copied().collect::<Vec<_>>();
+        days(self) == days(other)
+            && faults(self) == faults(other)
+            && lines(self) == lines(other)
+            && renewed(self) == renewed(other)
     }
 
     /// For the licenses that are left, under their new index.
@@ -56,6 +70,12 @@ impl Marks {
             }
             if let Some(fault) = self.token_faults.get(before) {
                 marks.token_faults.insert(at, fault.clone());
+            }
+            if let Some(lineage) = self.lineages.get(before) {
+                marks.lineages.insert(at, lineage.clone());
+            }
+            if let Some(renewed) = self.renewed.get(before) {
+                marks.renewed.insert(at, renewed.clone());
             }
         }
         marks

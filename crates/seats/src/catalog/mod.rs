@@ -19,12 +19,15 @@ use chrono::NaiveDate;
 
 use crate::evaluate::boundaries;
 use crate::license::{KeyType, License, NAME_BYTES_MAX, Name, Refusal};
+use crate::maintenance::Plan;
 use crate::releases::{self, ReleaseList};
 
+mod lineage;
 mod marks;
 mod replaced;
 mod tokens;
 
+pub use lineage::Lineage;
 use marks::Marks;
 pub use marks::Replacement;
 pub use tokens::{TOKEN_DEPTH_MAX, TOKEN_NEEDS_MAX, TokenNeed};
@@ -75,6 +78,36 @@ impl FeatureLicenses {
     /// Why a token can never work, whatever the day (L51): `token_loop`, `token_sharing`, or it takes too much.
     pub fn token_fault(&self, at: usize) -> Option<&Refusal> {
         self.marks.as_ref()?.token_faults.get(&at)
+    }
+
+    /// What a license has from others: renewals, and the first checkouts of what it replaces (rules 3, 6.9 and 6.10); `None`:
+    /// nothing.
+    pub fn lineage(&self, at: usize) -> Option<&Lineage> {
+        self.marks.as_ref()?.lineages.get(&at)
+    }
+
+    /// The renewals that extend the maintenance of a license, those of what it replaces included (rules 3, 6.9).
+    pub fn renewals(&self, at: usize) -> &[Arc<License>] {
+        self.lineage(at).map_or(&[], |lineage| &lineage.renewals)
+    }
+
+    /// The licenses that a renewal extends; empty: it names none that is here (`unknown_parent`).
+    pub fn renewed_by(&self, at: usize) -> &[Arc<License>] {
+        self.marks.as_ref().and_then(|marks| marks.renewed.get(&at)).map_or(&[], |renewed| renewed)
+    }
+
+    /// The index of one of its licenses.
+    pub fn index_of(&self, license: &Arc<License>) -> Option<usize> {
+        let is_before = |other: &Arc<License>| content_order(other).cmp(&content_order(license)).is_lt();
+        let from = self.licenses.partition_point(is_before);
+        let equal = self.licenses[from..].iter().position(|other| Arc::ptr_eq(other, license));
+        equal.map(|at| from + at)
+    }
+
+    /// What a license and its renewals say of versions on a day. `first_checkout`: the recorded day, of a license that needs
+    /// one (rules 3, 6.10).
+    pub fn plan(&self, at: usize, first_checkout: Option<NaiveDate>, today: NaiveDate) -> Plan<'_> {
+        Plan::of(&self.licenses[at], self.renewals(at), first_checkout, today)
     }
 
     /// Whether the license was accepted, is not a duplicate, and is no token that can never work: it counts on some
@@ -155,6 +188,8 @@ pub struct Catalog {
     /// Open addressing over the lower-case feature name: index + 1 of the first feature of that name.
     table: Vec<u32>,
     boundaries: BTreeMap<NaiveDate, Vec<u32>>,
+    /// Whether the maintenance of any license begins with its first checkout.
+    has_windows: bool,
     /// Every release list, by vendor and feature.
     releases: BTreeMap<(Name, Name), Vec<Arc<ReleaseList>>>,
 }
@@ -167,10 +202,13 @@ impl Catalog {
     /// With more than 2^31 features, which the limits of the reader exclude.
     pub fn new(licenses: Vec<Arc<License>>) -> Catalog {
         let mut groups: BTreeMap<(Name, Name), Vec<Arc<License>>> = BTreeMap::new();
-        let (mut has_tokens, mut has_replacing) = (false, false);
+        let (mut has_tokens, mut has_replacing, mut has_lineages) = (false, false, false);
+        let mut has_windows = false;
         for license in licenses {
             has_tokens |= license.key_type == KeyType::Token;
             has_replacing |= license.replaces().is_some();
+            has_lineages |= lineage::concerns(&license);
+            has_windows |= license.starts_at_first_checkout();
             groups.entry((license.feature.clone(), license.vendor.clone())).or_default().push(license);
         }
         let features: Vec<_> = groups.into_values().map(FeatureLicenses::new).collect();
@@ -178,6 +216,7 @@ impl Catalog {
             table: vec![0; (features.len() * 2).next_power_of_two().max(2)],
             features,
             boundaries: BTreeMap::new(),
+            has_windows,
             releases: BTreeMap::new(),
         };
         catalog.fill_table();
@@ -192,6 +231,15 @@ impl Catalog {
                 catalog.marks(feature).replaced.insert(license, replacement);
             }
         }
+        if has_lineages {
+            for (feature, license, found) in lineage::find(&catalog) {
+                let marks = catalog.marks(feature);
+                match found {
+                    lineage::Found::Lineage(lineage) => drop(marks.lineages.insert(license, lineage)),
+                    lineage::Found::Renews(licenses) => drop(marks.renewed.insert(license, licenses)),
+                }
+            }
+        }
         catalog.fill_boundaries();
         catalog
     }
@@ -204,6 +252,11 @@ impl Catalog {
             self.releases.entry((list.vendor.clone(), list.feature.clone())).or_default().push(list);
         }
         self
+    }
+
+    /// Whether the maintenance of any of its licenses begins with a first checkout (rules 3, 6.10).
+    pub fn has_windows(&self) -> bool {
+        self.has_windows
     }
 
     /// The release list of one vendor's feature that counts.

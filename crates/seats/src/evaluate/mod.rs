@@ -4,10 +4,7 @@
 //! nothing; the ledger calls it at start, at every reload and at every midnight, and readers call it
 //! again for `explain`. Which licenses belong together is settled in [`catalog`](crate::catalog).
 
-use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -15,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{FeatureLicenses, Replacement};
 use crate::change::PoolKind;
 use crate::license::{Count, KeyType, License, Reason};
-use crate::maintenance::covered_until;
 
 mod ahead;
 mod explain;
@@ -196,11 +192,23 @@ pub fn evaluate(feature: &FeatureLicenses, day: NaiveDate) -> Evaluation {
         Some(PoolGrant { kind: pool_kind(license)?, license: at, total })
     };
     let mut pools: Vec<PoolGrant> = (0..feature.licenses.len()).filter_map(grants).collect();
-    if pools.len() > 1 {
-        pools.sort_by(|a, b| trial_order(feature, a).cmp(&trial_order(feature, b)));
-    }
+    sort_for_trial(feature, &mut pools, day, &|_| None);
     evaluation.pools = pools;
     evaluation
+}
+
+/// Brings the pools of a feature into the order in which they are tried on a day (rules 3, 6.7; L50). `first_checkout`: the
+/// recorded day of a license, by its index (6.10); [`evaluate`] knows none, and takes each for one that begins today.
+pub fn sort_for_trial(
+    feature: &FeatureLicenses,
+    pools: &mut [PoolGrant],
+    day: NaiveDate,
+    first_checkout: &dyn Fn(usize) -> Option<NaiveDate>,
+) {
+    if pools.len() > 1 {
+        let order = |pool: &PoolGrant| trial_order(feature, pool, day, first_checkout(pool.license));
+        pools.sort_by_cached_key(order);
+    }
 }
 
 /// The pool a license stands for while it is accepted and no duplicate, whatever its dates (L39): that of the
@@ -209,35 +217,28 @@ pub fn evaluate(feature: &FeatureLicenses, day: NaiveDate) -> Evaluation {
 pub fn pool_kind(license: &License) -> Option<PoolKind> {
     match license.key_type {
         KeyType::Exclusive => license.count.map(|_| PoolKind::Exclusive),
-        KeyType::Additive => Some(PoolKind::Additive(match &license.sn {
-            Some(sn) => sn.clone(),
-            None => without_sn(license),
-        })),
+        KeyType::Additive => Some(PoolKind::Additive(license.identity())),
         KeyType::Token => Some(PoolKind::Token),
         KeyType::Upgrade | KeyType::Maintenance => None,
     }
 }
 
-/// `#` and the fingerprint in hexadecimal: without an SN the content is the identity (L36).
-fn without_sn(license: &License) -> Arc<str> {
-    let mut text = String::with_capacity(65);
-    text.push('#');
-    for byte in license.fingerprint.0 {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.into()
-}
-
 /// Rules 3, 6.7, then L50: what covers the fewest releases first, so that its seats are used by whom they suffice (none where
-/// it owns its version alone, all where no VERSION is stated), the lower VERSION, the lower MAX_VERSION, the exclusive before an additive, then the pool that ends soonest, then the SN. A
-/// token, which takes seats of other features, comes after every seat of this one.
-fn trial_order<'a>(feature: &FeatureLicenses, pool: &'a PoolGrant) -> impl Ord + use<'a> {
+/// it owns its version alone, all where no VERSION is stated), the lower VERSION, the lower MAX_VERSION, the exclusive before an
+/// additive, then the pool that ends soonest, then the SN. A token, which takes seats of other features, comes after every seat
+/// of this one.
+fn trial_order(
+    feature: &FeatureLicenses,
+    pool: &PoolGrant,
+    day: NaiveDate,
+    first_checkout: Option<NaiveDate>,
+) -> impl Ord + use<> {
     let license = &feature.licenses[pool.license];
     let max = license.carried.maintenance.as_deref().and_then(|given| given.max_version.clone());
-    let covers = (covered_until(license), license.version, max.is_none(), max);
+    let covered_until = feature.plan(pool.license, first_checkout, day).covered_until(day);
+    let covers = (covered_until, license.version, max.is_none(), max);
     let end = (license.end.is_none(), license.end);
-    (pool.kind == PoolKind::Token, covers, pool.kind != PoolKind::Exclusive, end, &pool.kind)
+    (pool.kind == PoolKind::Token, covers, pool.kind != PoolKind::Exclusive, end, pool.kind.clone())
 }
 
 /// The first day after `day` on which the result of [`evaluate`] may differ; `None`: never again.
@@ -250,7 +251,8 @@ pub(crate) fn boundaries(feature: &FeatureLicenses) -> impl Iterator<Item = Naiv
     feature.licenses.iter().enumerate().filter(|(_, l)| l.refusal.is_none()).flat_map(|(at, license)| {
         let ends = license.end.and_then(|end| end.succ_opt());
         let replaced = feature.replacement(at).and_then(Replacement::from);
-        license.start.into_iter().chain(ends).chain(replaced)
+        let maintained = license.carried.maintenance.as_deref().and_then(|given| given.start);
+        license.start.into_iter().chain(ends).chain(replaced).chain(maintained)
     })
 }
 
@@ -259,7 +261,7 @@ pub(crate) fn boundaries(feature: &FeatureLicenses) -> impl Iterator<Item = Naiv
 pub(crate) fn token_alone(feature: &FeatureLicenses, day: NaiveDate) -> Option<usize> {
     let is_seats = |at: usize| {
         matches!(feature.licenses[at].key_type, KeyType::Exclusive | KeyType::Additive)
-            && is_candidate_on(feature, at, day)
+            && (is_candidate_on(feature, at, day) || falls_back_on(feature, at, day))
     };
     if (0..feature.licenses.len()).any(is_seats) {
         return None;
@@ -268,15 +270,16 @@ pub(crate) fn token_alone(feature: &FeatureLicenses, day: NaiveDate) -> Option<u
 }
 
 /// L31: of the exclusives (or tokens) whose dates include the day, the latest ISSUED, then the highest VERSION (none
-/// stated covers every version and is the highest), then the largest COUNT, then the greatest SN.
+/// stated covers every version and is the highest), then the largest COUNT, then the greatest SN. Only where there is none,
+/// the same of the subscriptions that are over and leave a fallback version.
 fn best_in_force(feature: &FeatureLicenses, key_type: KeyType, day: NaiveDate) -> Option<usize> {
     let rank = |at: &usize| {
         let l = &feature.licenses[*at];
         (l.issued, l.version.is_none(), l.version, l.count, l.sn.clone(), l.fingerprint)
     };
-    (0..feature.licenses.len())
-        .filter(|at| feature.licenses[*at].key_type == key_type && is_candidate_on(feature, *at, day))
-        .max_by_key(rank)
+    let of_type = || (0..feature.licenses.len()).filter(|at| feature.licenses[*at].key_type == key_type);
+    let in_its_days = of_type().filter(|at| is_candidate_on(feature, *at, day)).max_by_key(rank);
+    in_its_days.or_else(|| of_type().filter(|at| falls_back_on(feature, *at, day)).max_by_key(rank))
 }
 
 /// A license that could stand for a pool on some day.
@@ -288,6 +291,16 @@ fn is_candidate(feature: &FeatureLicenses, at: usize) -> bool {
 /// A license that stands for a pool on that day, if none is ranked above it (L31).
 fn is_candidate_on(feature: &FeatureLicenses, at: usize, day: NaiveDate) -> bool {
     is_candidate(feature, at) && includes(&feature.licenses[at], day) && !is_replaced(feature, at, day)
+}
+
+/// Whether a license is a subscription that is over, and leaves the seats it had for its fallback version (L31).
+pub fn falls_back(license: &License, day: NaiveDate) -> bool {
+    license.has_fallback() && license.end.is_some_and(|end| end < day)
+}
+
+/// A license that stands for a pool for its fallback version, if none is in its days.
+fn falls_back_on(feature: &FeatureLicenses, at: usize, day: NaiveDate) -> bool {
+    is_candidate(feature, at) && falls_back(&feature.licenses[at], day) && !is_replaced(feature, at, day)
 }
 
 fn is_replaced(feature: &FeatureLicenses, at: usize, day: NaiveDate) -> bool {
@@ -320,7 +333,11 @@ fn standing(feature: &FeatureLicenses, at: usize, best: [Option<usize>; 2], day:
         return Standing::not_in_force(Reason::Replaced);
     }
     if license.end.is_some_and(|end| end < day) {
-        return Standing::not_in_force(Reason::Expired);
+        let goes_on = match license.key_type {
+            KeyType::Exclusive | KeyType::Token => best.contains(&Some(at)),
+            _ => license.key_type == KeyType::Additive && falls_back(license, day),
+        };
+        return if goes_on { Standing::IN_FORCE } else { Standing::not_in_force(Reason::Expired) };
     }
     if license.start.is_some_and(|start| day < start) {
         return Standing::waiting(Reason::NotStarted);
@@ -330,7 +347,21 @@ fn standing(feature: &FeatureLicenses, at: usize, best: [Option<usize>; 2], day:
         KeyType::Exclusive | KeyType::Token => Standing::not_in_force(Reason::Superseded),
         KeyType::Upgrade => upgrade_standing(license, best[0].map(|at| &*feature.licenses[at])),
         KeyType::Additive => Standing::IN_FORCE,
-        KeyType::Maintenance => Standing::not_in_force(Reason::NotSupportedYet),
+        KeyType::Maintenance => renewal_standing(feature, at, day),
+    }
+}
+
+/// Rules 3, 6.9: a renewal without its license is kept, and has no effect until that comes. What it covers stays covered, so it
+/// never ends.
+fn renewal_standing(feature: &FeatureLicenses, at: usize, day: NaiveDate) -> Standing {
+    let given = feature.licenses[at].carried.maintenance.as_deref();
+    let start = given.and_then(|given| given.start);
+    if feature.renewed_by(at).is_empty() {
+        Standing::waiting(Reason::UnknownParent)
+    } else if start.is_some_and(|start| day < start) {
+        Standing::waiting(Reason::NotStarted)
+    } else {
+        Standing::IN_FORCE
     }
 }
 

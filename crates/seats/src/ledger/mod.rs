@@ -21,12 +21,15 @@ use alloc::vec::Vec;
 use chrono::NaiveDate;
 
 pub use decide::{
-    BookRequest, CheckinOutcome, CheckoutOutcome, Explanation, IdleWish, LENT_BYTES_MAX, LimitUse,
-    PoolVerdict, ReservationUse, Served, Verdict,
+    Advice, BookRequest, CANDIDATES_MAX, Candidate, CandidateAnswer, CheckinOutcome, CheckoutOutcome,
+    Explanation, IdleWish, LENT_BYTES_MAX, LimitUse, PoolVerdict, ReservationUse, Served, UpdateAnswer,
+    UpdateQuestion, Verdict, WillNotRun,
 };
 pub use presence::{ConnectionId, IDLE_WARNING_MS, Patience, Presence, Suspect};
 pub use queue::{CONFIRM_MS, Queue, QueueLimits};
-pub use state::{Borrow, Bundle, Gone, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State};
+pub use state::{
+    Borrow, Bundle, Gone, Highest, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State,
+};
 pub use tally::Tally;
 pub use terms::{Owed, PoolChange};
 pub use view::{BorrowView, Counters, GrantView, LentView, Presentation, SessionGrant, SessionView};
@@ -66,6 +69,8 @@ pub struct Ledger {
     presence: Presence,
     terms: terms::Terms,
     names: NameRules,
+    /// The fingerprint of the server's identity key, for what is recorded of it.
+    server: Arc<str>,
     usage: Usage,
     /// A new policy, until everything its rules count is counted.
     coming: Option<Usage>,
@@ -107,6 +112,7 @@ impl Ledger {
             presence,
             terms: terms::Terms::new(),
             names,
+            server: "".into(),
             usage,
             coming: None,
             retired: Vec::new(),
@@ -114,6 +120,11 @@ impl Ledger {
         };
         ledger.expect_waiters(started);
         ledger
+    }
+
+    /// Names the server, by the fingerprint of its identity key, for first checkouts that are recorded from now on.
+    pub fn serve_as(&mut self, server: Arc<str>) {
+        self.server = server;
     }
 
     /// The durable part.
@@ -155,6 +166,7 @@ impl Ledger {
                     self.presence.lend(borrowed.bundle, bundle);
                 }
             }
+            Change::FirstCheckout(first) => self.terms.forget_order(&first.vendor, &first.feature),
             _ => touched.iter().for_each(|t| self.follow(t, change)),
         }
         if let Some((gone, _)) = bundle.filter(|(id, _)| self.state.bundle(*id).is_none()) {
@@ -329,7 +341,7 @@ impl Ledger {
             for number in self.state.sessions_of(*from) {
                 let Some(((_, bundle), session)) = self.state.session(number) else { continue };
                 let fits = |(_, license): &&(PoolId, &Arc<License>)| {
-                    self.would_take(license, session, &bundle.facts)
+                    self.would_take(feature, license, session, &bundle.facts)
                 };
                 let is_lent = self.state.borrow_of(number).is_some();
                 let share_in = |license: &License| match session.token() {

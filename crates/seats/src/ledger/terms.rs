@@ -18,9 +18,10 @@ use super::state::State;
 use crate::catalog::{Catalog, FeatureLicenses};
 use crate::change::{Change, Moved, PoolId, PoolKind, PoolSet, Source};
 use crate::evaluate::{
-    Evaluation, PoolGrant, State as LicenseState, Total, evaluate, next_boundary, pool_kind,
+    Evaluation, PoolGrant, State as LicenseState, Total, evaluate, falls_back, next_boundary, pool_kind,
+    sort_for_trial,
 };
-use crate::license::{KeyType, License};
+use crate::license::{KeyType, License, Name};
 
 /// The most licenses of a pool that are journaled with its total: the exclusive and the first upgrades. A
 /// pool sums any number of them; a record of hundreds of thousands would not fit a batch of the journal.
@@ -267,6 +268,14 @@ impl Terms {
         })
     }
 
+    /// What is known of the order of a feature's pools holds no more.
+    pub(super) fn forget_order(&mut self, vendor: &Name, feature: &Name) {
+        let known = self.catalog.index_of(vendor, feature).and_then(|at| self.known.get_mut(at));
+        if let Some(known) = known.filter(|known| known.pools.as_slice().len() > 1) {
+            known.good_until = NaiveDate::MIN;
+        }
+    }
+
     /// Brings one feature to the given day; the next change it needs, if any. Twice on one day: none.
     pub(super) fn refresh(&mut self, at: usize, day: NaiveDate, state: &State) -> Option<PoolChange> {
         if let Some(found) = self.pending.pop_front() {
@@ -277,7 +286,16 @@ impl Terms {
         }
         let catalog = self.catalog.clone();
         let feature = &catalog.features()[at];
-        let evaluation = evaluate(feature, day);
+        let mut evaluation = evaluate(feature, day);
+        let has_windows = evaluation.pools.len() > 1
+            && evaluation
+                .pools
+                .iter()
+                .any(|grant| feature.licenses[grant.license].starts_at_first_checkout());
+        if has_windows {
+            let begun = |at: usize| first_checkout(feature, at, state);
+            sort_for_trial(feature, &mut evaluation.pools, day, &begun);
+        }
         let there = state.pools_of(&feature.vendor, &feature.feature);
         let mut next_pool = state.next_pool().0;
         let mut pools: Vec<KnownPool> = Vec::with_capacity(evaluation.pools.len());
@@ -289,7 +307,7 @@ impl Terms {
             });
             let license = u32::try_from(grant.license).expect("a feature has fewer than 2^32 licenses");
             pools.push(KnownPool { license, pool });
-            let sources = sources(feature, &evaluation, grant);
+            let sources = sources(feature, &evaluation, grant, day);
             self.compare(feature, pool, &grant.kind, grant.total, sources, day, state);
             if feature.licenses[grant.license].hold_ms().is_some() {
                 self.with_hold.extend(u32::try_from(at).ok());
@@ -309,7 +327,10 @@ impl Terms {
             [one] => KnownPools::One(*one),
             _ => KnownPools::Many(pools.into_boxed_slice()),
         };
-        self.known[at] = Known { pools, good_until: next_boundary(feature, day).unwrap_or(NaiveDate::MAX) };
+        // What would begin with a first checkout ends a day later each day.
+        let tomorrow = day.succ_opt().filter(|_| has_windows);
+        let good_until = tomorrow.or_else(|| next_boundary(feature, day)).unwrap_or(NaiveDate::MAX);
+        self.known[at] = Known { pools, good_until };
         self.pending.pop_front()
     }
 
@@ -330,8 +351,9 @@ impl Terms {
         if before == total && old == sources {
             return;
         }
+        let goes_on = |base: &Source| sources.first().is_some_and(|new| new.fingerprint != base.fingerprint);
         let has_expired =
-            sources.is_empty() && old.first().is_some_and(|base| base.end.is_some_and(|end| end < day));
+            old.first().is_some_and(|base| base.end.is_some_and(|end| end < day) && !goes_on(base));
         self.pending.push_back(PoolChange {
             why: difference(old, &sources, day),
             set: PoolSet {
@@ -401,14 +423,29 @@ impl Terms {
     }
 }
 
-/// The licenses of a pool that count: the one whose terms hold, then the upgrades as they were added.
-fn sources(feature: &FeatureLicenses, evaluation: &Evaluation, grant: &PoolGrant) -> Vec<Source> {
+/// The day of the first checkout of a license, or the earliest of those it replaces (rules 3, 6.10).
+pub(super) fn first_checkout(feature: &FeatureLicenses, at: usize, state: &State) -> Option<NaiveDate> {
+    let license = &feature.licenses[at];
+    let own = state.first_checkout(&license.vendor, &license.identity(), Some(&license.feature));
+    let inherited = feature.lineage(at).map_or(&[][..], |lineage| &lineage.inherits);
+    let inherited = inherited.iter().filter_map(|sn| state.first_checkout(&license.vendor, sn, None));
+    own.into_iter().chain(inherited).min()
+}
+
+/// The licenses of a pool that count: the one whose terms hold, then the upgrades as they were added. A subscription that is over
+/// and leaves its fallback version has no end any more.
+fn sources(
+    feature: &FeatureLicenses,
+    evaluation: &Evaluation,
+    grant: &PoolGrant,
+    day: NaiveDate,
+) -> Vec<Source> {
     let source = |license: &License| Source {
         fingerprint: license.fingerprint,
         key_type: license.key_type,
         sn: license.sn.clone(),
         count: license.count.map_or(Total::ZERO, Total::from),
-        end: license.end,
+        end: license.end.filter(|_| !falls_back(license, day)),
     };
     let is_upgrade =
         |at: usize| grant.kind == PoolKind::Exclusive && feature.licenses[at].key_type == KeyType::Upgrade;
@@ -443,6 +480,12 @@ fn difference(old: &[Source], new: &[Source], day: NaiveDate) -> String {
     for n in came.iter().take(PARTS_MAX) {
         let how = if is_reissued(n, &gone_names) { "reissued" } else { "active" };
         parts.push(format!("{} {how}", name(n)));
+    }
+    if let (Some(was), Some(is)) = (old.first(), new.first())
+        && was.fingerprint == is.fingerprint
+        && let (Some(end), None) = (was.end, is.end)
+    {
+        parts.insert(0, format!("{} ended with {end}, its fallback version goes on", name(is)));
     }
     let told = parts.len().min(PARTS_MAX);
     let mut text = parts[..told].join(", ");

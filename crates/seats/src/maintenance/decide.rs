@@ -8,6 +8,7 @@ use super::calendar::is_unlimited;
 use super::plan::{Block, Plan};
 use crate::denial::Code;
 use crate::license::{LicenseType, LicenseVersion, Patches, Updates};
+use crate::releases::{Listed, ReleaseList};
 use crate::version::{ReleaseVersion, parse_date};
 
 /// What a program says of its build (6.2), as it says it.
@@ -103,12 +104,37 @@ impl Refused {
     }
 }
 
+/// What a program says of its build, understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// `release_version`.
+    pub version: Option<ReleaseVersion>,
+    /// `release_date`.
+    pub built: Option<NaiveDate>,
+    /// `line_date`, not after `built`.
+    pub line: Option<NaiveDate>,
+}
+
 /// Whether a license lets a release run on a day (6.4). Seats are another matter.
 pub fn decide(plan: &Plan<'_>, today: NaiveDate, release: Release<'_>) -> Result<Granted, Refused> {
+    decide_listed(plan, today, release, None)
+}
+
+/// The same where the vendor signed a list of its releases: of a version that it lists, its dates count, whatever the program says
+/// of them (rules 3, amendments).
+pub fn decide_listed(
+    plan: &Plan<'_>,
+    today: NaiveDate,
+    release: Release<'_>,
+    list: Option<&ReleaseList>,
+) -> Result<Granted, Refused> {
     let version = match release.version {
         None => None,
         Some(text) => Some(text.parse().map_err(|()| Refused::VersionInvalid(text.into()))?),
     };
+    if let Some((built, line)) = version.and_then(|version| list?.dates_of(version)) {
+        return decide_stated(plan, today, Stated { version, built: Some(built), line: Some(line) });
+    }
     let date = |text: Option<&str>| {
         text.map(|text| parse_date(text).ok_or_else(|| Refused::DateInvalid(text.into()))).transpose()
     };
@@ -118,6 +144,32 @@ pub fn decide(plan: &Plan<'_>, today: NaiveDate, release: Release<'_>) -> Result
     {
         return Err(Refused::LineAfterBuild(line, built));
     }
+    decide_stated(plan, today, Stated { version, built, line })
+}
+
+/// The newest version of a list that would run on a day; `None`: none of the newest [`LOOKED_AT`].
+pub fn newest_that_runs(plan: &Plan<'_>, today: NaiveDate, list: &ReleaseList) -> Option<ReleaseVersion> {
+    // The day of a line is looked for once.
+    let mut known: Option<([u32; 2], NaiveDate)> = None;
+    let runs = |listed: &&Listed| {
+        let of = [listed.version.0[0], listed.version.0[1]];
+        let line = match known {
+            Some((line, day)) if line == of => day,
+            _ => list.dates_of(listed.version).map_or(listed.date, |(_, line)| line),
+        };
+        known = Some((of, line));
+        let (built, line) = (Some(listed.date), Some(line.min(listed.date)));
+        decide_stated(plan, today, Stated { version: Some(listed.version), built, line }).is_ok()
+    };
+    list.releases.iter().rev().take(LOOKED_AT).find(runs).map(|listed| listed.version)
+}
+
+/// How many releases of a list are looked at for one answer.
+pub const LOOKED_AT: usize = 1_000;
+
+/// From step b on.
+pub fn decide_stated(plan: &Plan<'_>, today: NaiveDate, stated: Stated) -> Result<Granted, Refused> {
+    let Stated { version, built, line } = stated;
     // A license for any version needs none, and has no fallback.
     let stated = match (plan.version, version) {
         (Some(owned), Some(version)) => Some((owned, version)),

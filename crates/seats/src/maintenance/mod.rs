@@ -10,7 +10,9 @@ mod remind;
 mod words;
 
 pub use calendar::{Basis, UNLIMITED, add, is_unlimited, renewed};
-pub use decide::{Granted, Refused, Release, decide};
-pub use plan::{Block, Plan, State, covered_until};
-pub use remind::{ENDED_WITHIN_DAYS, Reminder, THRESHOLDS, due};
+pub use decide::{
+    Granted, LOOKED_AT, Refused, Release, Stated, decide, decide_listed, decide_stated, newest_that_runs,
+};
+pub use plan::{Block, Plan, State, contact};
+pub use remind::{ENDED_WITHIN_DAYS, Ending, Reminder, THRESHOLDS, due};
 pub use words::sentence;

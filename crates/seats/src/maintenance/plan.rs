@@ -2,6 +2,7 @@
 //! is shown.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use chrono::NaiveDate;
@@ -87,7 +88,7 @@ impl<'l> Plan<'l> {
     /// Of a license and those that renew it, on a day. `first_checkout`: the recorded day (6.10), of licenses that need one.
     pub fn of(
         license: &'l License,
-        renewals: &[&License],
+        renewals: &[Arc<License>],
         first_checkout: Option<NaiveDate>,
         today: NaiveDate,
     ) -> Plan<'l> {
@@ -120,6 +121,19 @@ impl<'l> Plan<'l> {
         self.blocks.iter().map(|block| block.end).max()
     }
 
+    /// The last release day that is covered for newer versions than the owned one, for the order in which pools are tried
+    /// (6.7): before all days where the owned version alone runs, or a fallback version, after all where every version does.
+    pub fn covered_until(&self, today: NaiveDate) -> NaiveDate {
+        if self.end.is_some_and(|end| end < today) {
+            return NaiveDate::MIN;
+        }
+        match self.version {
+            None => NaiveDate::MAX,
+            Some(_) if self.license_type == LicenseType::Evaluation => NaiveDate::MAX,
+            Some(_) => self.effective_end().unwrap_or(NaiveDate::MIN),
+        }
+    }
+
     /// How it stands on a day.
     pub fn state(&self, today: NaiveDate) -> State {
         let is_moot = self.license_type == LicenseType::Evaluation || self.version.is_none();
@@ -137,16 +151,6 @@ impl<'l> Plan<'l> {
             None => State::NotStarted,
         }
     }
-}
-
-/// The last release day that a license covers for newer versions than it owns, for the order in which pools are tried (6.7):
-/// before all days where it owns its version alone, after all where every version runs.
-pub fn covered_until(license: &License) -> NaiveDate {
-    if license.version.is_none() {
-        return NaiveDate::MAX;
-    }
-    let given = license.carried.maintenance.as_deref();
-    own_block(license, given, None, NaiveDate::MAX).map_or(NaiveDate::MIN, |block| block.end)
 }
 
 /// The block of the feature itself.
@@ -176,8 +180,8 @@ fn own_block(
     Some(Block { start: Some(start), end: add(start, period, 1) })
 }
 
-/// A license, its contact first: where to renew.
-pub(super) fn contact(license: &License) -> Box<str> {
+/// Where to renew a license: MAINTENANCE_CONTACT, else the vendor's name.
+pub fn contact(license: &License) -> Box<str> {
     let given = license.carried.maintenance.as_deref().and_then(|given| given.contact.clone());
     given.unwrap_or_else(|| license.vendor.as_str().into())
 }

@@ -1,6 +1,7 @@
 //! When administrators are told that maintenance, or a term, ends (6.11).
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use super::calendar::is_unlimited;
 
@@ -9,8 +10,17 @@ pub const THRESHOLDS: [u16; 5] = [60, 30, 14, 7, 1];
 /// For how many days after the end, the last included, it is still said once that it has ended.
 pub const ENDED_WITHIN_DAYS: i64 = 30;
 
+/// What ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Ending {
+    /// The maintenance of a license.
+    Maintenance,
+    /// The license itself, with its END.
+    Term,
+}
+
 /// What is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reminder {
     /// It has ended.
     Ended,

@@ -509,7 +509,7 @@ impl Server {
         on: ConnectionId,
     ) -> Result<Option<ConnectionId>, Box<Denial>> {
         self.hear(on);
-        self.ledger.decide_resume(id, secret, facts)?;
+        self.ledger.decide_resume(id, secret, facts, self.now)?;
         Ok(self.ledger.attach(id, on, self.now.tick))
     }
 

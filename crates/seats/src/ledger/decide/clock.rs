@@ -10,7 +10,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::super::{Ledger, Now};
-use super::judge::Want;
+use super::judge::{Unfit, Want};
 use crate::catalog::FeatureLicenses;
 use crate::change::PoolId;
 use crate::denial::Code;
@@ -25,7 +25,7 @@ fn is_certain(license: &License, clock_day: chrono::NaiveDate) -> bool {
 
 /// Whether a license gives new sessions by this clock. One that shares its seats does not let anybody in either, as it
 /// would not after its END.
-pub(super) fn check_clock(license: &License, feature: &str, now: Now) -> Result<(), (Code, String)> {
+pub(super) fn check_clock(license: &License, feature: &str, now: Now) -> Result<(), Unfit> {
     match now.clock {
         WallClock::Suspect(clock_day) if !is_certain(license, clock_day) => {
             let dates = match (license.end, license.start) {
@@ -33,7 +33,7 @@ pub(super) fn check_clock(license: &License, feature: &str, now: Now) -> Result<
                 (None, start) => format!("begins on {}", start.unwrap_or(now.day)),
             };
             let text = format!("the license of {feature} {dates} and {}", doubt(now, clock_day));
-            Err((Code::ClockSuspect, text))
+            Err(Unfit::Said(Code::ClockSuspect, text))
         }
         _ => Ok(()),
     }

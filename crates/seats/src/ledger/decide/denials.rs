@@ -10,14 +10,14 @@ use super::super::usage::{client, client_of};
 use super::super::{Ledger, Now};
 use super::clock::ended_in_doubt;
 use super::draft::Draft;
-use super::judge::{Asked, Failure, Tried, Want};
+use super::judge::{Asked, Failure, Tried, Unfit, Want};
 use super::limits;
 use crate::catalog::{FeatureLicenses, TokenNeed};
 use crate::change::{PoolId, SessionId, Tick};
 use crate::denial::{Code, Denial, Due, HOLDERS_MAX, Holder, LimitFact, OtherPool, Subject};
 use crate::evaluate::{State as LicenseState, Total, evaluate, next_rise, pool_kind};
-use crate::license::Reason;
-use crate::maintenance::covered_until;
+use crate::license::{LicenseType, Reason};
+use crate::maintenance::{Refused, contact, is_unlimited};
 use crate::policy::RuleId;
 use crate::request::Item;
 
@@ -138,12 +138,17 @@ impl Ledger {
                 (Code::ClockSuspect, text, Some(l))
             }
             (None, Some(l)) => {
-                let text = format!(
-                    "the license of {} ended with {}: running sessions go on, new ones need a renewal",
-                    want.name,
-                    show(l.end)
-                );
-                (Code::Expired, text, Some(l))
+                let ended = Refused::Ended(l.license_type, l.end.unwrap_or(now.day));
+                let text = if l.license_type == LicenseType::Perpetual {
+                    format!(
+                        "the license of {} ended with {}: running sessions go on, new ones need a renewal",
+                        want.name,
+                        show(l.end)
+                    )
+                } else {
+                    self.unfit_text(feature, l, want.name, &Unfit::Version(Box::new(ended.clone())))
+                };
+                (ended.code(), text, Some(l))
             }
             (None, None) => {
                 let refused = evaluation.standings.iter().position(|s| {
@@ -218,7 +223,8 @@ impl Ledger {
         // The first of equals, in the order of trial; but of several whose maintenance is over the one that lasted longest.
         let near = |at: &usize| {
             let code = tried[*at].failure.code();
-            let lasted = (code == Code::MaintenanceExpired).then(|| covered_until(&tried[*at].license));
+            let lasted = (code == Code::MaintenanceExpired)
+                .then(|| self.plan(want.feature, &tried[*at].license).effective_end());
             (nearness(code), lasted)
         };
         let best = (0..tried.len()).rev().max_by_key(near).unwrap_or(0);
@@ -239,7 +245,8 @@ impl Ledger {
         let kind = pool_kind(&tried.license).unwrap_or(crate::change::PoolKind::Exclusive);
         let numbers = self.numbers(tried.pool);
         let message = match &tried.failure {
-            Failure::Terms(_, text) | Failure::Lent(text, _) => text.clone(),
+            Failure::Terms(unfit) => self.unfit_text(want.feature, &tried.license, want.name, unfit),
+            Failure::Lent(text, _) => text.clone(),
             Failure::Needed(denial) => denial.message.clone(),
             Failure::Limit(limit, used) => self.limit_text(want, limit, *used),
             Failure::Full(wanted) => {
@@ -276,7 +283,10 @@ impl Ledger {
         let code = failure.code();
         let mut denial = match failure {
             Failure::Needed(denial) => return denial,
-            Failure::Terms(_, text) => self.about(want, Some(pool), code, text),
+            Failure::Terms(unfit) => {
+                let text = self.unfit_text(want.feature, &license, want.name, &unfit);
+                self.about(want, Some(pool), code, text)
+            }
             Failure::Lent(text, fact) => {
                 let mut denial = self.about(want, Some(pool), code, text);
                 if let Some(subject) = &mut denial.subject {
@@ -305,7 +315,7 @@ impl Ledger {
                 }
                 denial
             }
-            Failure::Full(wanted) => self.no_seats(want, asked.now, pool, wanted, others),
+            Failure::Full(wanted) => self.no_seats(want, asked, pool, wanted, others),
         };
         if let Some(subject) = &mut denial.subject {
             subject.place = Some(license.place.clone());
@@ -375,11 +385,12 @@ impl Ledger {
     fn no_seats(
         &self,
         want: &Want<'_>,
-        now: Now,
+        asked: &Asked<'_>,
         pool: PoolId,
         wanted: u64,
         others: &[Tried],
     ) -> Box<Denial> {
+        let now = asked.now;
         let numbers = self.numbers(pool);
         let (used, total) = (numbers.used, numbers.total);
         let free =
@@ -420,7 +431,8 @@ impl Ledger {
         let elsewhere: u64 = uncovered.map(|t| self.numbers(t.pool).free().unwrap_or(1)).sum();
         if elsewhere > 0 {
             code = Code::NoCoveredSeat;
-            text.push_str(&format!("; {elsewhere} other seats are free and do not cover this version"));
+            let is_plain = numbers.over() == 0 && numbers.held == 0 && free == 0;
+            text = self.uncovered_text(want, asked, is_plain.then_some(pool).ok_or(text), others, elsewhere);
         }
         let mut denial = self.about(want, Some(pool), code, text);
         if let Some(subject) = &mut denial.subject {
@@ -430,6 +442,49 @@ impl Ledger {
             subject.holders = self.holders(pool);
         }
         denial
+    }
+
+    /// Rules 3, 6.6: what covers the program is full, and what is free does not cover it. `full`: the pool that is full of sessions,
+    /// or why it gives no seat in other words.
+    fn uncovered_text(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        full: Result<PoolId, String>,
+        others: &[Tried],
+        elsewhere: u64,
+    ) -> String {
+        let version = asked.facts.release_version.as_deref().unwrap_or("of this program");
+        let full = full.map_or_else(
+            |text| format!("{text}, and no other seat covers version {version}"),
+            |pool| {
+                let full = others.iter().filter(|t| t.failure.code() == Code::NoSeats).map(|t| t.pool);
+                let seats =
+                    full.chain([pool]).map(|pool| self.numbers(pool).total.limited().map_or(0, u64::from));
+                format!(
+                    "all {} seats of {} whose maintenance covers version {version} are in use",
+                    seats.fold(0, u64::saturating_add),
+                    want.name
+                )
+            },
+        );
+        let uncovered =
+            others.iter().filter(|t| is_about_version(t.failure.code()) && t.license.count.is_some());
+        let plans = uncovered.map(|t| (&t.license, self.plan(want.feature, &t.license)));
+        let Some((license, plan)) = plans.max_by_key(|(_, plan)| plan.effective_end()) else { return full };
+        let covers = match (plan.effective_end(), plan.version) {
+            (Some(end), _) if !is_unlimited(end) => format!("cover releases up to {end} only"),
+            (None, Some(owned)) => format!("cover {owned} and older only"),
+            _ => "do not cover it".to_string(),
+        };
+        let best = match self.newest_for(want.feature, &plan) {
+            Some(best) => format!("use {best}, "),
+            None => String::new(),
+        };
+        let contact = contact(license);
+        format!(
+            "{full}; {elsewhere} other seats are free and {covers}: wait, {best}or renew the other seats at {contact}"
+        )
     }
 
     /// When one more seat than now may be had: a client is gone for long enough, held seats are free, else an upgrade

@@ -13,6 +13,7 @@ use crate::catalog::FeatureLicenses;
 use crate::change::{BookingId, PoolId};
 use crate::denial::{BorrowFact, Code, Denial};
 use crate::license::{KeyType, License, LicenseVersion};
+use crate::maintenance::Refused;
 use crate::policy::{Access, Class, FeatureRules, Limit};
 use crate::request::{Facts, Lend};
 
@@ -53,13 +54,31 @@ pub(super) struct Link<'a> {
     pub(super) is_token: bool,
 }
 
+/// Which term of a license a program does not fit.
+#[derive(Clone, Debug)]
+pub(super) enum Unfit {
+    /// In words.
+    Said(Code, String),
+    /// Its version: the words are made where they are needed, since other pools may fit.
+    Version(Box<Refused>),
+}
+
+impl Unfit {
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Unfit::Said(code, _) => *code,
+            Unfit::Version(refused) => refused.code(),
+        }
+    }
+}
+
 /// Why a pool did not give a seat.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// A limit of the policy, and how many seats of it are in use.
     Limit(Limit, u64),
     /// A term of the license.
-    Terms(Code, String),
+    Terms(Unfit),
     /// It cannot be lent for so long.
     Lent(String, BorrowFact),
     /// Something that the token needs.
@@ -76,7 +95,7 @@ impl Failure {
     pub(super) fn code(&self) -> Code {
         match self {
             Failure::Limit(limit, _) => super::limits::code(&limit.subject),
-            Failure::Terms(code, _) => *code,
+            Failure::Terms(unfit) => unfit.code(),
             Failure::Lent(..) => Code::BorrowTooLong,
             Failure::Needed(denial) => denial.code,
             Failure::Full(_) => Code::NoSeats,
@@ -181,9 +200,9 @@ impl Ledger {
             None => share_key(self.names, license, asked.facts),
         };
         self.check_limits(want, asked, pool, share.as_ref(), draft)?;
-        self.check_terms(license, want.name, asked.facts, want.version)
+        self.check_terms(want.feature, license, want.name, asked.facts, want.version)
             .and_then(|()| check_clock(license, want.name, asked.now))
-            .map_err(|(code, text)| Failure::Terms(code, text))?;
+            .map_err(Failure::Terms)?;
         if let Some(lend) = asked.lend {
             self.check_lends(want, license, lend)?;
         }

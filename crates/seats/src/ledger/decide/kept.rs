@@ -1,6 +1,7 @@
 //! Seats of a feature that are kept: reservations of the policy and bookings (S51, S52), and seats that only named users
 //! or hosts may use (L63).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::tally;
@@ -73,11 +74,8 @@ impl Asker<'_> {
 
 impl Ledger {
     /// The seat pools of a feature that grant today, with their licenses.
-    pub(super) fn seat_pools(&self, at: usize) -> impl Iterator<Item = (PoolId, &License)> {
-        self.terms
-            .pools(at)
-            .filter(|(_, license)| license.count.is_some())
-            .map(|(pool, license)| (pool, &**license))
+    pub(super) fn seat_pools(&self, at: usize) -> impl Iterator<Item = (PoolId, &Arc<License>)> {
+        self.terms.pools(at).filter(|(_, license)| license.count.is_some())
     }
 
     /// Everything that is kept of a feature, in the order in which it is honored: reservations as the file has them, then

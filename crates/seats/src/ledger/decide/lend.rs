@@ -15,7 +15,7 @@ use chrono::DateTime;
 
 use super::super::{Ledger, Now};
 use super::draft::Draft;
-use super::judge::{Asked, Failure, Want};
+use super::judge::{Asked, Failure, Unfit, Want};
 use crate::change::{Borrowed, Granted, PoolId, SessionId, WrittenOff};
 use crate::denial::{BorrowFact, Code, Denial, LimitFact};
 use crate::evaluate::lent_until;
@@ -147,7 +147,7 @@ impl Ledger {
 
     /// Whether the license of a pool lends, and for that long.
     pub(super) fn check_lends(&self, want: &Want<'_>, license: &License, lend: &Lend) -> Result<(), Failure> {
-        let fails = |text: String| Err(Failure::Terms(Code::BorrowNotAllowed, text));
+        let fails = |text: String| Err(Failure::Terms(Unfit::Said(Code::BorrowNotAllowed, text)));
         match license.lends() {
             Err(why) => fails(format!("the license of {} {}", want.name, why.as_text())),
             Ok(hours) if lend.hours > hours => {

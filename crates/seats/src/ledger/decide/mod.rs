@@ -21,6 +21,7 @@ mod seats;
 mod sessions;
 mod terms;
 mod token;
+mod update;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -31,6 +32,9 @@ pub use idle::IdleWish;
 pub use lend::LENT_BYTES_MAX;
 pub use queue::Served;
 pub(super) use terms::share_key;
+pub use update::{
+    Advice, CANDIDATES_MAX, Candidate, CandidateAnswer, UpdateAnswer, UpdateQuestion, WillNotRun,
+};
 
 use self::draft::Draft;
 use self::judge::{Asked, Want};
@@ -135,7 +139,9 @@ impl Ledger {
             sessions: sessions.collect(),
         };
         let lent = request.lend.map(|lend| self.lent(&granted, &lend, now)).transpose()?;
-        Ok(CheckoutOutcome::Grant { before: draft.before(now.tick), granted, lent })
+        let mut before = draft.before(now.tick);
+        before.extend(self.begins_with(&granted, now).into_iter().map(Change::FirstCheckout));
+        Ok(CheckoutOutcome::Grant { before, granted, lent })
     }
 
     /// Answers as a checkout would and takes nothing (S5): the numbers of each pool as they are.

@@ -378,7 +378,7 @@ impl Ledger {
             };
             let mut after = Draft { removed: draft.removed.clone(), ..Draft::default() };
             let fits = self.check_limits(want, asked, id, share.as_ref(), &mut after).is_ok()
-                && self.check_terms(license, want.name, asked.facts, want.version).is_ok();
+                && self.check_terms(want.feature, license, want.name, asked.facts, want.version).is_ok();
             if !fits {
                 continue;
             }

@@ -1,48 +1,121 @@
 //! What a program states about its own release, against what the license lets run (rules 3, 6.4).
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use chrono::NaiveDate;
-
+use super::super::terms::first_checkout;
+use super::super::{Ledger, Now};
+use super::judge::Unfit;
+use crate::catalog::FeatureLicenses;
+use crate::change::{FirstCheckout, Granted};
 use crate::denial::Code;
 use crate::license::{License, LicenseVersion};
-use crate::maintenance::{Plan, Release, decide, sentence};
+use crate::maintenance::{Plan, Release, decide_listed, newest_that_runs, sentence};
 use crate::request::Facts;
+use crate::version::ReleaseVersion;
 
 /// What a token states for what it takes: that version and older, whatever the program is (L51).
-pub(super) fn check_stated(
-    feature: &str,
-    license: &License,
-    stated: LicenseVersion,
-) -> Result<(), (Code, String)> {
+pub(super) fn check_stated(feature: &str, license: &License, stated: LicenseVersion) -> Result<(), Unfit> {
     match license.version {
         Some(owned) if (stated.major, stated.minor) > (owned.major, owned.minor) => {
             let text = format!(
                 "version {stated} of {feature} is needed and the license covers {owned} and older: ask {} for an upgrade",
                 license.vendor
             );
-            Err((Code::VersionNotLicensed, text))
+            Err(Unfit::Said(Code::VersionNotLicensed, text))
         }
         _ => Ok(()),
     }
 }
 
-/// Whether the license lets this release run today (rules 3, 6.4); its term apart, which the totals of its pool have judged.
-pub(super) fn check_release(
-    feature: &str,
-    license: &License,
-    today: NaiveDate,
-    facts: &Facts,
-) -> Result<(), (Code, String)> {
-    let release = Release {
-        version: facts.release_version.as_deref(),
-        date: facts.release_date.as_deref(),
-        line: facts.line_date.as_deref(),
-    };
-    let plan = Plan { start: None, end: None, ..Plan::of(license, &[], None, today) };
-    match decide(&plan, today, release) {
-        Ok(_) => Ok(()),
-        Err(refused) => Err((refused.code(), sentence(feature, license, &plan, &refused, None))),
+impl Ledger {
+    /// What a license, its renewals and its first checkout say of versions today.
+    pub(in crate::ledger) fn plan<'l>(&self, of: &'l FeatureLicenses, license: &'l Arc<License>) -> Plan<'l> {
+        let day = self.terms.day();
+        match of
+            .index_of(license)
+            .filter(|at| of.lineage(*at).is_some() || license.starts_at_first_checkout())
+        {
+            Some(at) => of.plan(at, first_checkout(of, at, &self.state), day),
+            None => Plan::of(license, &[], None, day),
+        }
+    }
+
+    /// Whether the license lets this release run today (rules 3, 6.4).
+    pub(super) fn check_release(
+        &self,
+        of: &FeatureLicenses,
+        license: &Arc<License>,
+        facts: &Facts,
+    ) -> Result<(), Unfit> {
+        let plan = self.plan(of, license);
+        let list = self.terms.catalog().releases_of(&of.vendor, &of.feature);
+        let release = Release {
+            version: facts.release_version.as_deref(),
+            date: facts.release_date.as_deref(),
+            line: facts.line_date.as_deref(),
+        };
+        let decided = decide_listed(&plan, self.terms.day(), release, list.map(|list| &**list));
+        decided.map(|_| ()).map_err(|refused| Unfit::Version(Box::new(refused)))
+    }
+
+    /// What a person is told whose program does not fit a license (rules 3, 6.6). `feature` as it was asked for.
+    pub(super) fn unfit_text(
+        &self,
+        of: &FeatureLicenses,
+        license: &Arc<License>,
+        feature: &str,
+        unfit: &Unfit,
+    ) -> String {
+        match unfit {
+            Unfit::Said(_, text) => text.clone(),
+            Unfit::Version(refused) => {
+                let plan = self.plan(of, license);
+                let best = self.newest_for(of, &plan);
+                sentence(feature, license, &plan, refused, best)
+            }
+        }
+    }
+
+    /// The licenses whose maintenance begins with this grant (rules 3, 6.10). A clock in doubt begins nothing: the next grant does.
+    pub(super) fn begins_with(&self, granted: &Granted, now: Now) -> Vec<FirstCheckout> {
+        let mut begun: Vec<FirstCheckout> = Vec::new();
+        if !self.terms.catalog().has_windows() || !now.clock.is_settled() {
+            return begun;
+        }
+        for session in &granted.sessions {
+            let Some(license) = self.terms.license_of(session.pool, &self.state) else { continue };
+            if !license.starts_at_first_checkout() {
+                continue;
+            }
+            let Some(at) = self.terms.catalog().index_of(&license.vendor, &license.feature) else { continue };
+            let of = &self.terms.catalog().features()[at];
+            let is_begun =
+                of.index_of(license).is_none_or(|at| first_checkout(of, at, &self.state).is_some());
+            let identity = license.identity();
+            let is_twice =
+                begun.iter().any(|first| first.license == identity && first.feature == license.feature);
+            if !is_begun && !is_twice {
+                begun.push(FirstCheckout {
+                    vendor: license.vendor.clone(),
+                    feature: license.feature.clone(),
+                    license: identity,
+                    day: now.day,
+                    unix_ms: self.state.unix_ms_of(now.tick),
+                    server: self.server.clone(),
+                    version: granted.facts.release_version.as_deref().map(Arc::from),
+                });
+            }
+        }
+        begun
+    }
+
+    /// The newest version that is known to run under a license today: where the vendor signed a list of them.
+    pub(super) fn newest_for(&self, of: &FeatureLicenses, plan: &Plan<'_>) -> Option<ReleaseVersion> {
+        let list = self.terms.catalog().releases_of(&of.vendor, &of.feature)?;
+        newest_that_runs(plan, self.terms.day(), list)
     }
 }

@@ -150,8 +150,9 @@ impl Ledger {
     /// Seats that are neither used nor held, over the pools of the feature whose terms the request passes (rules 3,
     /// 6.7.4); in `pool` the client's own held seats count as free.
     fn free_for(&self, want: &Want<'_>, asked: &Asked<'_>, draft: &Draft, pool: PoolId, own: u64) -> u64 {
-        let passes =
-            |license: &License| self.check_terms(license, want.name, asked.facts, want.version).is_ok();
+        let passes = |license: &Arc<License>| {
+            self.check_terms(want.feature, license, want.name, asked.facts, want.version).is_ok()
+        };
         let free = |id: PoolId| {
             let Some(p) = self.state.pool(id) else { return 0 };
             let used = p.tally.after(&draft.less(id), &draft.more(id));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::super::tally::Part;
 use super::super::usage::{Counted, client};
-use super::super::{Bundle, ConnectionId, Gone, KEY_KEPT_MS, Ledger, Now, Session};
+use super::super::{Bundle, ConnectionId, Gone, KEY_KEPT_MS, Ledger, Now, Session, Suspect};
 use super::CheckinOutcome;
 use super::draft::Draft;
 use crate::change::{
@@ -14,13 +14,20 @@ use crate::change::{
     WaitCause, WaitEnded,
 };
 use crate::denial::{Code, Denial};
-use crate::license::{KeyType, License};
+use crate::license::{KeyType, License, LicenseType};
+use crate::maintenance::contact;
 use crate::request::Facts;
 
 impl Ledger {
     /// Whether a bundle may come back over a connection: id and secret, and the same program (S10).
     /// Changes nothing durable; the caller attaches it.
-    pub fn decide_resume(&self, id: BundleId, secret: &[u8; 16], facts: &Facts) -> Result<(), Box<Denial>> {
+    pub fn decide_resume(
+        &self,
+        id: BundleId,
+        secret: &[u8; 16],
+        facts: &Facts,
+        now: Now,
+    ) -> Result<(), Box<Denial>> {
         facts.check_form().map_err(|text| Box::new(Denial::new(Code::BadRequest, text)))?;
         let Some(bundle) = self.state.bundle(id) else {
             // A session in the middle of a bundle is no bundle, but it is not gone either.
@@ -34,7 +41,40 @@ impl Ledger {
         self.names.same_program(&bundle.facts, facts).map_err(|field| {
             let text = format!("the {field} is not the one that {id} was granted to: check out anew");
             Box::new(Denial::new(Code::BadRequest, text))
-        })
+        })?;
+        self.check_evaluation(id, bundle, now)
+    }
+
+    /// L39: a session under an evaluation does not come back once its connection has been gone for a lease after END.
+    fn check_evaluation(&self, id: BundleId, bundle: &Bundle, now: Now) -> Result<(), Box<Denial>> {
+        let lease_ms = self.presence.patience().lease_ms;
+        let is_long_gone = |suspect: Suspect| suspect.since.saturating_add(lease_ms) <= now.tick;
+        if !self.presence.suspect(id).is_some_and(is_long_gone) || self.state.borrow(id).is_some() {
+            return Ok(());
+        }
+        for session in bundle.sessions() {
+            let Some(license) = self.license_under(session) else { continue };
+            if license.license_type != LicenseType::Evaluation {
+                continue;
+            }
+            if let Some(end) = license.end.filter(|end| *end < now.day) {
+                let text = format!(
+                    "the evaluation ended on {end}, and the client of {id} was gone for too long since: buy a license at {}",
+                    contact(license)
+                );
+                return Err(Box::new(Denial::new(Code::EvaluationExpired, text)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The license a session was granted under, as long as it is in the directory.
+    fn license_under(&self, session: &Session) -> Option<&License> {
+        let pool = self.state.pool(session.pool)?;
+        let catalog = self.terms.catalog();
+        let of = &catalog.features()[catalog.index_of(&pool.vendor, &pool.feature)?];
+        let license = of.licenses.iter().find(|license| license.fingerprint == *session.license);
+        license.map(|license| &**license)
     }
 
     /// Whether seats of a session may be given back by a connection: all, or `count` of them (S24).

@@ -6,7 +6,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::{Ledger, Session};
-use super::release::{check_release, check_stated};
+use super::judge::Unfit;
+use super::release::check_stated;
+use crate::catalog::FeatureLicenses;
 use crate::denial::Code;
 use crate::license::{HostIdKind, License, LicenseVersion, host_ids_needed};
 use crate::request::{Facts, NameRules};
@@ -34,22 +36,29 @@ pub(in crate::ledger) fn share_key(names: NameRules, license: &License, facts: &
 
 impl Ledger {
     /// Whether a session that was granted under another license would be granted under this one, seats aside (L39).
-    pub(in crate::ledger) fn would_take(&self, license: &License, session: &Session, facts: &Facts) -> bool {
+    pub(in crate::ledger) fn would_take(
+        &self,
+        feature: &FeatureLicenses,
+        license: &Arc<License>,
+        session: &Session,
+        facts: &Facts,
+    ) -> bool {
         // What a token took was judged by the version the token states, which is not kept.
         let any = session.token().map(|_| LicenseVersion { major: 0, minor: 0 });
-        self.check_terms(license, "", facts, any).is_ok()
+        self.check_terms(feature, license, "", facts, any).is_ok()
     }
 
     /// The license's own terms in the order of S3: client host ids (L13), platform, zone, release facts
     /// (rules 3, 6.4).
     pub(super) fn check_terms(
         &self,
-        license: &License,
+        of: &FeatureLicenses,
+        license: &Arc<License>,
         feature: &str,
         facts: &Facts,
         stated: Option<LicenseVersion>,
-    ) -> Result<(), (Code, String)> {
-        let deny = |code, text: String| Err((code, text));
+    ) -> Result<(), Unfit> {
+        let deny = |code, text: String| Err(Unfit::Said(code, text));
         if !license.client_host_ids.is_empty() && !self.client_matches(license, facts) {
             let text = format!(
                 "the license of {feature} is bound to other clients than {}@{}",
@@ -81,7 +90,7 @@ impl Ledger {
         }
         match stated {
             Some(version) => check_stated(feature, license, version),
-            None => check_release(feature, license, self.terms.day(), facts),
+            None => self.check_release(of, license, facts),
         }
     }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{Borrow, Bundle, Gone, Pool, Session, State};
 use crate::change::{
     Borrowed, BorrowingClosed, BundleId, Change, ClockRead, Counters, DayServed, Granted, GrantedSession,
-    PoolId, PoolSet, SessionId, Source, Spent,
+    PoolId, PoolSet, SessionId, Source, Spent, VersionSeen,
 };
 use crate::evaluate::Total;
 use crate::license::{Fingerprint, KeyType};
@@ -33,6 +33,8 @@ impl State {
         if let Some(reset) = &self.clock_reset {
             out(Change::ClockReset(reset.clone()));
         }
+        self.notes.first_checkouts().for_each(|first| out(Change::FirstCheckout(first.clone())));
+        self.notes.reminders().for_each(|reminded| out(Change::Reminded(reminded)));
         if let Some(from) = self.borrowing_closed {
             out(Change::BorrowingClosed(BorrowingClosed { from }));
         }
@@ -62,6 +64,13 @@ impl State {
         }
         for held in self.holds.all() {
             out(Change::Held(held.clone()));
+        }
+        // After the grants: what is gone by now was seen too.
+        for (id, pool) in &self.pools {
+            if pool.highest.is_some() || !pool.tally.is_empty() {
+                let highest = pool.highest.map(|(version, released)| (version.0, released));
+                out(Change::VersionSeen(VersionSeen { pool: *id, highest }));
+            }
         }
         for (id, pool) in self.pools.iter().filter(|(_, p)| p.sources.is_empty()) {
             out(Change::PoolSet(pool.as_set(*id, Vec::new())));

@@ -9,6 +9,7 @@ mod borrows;
 mod check;
 mod dump;
 mod held;
+mod notes;
 mod read;
 mod waiters;
 
@@ -24,6 +25,7 @@ use self::bars::Bars;
 pub use self::borrows::Borrow;
 use self::borrows::Borrows;
 use self::held::{Bookings, Holds};
+use self::notes::Notes;
 use self::waiters::Waiters;
 use super::tally::Tally;
 use crate::change::{
@@ -34,6 +36,7 @@ use crate::evaluate::Total;
 use crate::intern::Interned;
 use crate::license::{Fingerprint, Name};
 use crate::request::Facts;
+use crate::version::{ReleaseVersion, parse_date};
 
 /// How long a request key is remembered after its last seat was given back (S2).
 pub const KEY_KEPT_MS: u64 = 3_600_000;
@@ -61,7 +64,13 @@ pub struct Pool {
     pub held: u64,
     /// The part of the sessions' seats that is lent (S40); they share with nobody.
     pub borrowed: u64,
+    /// The highest version that had a seat of it, and when that was released, as far as its programs said, since the license
+    /// in force came.
+    pub highest: Option<Highest>,
 }
+
+/// A version that was seen.
+pub type Highest = (ReleaseVersion, Option<NaiveDate>);
 
 impl Pool {
     /// Seats of its sessions.
@@ -203,6 +212,13 @@ pub struct State {
     day: Option<NaiveDate>,
     clock_reset: Option<ClockReset>,
     borrowing_closed: Option<i64>,
+    notes: Notes,
+}
+
+/// What a program states of itself.
+fn seen(facts: &Facts) -> Option<Highest> {
+    let version = facts.release_version.as_deref()?.parse().ok()?;
+    Some((version, facts.release_date.as_deref().and_then(parse_date)))
 }
 
 fn half(key: &[u8; 16]) -> u64 {
@@ -223,7 +239,10 @@ impl State {
             Change::Granted(granted) => self.grant(granted),
             Change::CheckedIn(c) => self.take_back(c.session, Some(c.count), &Cause::CheckedIn, c.at),
             Change::Ended(e) => self.take_back(e.session, None, &e.cause, e.at),
-            Change::DayServed(DayServed { day }) => self.day = self.day.max(Some(*day)),
+            Change::DayServed(DayServed { day }) => {
+                self.day = self.day.max(Some(*day));
+                self.notes.forget(*day);
+            }
             Change::ClockRead(read) => self.mark(*read),
             Change::Spent(spent) => {
                 self.next_session = self.next_session.max(spent.bundle.0 + 1);
@@ -266,6 +285,14 @@ impl State {
             Change::BorrowingClosed(closed) => {
                 self.borrowing_closed = self.borrowing_closed.max(Some(closed.from));
             }
+            Change::FirstCheckout(first) => self.notes.first_checkout(first),
+            Change::Reminded(reminded) => self.notes.remind(reminded),
+            Change::VersionSeen(seen) => {
+                if let Some(pool) = self.pools.get_mut(&seen.pool) {
+                    pool.highest =
+                        seen.highest.map(|(version, released)| (ReleaseVersion(version), released));
+                }
+            }
         }
         self.forget_old_keys(tick);
         self.bars.forget(tick);
@@ -282,7 +309,12 @@ impl State {
             tally: Tally::default(),
             held: 0,
             borrowed: 0,
+            highest: None,
         });
+        let base = |sources: &[Source]| sources.first().map(|s| s.sn.clone());
+        if base(&pool.sources) != base(&set.sources) {
+            pool.highest = None;
+        }
         pool.total = set.total;
         pool.sources.clone_from(&set.sources);
         let of_feature = self.pools_of.entry((set.feature.clone(), set.vendor.clone())).or_default();
@@ -331,10 +363,12 @@ impl State {
 
     fn grant(&mut self, granted: &Granted) {
         let bundle = granted.bundle;
+        let highest = seen(&granted.facts);
         let session = |state: &mut State, s: &GrantedSession| {
             let pool = state.pools.get_mut(&s.pool).expect("a grant names a pool that is there");
             let share = s.share.as_ref().map(|key| pool.tally.key_of(key));
             pool.tally.add(share.as_ref(), s.count);
+            pool.highest = pool.highest.max(highest);
             state.by_pool.insert((s.pool, s.session));
             let nth = u16::try_from(s.session.0 - bundle.0).expect("a bundle has at most 65,535 sessions");
             let more = More { share, token: s.token, booking: s.booking };

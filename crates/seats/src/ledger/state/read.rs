@@ -7,10 +7,11 @@ use chrono::NaiveDate;
 
 use super::{Borrow, Bundle, Gone, Pool, Session, State, half};
 use crate::change::{
-    Barred, Booked, BookingId, BundleId, ClockRead, ClockReset, Held, HoldId, PoolId, PoolKind, SessionId,
-    Tick, Waiting,
+    Barred, Booked, BookingId, BundleId, ClockRead, ClockReset, FirstCheckout, Held, HoldId, PoolId,
+    PoolKind, SessionId, Tick, Waiting,
 };
 use crate::license::Name;
+use crate::maintenance::{Ending, Reminder};
 
 impl State {
     /// A session and its bundle.
@@ -67,6 +68,33 @@ impl State {
     /// A pool by its number.
     pub fn pool(&self, id: PoolId) -> Option<&Pool> {
         self.pools.get(&id)
+    }
+
+    /// The day of the first checkout of a license (rules 3, 6.10), by its serial number or `#` and its fingerprint; without a
+    /// feature, of any feature of the vendor.
+    pub fn first_checkout(
+        &self,
+        vendor: &Name,
+        license: &Arc<str>,
+        feature: Option<&Name>,
+    ) -> Option<NaiveDate> {
+        self.notes.first_of(vendor, license, feature)
+    }
+
+    /// Every first checkout that was recorded.
+    pub fn first_checkouts(&self) -> impl Iterator<Item = &FirstCheckout> {
+        self.notes.first_checkouts()
+    }
+
+    /// Which reminders were sent of this end of a license (rules 3, 6.11).
+    pub fn reminded(
+        &self,
+        [vendor, feature]: [&Name; 2],
+        license: &Arc<str>,
+        of: Ending,
+        end: NaiveDate,
+    ) -> &[Reminder] {
+        self.notes.reminded([vendor, feature], license, of, end)
     }
 
     /// One pool of a vendor's feature.
