@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ pub struct Intake {
 
 /// What a reader gets next.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "moved once, from the hub to its reader")]
 pub enum Delivery {
     /// The next event.
     Event(Event),
@@ -205,11 +206,8 @@ impl Intake {
 
     /// Takes in what is there now. For tests and the simulation, which have no thread for it.
     pub fn drain(&mut self) {
-        loop {
-            match self.inbox.try_recv() {
-                Ok(inbound) => self.take(inbound),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(inbound) = self.inbox.try_recv() {
+            self.take(inbound);
         }
         // What was dropped while everything else was taken.
         let mut ring = self.shared.ring();
