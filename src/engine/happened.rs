@@ -6,6 +6,7 @@
 //! Every change passes through [`Engine::note`], so nothing that is journaled is forgotten here; what is not journaled (a
 //! denial, a clock that is doubted, who asked for what) is noted where it is decided.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +22,9 @@ use seats::wall::WallClock;
 use super::Engine;
 use super::ask::{Answer, Outbox, Request};
 use crate::journal::Disk;
+
+/// How many pools' names are kept at hand.
+const POOL_NAMES_MAX: usize = 16_384;
 
 /// Takes what happened, batch by batch.
 pub trait EventSink: Send + Sync + fmt::Debug {
@@ -57,7 +61,7 @@ pub struct Seats {
     /// The bundle it is in.
     pub bundle: BundleId,
     /// Where its seats are from; `None`: the ledger knows no such pool any more, which cannot happen.
-    pub pool: Option<Pool>,
+    pub pool: Option<Arc<Pool>>,
     /// How many.
     pub count: u32,
     /// Who.
@@ -146,7 +150,7 @@ pub enum Happened {
     /// Seats were taken; by which place in the queue, and whether above the soft limit.
     Granted(Seats, Option<SessionId>, bool),
     /// Seats are back.
-    Back(Box<Back>),
+    Back(Back),
     /// A checkout got nothing.
     Denied(Box<Denied>),
     /// A checkout waits.
@@ -183,13 +187,12 @@ impl<D: Disk> Engine<D> {
         }
     }
 
-    /// Notes a change that is about to be applied: the ledger is as it was before.
+    /// Notes a change that is about to be applied: the ledger is as it was before. A grant is noted when it is applied.
     pub(super) fn note(&mut self, tick: u64, change: &Change) {
         if self.sink.is_none() {
             return;
         }
         match change {
-            Change::Granted(granted) => self.note_granted(granted),
             Change::CheckedIn(back) => {
                 self.note_back(tick, back.session, Some(back.count), &Cause::CheckedIn)
             }
@@ -295,16 +298,25 @@ impl<D: Disk> Engine<D> {
         }
     }
 
-    fn note_granted(&mut self, granted: &Granted) {
+    /// Notes a grant that was applied. What is kept is the ledger's own copy of who it is for, not the request's: that would
+    /// be freed much later, and by another thread.
+    pub(super) fn note_granted(&mut self, granted: &Granted) {
+        if self.sink.is_none() {
+            return;
+        }
+        let Some(facts) = self.ledger.state().bundle(granted.bundle).map(|bundle| bundle.facts.clone())
+        else {
+            return;
+        };
         let waiter = self.ledger.state().waiter_of_key(&granted.key).map(|waiting| waiting.waiter);
         for session in &granted.sessions {
             let token = session.token.map(|nth| SessionId(granted.bundle.0 + u64::from(nth)));
             let seats = Seats {
                 session: session.session,
                 bundle: granted.bundle,
-                pool: pool_names(self.ledger.state(), session.pool),
+                pool: pool_names(&mut self.pool_names, self.ledger.state(), session.pool),
                 count: session.count,
-                facts: granted.facts.clone(),
+                facts: facts.clone(),
                 pid: granted.pid,
                 token,
                 lent_until: None,
@@ -327,31 +339,31 @@ impl<D: Disk> Engine<D> {
             let seats = Seats {
                 session: number,
                 bundle: id,
-                pool: pool_names(state, part.pool),
+                pool: pool_names(&mut self.pool_names, state, part.pool),
                 count: part.count - remaining,
                 facts: bundle.facts.clone(),
                 pid: bundle.pid,
                 token: part.token().map(|nth| SessionId(id.0 + u64::from(nth))),
                 lent_until: lent.map(|lent| lent.until),
             };
-            self.happened.push(Happened::Back(Box::new(Back {
+            self.happened.push(Happened::Back(Back {
                 seats,
                 remaining,
                 cause: cause.clone(),
                 since_unix_ms,
                 ticks: tick.saturating_sub(bundle.since),
                 was_written_off: lent.is_some_and(|lent| lent.written_off(number).is_some()),
-            })));
+            }));
         }
     }
 
-    fn seats_of(&self, session: SessionId) -> Option<Seats> {
+    fn seats_of(&mut self, session: SessionId) -> Option<Seats> {
         let state = self.ledger.state();
         let ((id, bundle), one) = state.session(session)?;
         Some(Seats {
             session,
             bundle: id,
-            pool: pool_names(state, one.pool),
+            pool: pool_names(&mut self.pool_names, state, one.pool),
             count: one.count,
             facts: bundle.facts.clone(),
             pid: bundle.pid,
@@ -361,9 +373,22 @@ impl<D: Disk> Engine<D> {
     }
 }
 
-fn pool_names(state: &State, pool: PoolId) -> Option<Pool> {
-    let pool = state.pool(pool)?;
-    Some(Pool { vendor: pool.vendor.clone(), feature: pool.feature.clone(), kind: pool.kind.clone() })
+/// Names of pools, so that a note takes one reference and not three. A pool's number is never that of another.
+pub(super) type PoolNames = HashMap<PoolId, Arc<Pool>>;
+
+fn pool_names(known: &mut PoolNames, state: &State, id: PoolId) -> Option<Arc<Pool>> {
+    if let Some(names) = known.get(&id) {
+        return Some(names.clone());
+    }
+    let pool = state.pool(id)?;
+    let names = Pool { vendor: pool.vendor.clone(), feature: pool.feature.clone(), kind: pool.kind.clone() };
+    let names = Arc::new(names);
+    // Pools that are gone are forgotten with all others, now and then.
+    if known.len() >= POOL_NAMES_MAX {
+        known.clear();
+    }
+    known.insert(id, names.clone());
+    Some(names)
 }
 
 fn waiter(waiting: &Waiting, ms: u64) -> Waiter {

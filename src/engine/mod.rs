@@ -34,7 +34,7 @@ use seats::wall::{WallClock, WallWatch};
 use tracing::{debug, error, info};
 
 use self::ask::{Answer, Ask, Booking, Event, Outbox, Request, Then};
-use self::happened::{EventSink, Happened};
+use self::happened::{EventSink, Happened, PoolNames};
 use self::picture::{PICTURE_MS, Picture};
 use self::record::StateFold;
 use crate::clock::{Reading, Zone};
@@ -81,6 +81,7 @@ pub struct Engine<D: Disk> {
     sink: Option<Arc<dyn EventSink>>,
     /// What happened since the last sync.
     happened: Vec<Happened>,
+    pool_names: PoolNames,
     /// When this step began, by the wall clock.
     unix_ms: i64,
 }
@@ -129,6 +130,7 @@ impl<D: Disk> Engine<D> {
             is_short_of_room: false,
             sink: None,
             happened: Vec::new(),
+            pool_names: PoolNames::new(),
             unix_ms: 0,
         }
     }
@@ -556,6 +558,9 @@ impl<D: Disk> Engine<D> {
         self.journal.append_with(tick, record::kind(change), |out| record::encode(change, out))?;
         self.note(tick, change);
         self.ledger.apply(tick, change);
+        if let Change::Granted(granted) = change {
+            self.note_granted(granted);
+        }
         Ok(())
     }
 

@@ -39,7 +39,7 @@ pub struct Hub {
 #[derive(Debug)]
 enum Inbound {
     Batch(Batch),
-    One(Box<What>, i64),
+    One(Arc<What>, i64),
     /// Everything before it is taken.
     Turn(SyncSender<()>),
 }
@@ -60,26 +60,26 @@ struct Shared {
 
 #[derive(Debug)]
 struct Ring {
-    events: VecDeque<Arc<Entry>>,
+    events: VecDeque<Entry>,
     /// The number of the next event.
     next: u64,
     remembered: usize,
     is_closed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     seq: u64,
     unix_ms: i64,
     stored: Stored,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stored {
     Note(Happened),
     /// The second event of a note.
     Loan(Happened),
-    Told(Box<What>),
+    Told(Arc<What>),
 }
 
 /// Takes what comes into a hub; see [`Intake::start`].
@@ -139,7 +139,7 @@ impl Hub {
 
     /// Tells what happened just now outside the engine. Never waits.
     pub fn publish(&self, what: impl Into<What>) {
-        self.put(Inbound::One(Box::new(what.into()), self.clock.unix_ms()), 1);
+        self.put(Inbound::One(Arc::new(what.into()), self.clock.unix_ms()), 1);
     }
 
     /// The number of the last event; 0: none yet.
@@ -211,7 +211,7 @@ impl Intake {
         }
         // What was dropped while everything else was taken.
         let mut ring = self.shared.ring();
-        ring.next += self.shared.dropped.swap(0, Ordering::Relaxed);
+        ring.skip(&self.shared.dropped);
         let (last, is_closed) = (ring.next - 1, ring.is_closed);
         drop(ring);
         self.shared.wake(last, is_closed);
@@ -221,17 +221,19 @@ impl Intake {
         match inbound {
             Inbound::Batch(batch) => {
                 self.shared.waiting.fetch_sub(batch.happened.len(), Ordering::Relaxed);
-                let mut stored = Vec::with_capacity(batch.happened.len());
+                let mut ring = self.shared.ring();
+                ring.skip(&self.shared.dropped);
                 for note in batch.happened {
                     let loan = tell::is_a_loan_returned(&note).then(|| Stored::Loan(note.clone()));
-                    stored.push(Stored::Note(note));
-                    stored.extend(loan);
+                    ring.enter(Stored::Note(note), batch.unix_ms);
+                    loan.into_iter().for_each(|loan| ring.enter(loan, batch.unix_ms));
                 }
-                self.enter(stored, batch.unix_ms);
             }
             Inbound::One(what, unix_ms) => {
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                self.enter(Vec::from([Stored::Told(what)]), unix_ms);
+                let mut ring = self.shared.ring();
+                ring.skip(&self.shared.dropped);
+                ring.enter(Stored::Told(what), unix_ms);
             }
             Inbound::Turn(done) => {
                 let last = self.shared.ring().next - 1;
@@ -239,23 +241,6 @@ impl Intake {
                 let _ = done.try_send(());
             }
         }
-    }
-
-    fn enter(&self, all: Vec<Stored>, unix_ms: i64) {
-        // What falls out of the ring is freed after the lock is.
-        let mut forgotten = Vec::new();
-        let mut ring = self.shared.ring();
-        ring.next += self.shared.dropped.swap(0, Ordering::Relaxed);
-        for stored in all {
-            let seq = ring.next;
-            ring.next += 1;
-            if ring.events.len() >= ring.remembered {
-                forgotten.extend(ring.events.pop_front());
-            }
-            ring.events.push_back(Arc::new(Entry { seq, unix_ms, stored }));
-        }
-        drop(ring);
-        drop(forgotten);
     }
 }
 
@@ -286,13 +271,27 @@ impl Shared {
 }
 
 enum Found {
-    Entry(Arc<Entry>),
+    Entry(Entry),
     Missed(u64),
     Nothing,
     Closed,
 }
 
 impl Ring {
+    /// Numbers are left out for what was dropped.
+    fn skip(&mut self, dropped: &AtomicU64) {
+        self.next += dropped.swap(0, Ordering::Relaxed);
+    }
+
+    fn enter(&mut self, stored: Stored, unix_ms: i64) {
+        let seq = self.next;
+        self.next += 1;
+        if self.events.len() >= self.remembered {
+            self.events.pop_front();
+        }
+        self.events.push_back(Entry { seq, unix_ms, stored });
+    }
+
     /// What a reader gets whose next number this is.
     fn look(&self, next: u64) -> Found {
         if next >= self.next {
