@@ -8,6 +8,7 @@ pub mod compat;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod events;
 pub mod exit;
 pub mod hostid;
 pub mod journal;

@@ -6,7 +6,7 @@
 //!
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
-//! - [`show`], [`explain`], [`why`], [`denial`]: what answers look like
+//! - [`show`], [`explain`], [`why`], [`denial`], [`events`]: what answers look like
 //! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by [`words`](crate::compat::words)
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
@@ -16,6 +16,8 @@ pub mod compat;
 mod coverage;
 pub mod denial;
 pub mod doctor;
+mod event_text;
+pub mod events;
 pub mod explain;
 pub mod offline;
 pub mod seats;
@@ -105,6 +107,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Sessions(ask) => show::sessions(&ask, out)?,
         Command::Borrowed(ask) => show::borrowed(&ask, out)?,
         Command::Queue(ask) => show::queue(&ask, out)?,
+        Command::Events(ask) => events::events(&ask, out)?,
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
         Command::Why(ask) => return why::why(&ask, out),

@@ -16,6 +16,7 @@ mod cuts;
 mod disk;
 mod disk_bytes;
 mod disk_state;
+mod events;
 mod hostile;
 mod load;
 mod maintenance;

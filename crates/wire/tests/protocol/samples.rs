@@ -195,6 +195,21 @@ fn requests() -> Vec<(&'static str, Request)> {
             "full",
             Request::Cancel(request::Cancel { request_key: KEY, secret: Secret(SECRET), extras: extras() }),
         ),
+        ("least", Request::Events(Default::default())),
+        (
+            "full",
+            Request::Events(request::Events {
+                after: Some(300),
+                cursor: "ab12:299".into(),
+                limit: 1000,
+                follow_ms: 30_000,
+                features: vec![
+                    request::FeatureName { vendor: text("ACME"), feature: "cad".into() },
+                    request::FeatureName { vendor: None, feature: "cam".into() },
+                ],
+                extras: extras(),
+            }),
+        ),
         ("least", Request::Reload(Default::default())),
         ("full", Request::Reload(request::Reload { extras: extras() })),
         ("least", Request::Release(Default::default())),
@@ -353,6 +368,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("full", Answer::GiveUp(answer::GiveUp { waiter: 300, extras: extras() })),
         ("least", Answer::Cancel(Default::default())),
         ("full", Answer::Cancel(answer::Cancel { extras: extras() })),
+        ("least", Answer::Events(Default::default())),
+        (
+            "full",
+            Answer::Events(answer::Events {
+                json: "{\"schema\":1,\"events\":[]}".into(),
+                next: "ab12:300".into(),
+                extras: extras(),
+            }),
+        ),
         ("least", Answer::Waiting(Default::default())),
         ("full", Answer::Waiting(answer::Waiting { waiter: 300, before: 2, extras: extras() })),
         ("least", Answer::Reload(Default::default())),
