@@ -77,6 +77,7 @@ class TimedOut(SeatkeeperError):
 _PARTS = {
     "Extra": "tag u16, bytes bytes",
     "Item": "vendor optional text, feature text, count u32",
+    "Candidate": "version text, date optional text, line optional text",
     "Facts": "user text, host text, pid u32, platform text, offset_minutes i16, display optional text, "
              "project optional text, release_version optional text, release_date optional text, "
              "line_date optional text, host_ids list of HostId",
@@ -107,6 +108,7 @@ _MESSAGES = {
     0x000B: ("Confirm", "bundle u64"),
     0x000C: ("GiveUp", "waiter u64"),
     0x000D: ("Cancel", "request_key 16 bytes, secret 16 bytes"),
+    0x000E: ("UpdateCheck", "vendor optional text, feature text, installed optional Candidate, candidates list of Candidate"),
     0x1001: ("Reload", ""),
     0x1002: ("Release", "session u64, bar_seconds optional u32, reason text"),
     0x1003: ("Shutdown", ""),
@@ -128,6 +130,7 @@ _MESSAGES = {
     0x800B: ("Confirm", "bundle u64"),
     0x800C: ("GiveUp", "waiter u64"),
     0x800D: ("Cancel", ""),
+    0x800E: ("UpdateCheck", "json text"),
     0x9001: ("Reload", "json text"),
     0x9002: ("Release", "session u64"),
     0x9003: ("Shutdown", ""),

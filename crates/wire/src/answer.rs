@@ -146,6 +146,15 @@ pub struct Cancel {
     pub extras: Vec<Extra>,
 }
 
+/// 0x800e: which of the versions would run (rules 3, 6.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct UpdateCheck {
+    /// A JSON object.
+    pub json: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0xbffe, in place of [`Granted`], to a checkout that may wait: there is no seat now, and the checkout stands in the
 /// queue (S30). An event tells how it ends. The same checkout sent again, with the same request key, is answered with the
 /// same place, on whatever connection.

@@ -21,6 +21,9 @@ pub const TEXT_BYTES_MAX: usize = 256;
 /// The most features, inclusive, in one checkout. Sixty-four with every text at its longest fit into a
 /// client's frame; the reader of a request checks it.
 pub const ITEMS_MAX: usize = 64;
+/// The most versions, inclusive, that one update check offers; the reader of a request checks it. As many with every text at
+/// its longest fit into a client's frame.
+pub const CANDIDATES_MAX: usize = 64;
 /// The most host ids, inclusive, that a client states about itself; the reader of a request checks it.
 pub const HOST_IDS_MAX: usize = 32;
 
@@ -160,6 +163,7 @@ numbered! {
         0x000b Confirm,
         0x000c GiveUp,
         0x000d Cancel,
+        0x000e UpdateCheck,
         0x1001 Reload,
         0x1002 Release,
         0x1003 Shutdown,
@@ -186,6 +190,7 @@ numbered! {
         0x800b Confirm,
         0x800c GiveUp,
         0x800d Cancel,
+        0x800e UpdateCheck,
         0x9001 Reload,
         0x9002 Release,
         0x9003 Shutdown,
@@ -239,6 +244,7 @@ answered! {
     Confirm by Confirm,
     GiveUp by GiveUp,
     Cancel by Cancel,
+    UpdateCheck by UpdateCheck,
     Reload by Reload,
     Release by Release,
     Shutdown by Shutdown,
