@@ -6,7 +6,7 @@
 //!
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
-//! - [`show`], [`explain`], [`why`], [`denial`]: what answers look like
+//! - [`show`], [`explain`], [`why`], [`update`], [`denial`]: what answers look like
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod server;
 pub mod show;
 pub mod state;
 pub mod table;
+pub mod update;
 pub mod vendor;
 pub mod why;
 
@@ -71,11 +72,13 @@ pub fn main() -> ExitCode {
 
 /// Runs one command line, its program's name first, and returns the exit code. Errors and warnings go to stderr.
 pub fn run(words: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u8 {
-    let cli = match Cli::try_parse_from(words) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return exit::from_clap(&error);
+            let is_update_check = words.get(1).is_some_and(|word| word == update::NAME);
+            return if is_update_check { update::from_clap(&error) } else { exit::from_clap(&error) };
         }
     };
     match act(cli.command, out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
@@ -100,6 +103,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
         Command::Why(ask) => return why::why(&ask, out),
+        Command::UpdateCheck(ask) => return update::update_check(&ask, out),
         Command::Checkout(ask) => return seats::checkout(&ask, out),
         Command::Run(ask) => return seats::run(&ask),
         Command::Borrow(ask) => offline::borrow(&ask, out)?,

@@ -910,6 +910,17 @@ class Connection:
                               address=address, asker_user=asker_user, asker_host=asker_host)
         return self._object(answer["json"], "Why.json")
 
+    def update_check(self, feature, candidates=(), installed=None, vendor=None):
+        """Which versions would run, as the parsed object. A version is a text, or (version, date, line) with None for what is
+        not stated. Takes nothing."""
+        def candidate(version):
+            version, date, line = (version, None, None) if isinstance(version, str) else version
+            return {"version": version, "date": date, "line": line}
+        answer = self.request("UpdateCheck", vendor=vendor, feature=feature,
+                              installed=None if installed is None else candidate(installed),
+                              candidates=[candidate(version) for version in candidates])
+        return self._object(answer["json"], "UpdateCheck.json")
+
     def watch(self, totals):
         """Asks for PoolChanged events, or for no more of them."""
         self.request("Watch", totals=totals)

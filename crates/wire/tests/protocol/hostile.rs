@@ -205,10 +205,10 @@ fn a_field_that_holds_what_its_type_cannot_is_refused() {
 
 #[test]
 fn an_unknown_number_is_told_from_a_bad_body() {
-    for number in [0x0000, 0x000f, 0x0fff, 0x1000, 0x1008, 0x7fff] {
+    for number in [0x0000, 0x0010, 0x0fff, 0x1000, 0x1008, 0x7fff] {
         assert_eq!(Request::decode(number, &[]), Err(DecodeError::UnknownNumber(number)));
     }
-    assert_eq!(Answer::decode(0x800f, &[]), Err(DecodeError::UnknownNumber(0x800f)));
+    assert_eq!(Answer::decode(0x8010, &[]), Err(DecodeError::UnknownNumber(0x8010)));
     assert_eq!(Event::decode(0xc009, &[]), Err(DecodeError::UnknownNumber(0xc009)));
     // Not even read as what it would be for the other side.
     assert_eq!(Request::decode(0x8004, &[0, 0]), Err(DecodeError::UnknownNumber(0x8004)));
