@@ -51,6 +51,24 @@ fn a_day_begins_with_its_first_instant_in_the_servers_zone() {
     }
 }
 
+/// E of the vectors of rules 3: "today" is the day of the server's zone.
+#[test]
+fn today_is_what_the_vectors_say() {
+    let vectors = include_str!("../crates/seats/tests/maintenance/vectors.txt");
+    let mut asked = 0;
+    for line in vectors.lines().filter(|line| line.starts_with('E')) {
+        let [number, input, expected] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let Some(input) = input.strip_prefix("today at ") else { continue };
+        let (instant, name) = input.split_once(", time_zone ").expect("an instant and a zone");
+        let instant = chrono::DateTime::parse_from_rfc3339(instant).expect("an instant");
+        assert_eq!(zone(name).day_of(instant.timestamp_millis()).to_string(), expected, "{number}");
+        asked += 1;
+    }
+    assert_eq!(asked, 5);
+}
+
 #[test]
 fn a_day_has_as_many_hours_as_the_clocks_give_it() {
     assert_eq!(hours("Europe/Berlin", 2026, 3, 29), 23);

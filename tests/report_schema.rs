@@ -113,6 +113,8 @@ fn license() -> License {
         file: text(),
         line: Some(3),
         pool: Some(0),
+        maintenance: Some(maintenance()),
+        covers_until: Some(day()),
         terms: terms(),
         replaced_by: Some(ReplacedBy {
             feature: "cad".into(),
@@ -121,6 +123,22 @@ fn license() -> License {
             file: text(),
             line: Some(7),
         }),
+    }
+}
+
+fn maintenance() -> Maintenance {
+    Maintenance {
+        license_type: "SUBSCRIPTION".into(),
+        state: "ACTIVE".into(),
+        end: Some(day()),
+        days_left: Some(-3),
+        updates: text(),
+        max_version: text(),
+        fallback_version: text(),
+        is_fallback: true,
+        renewals: 2,
+        first_checkout: Some(day()),
+        contact: "ACME".into(),
     }
 }
 
@@ -140,6 +158,7 @@ fn terms() -> Terms {
         client_host_ids: vec![vec!["HOSTNAME=ws1".into()]],
         match_rate: Some(100),
         token_dependencies: vec![TokenDependency { feature: "mesh".into(), version: "1.0".into(), count: 2 }],
+        renews: text(),
         replaces: Some("FEATURE=cad".into()),
     }
 }
@@ -187,6 +206,9 @@ fn full_status() -> Status {
         soft_limit: Some(12),
         share: vec!["USER".into()],
         ends_at: instant(),
+        maintenance: Some(maintenance()),
+        highest_version: text(),
+        highest_release_date: Some(day()),
         licenses: vec![license()],
     };
     let feature = Feature {

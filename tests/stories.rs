@@ -15,6 +15,8 @@ mod licenses;
 mod policy;
 #[path = "stories/shown.rs"]
 mod shown;
+#[path = "stories/versions.rs"]
+mod versions;
 #[path = "stories/world.rs"]
 mod world;
 

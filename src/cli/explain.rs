@@ -133,6 +133,13 @@ fn row(table: &mut Lines, license: &License) {
     let detail = identity(license).trim_start_matches([',', ' ']).to_owned();
     let detail = if detail.is_empty() { detail } else { format!("{detail}, ") };
     let mut text = format!("{detail}{version}{from}{until}");
+    if license.key_type == "MAINTENANCE" {
+        // Its window and what it renews are told by the sentence.
+        text = format!("{}{}", detail, license.message.as_deref().unwrap_or("renews maintenance"));
+    }
+    if let Some(covers) = super::coverage::of_license(license) {
+        text += &format!("\n{covers}");
+    }
     let terms = terms(&license.terms);
     if !terms.is_empty() {
         text += &format!("\n{}", terms.join(", "));
@@ -202,6 +209,9 @@ fn kind(license: &License) -> &'static str {
 }
 
 fn amount(license: &License) -> String {
+    if license.key_type == "MAINTENANCE" {
+        return "-".to_owned();
+    }
     seats(license.count, license.unlimited)
 }
 

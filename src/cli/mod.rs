@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod args;
+mod coverage;
 pub mod denial;
 pub mod doctor;
 pub mod explain;

@@ -5,10 +5,10 @@ use std::io::Write;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Failure;
 use super::args::{Read, ReadFeature};
 use super::server;
 use super::table::{Lines, clean, plural, seats, wrap};
+use super::{Failure, coverage};
 use crate::report::{
     Borrow, ClockReset, Feature, License, Pool, Problem, Server, Session, Status, WaitedFor, Waiter,
 };
@@ -32,6 +32,11 @@ pub fn status(read: &Read, out: &mut impl Write) -> Result<(), Failure> {
             }
             Some(_) => feature_table(features),
         });
+        let covered = coverage::lines(features);
+        if !covered.is_empty() {
+            text.push_str("\nreleases that run:\n");
+            covered.iter().for_each(|line| text.push_str(&wrap(line, 2, 4)));
+        }
         text.push_str(&status.problems.as_deref().map_or_else(String::new, problem_list));
         text
     })
@@ -335,26 +340,35 @@ fn license_table(licenses: &[License]) -> String {
         table.row([
             name(l.vendor.as_deref(), l.feature.as_deref().unwrap_or("-")),
             l.key_type.clone(),
-            seats(l.count, l.unlimited),
+            if l.key_type == "MAINTENANCE" { "-".into() } else { seats(l.count, l.unlimited) },
             l.start.map_or_else(|| "-".into(), |day| day.to_string()),
-            l.end.map_or_else(|| "never".into(), |day| day.to_string()),
+            l.end.or(l.covers_until).map_or_else(|| "never".into(), |day| day.to_string()),
             state,
             place(l.file.as_deref(), l.line, None),
         ]);
     }
     let mut text = table.text();
-    let silent: Vec<&License> = licenses.iter().filter(|l| l.message.is_some()).collect();
-    if !silent.is_empty() {
-        text += "\nwhat does not count, and why:\n";
-    }
-    for l in silent {
-        let sn = l.sn.as_ref().map_or_else(String::new, |sn| format!(", SN {sn}"));
-        let (feature, message) =
-            (l.feature.as_deref().unwrap_or("-"), l.message.as_deref().unwrap_or_default());
-        let at = place(l.file.as_deref(), l.line, None);
-        text += &wrap(&format!("{at}: {feature}{sn}: {message}"), 2, 4);
+    let told = |counts: bool| {
+        licenses.iter().filter(move |l| l.message.is_some() && (l.state == "in_force") == counts)
+    };
+    let titles = [("what renewals add:", true), ("what does not count, and why:", false)];
+    for (title, counts) in titles {
+        for (nth, l) in told(counts).enumerate() {
+            if nth == 0 {
+                text += &format!("\n{title}\n");
+            }
+            text += &because(l);
+        }
     }
     text
+}
+
+/// A license and the sentence about it.
+fn because(l: &License) -> String {
+    let sn = l.sn.as_ref().map_or_else(String::new, |sn| format!(", SN {sn}"));
+    let (feature, message) = (l.feature.as_deref().unwrap_or("-"), l.message.as_deref().unwrap_or_default());
+    let at = place(l.file.as_deref(), l.line, None);
+    wrap(&format!("{at}: {feature}{sn}: {message}"), 2, 4)
 }
 
 /// What is wrong with the files, each with its place and what to do.

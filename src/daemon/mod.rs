@@ -132,6 +132,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         reap_after_ms: millis(config.reap_after),
     };
     let mut ledger = Ledger::new(fold.state, opened.tick, patience, names);
+    ledger.serve_as(server_key.as_str().into());
     ledger.limit_queue(QueueLimits {
         per_feature: config.limits.waiters_per_feature,
         per_client: config.limits.waiters_per_client,

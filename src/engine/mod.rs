@@ -513,6 +513,7 @@ impl<D: Disk> Engine<D> {
             tick: now.tick,
             unix_ms: reading.unix_ms,
             counters: self.ledger.counters(),
+            first_checkouts: self.ledger.state().first_checkouts().clone(),
             queued: self.queued(),
             sessions: self.ledger.state().session_count(),
             connections: self.connections.len(),

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::NaiveDate;
 use seats::catalog::Catalog;
 use seats::change::ClockReset;
-use seats::ledger::Counters;
+use seats::ledger::{Counters, FirstCheckouts};
 use seats::license::Name;
 use seats::wall::WallClock;
 
@@ -33,6 +33,8 @@ pub struct Picture {
     pub unix_ms: i64,
     /// One for each pool.
     pub counters: Vec<Counters>,
+    /// When licenses were first used (rules 3, 6.10).
+    pub first_checkouts: Arc<FirstCheckouts>,
     /// How many wait for each feature, its name in lower case, of a vendor, in lower case too, or of any.
     pub queued: BTreeMap<(Box<str>, Option<Box<str>>), u64>,
     /// How many sessions there are.

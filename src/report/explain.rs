@@ -37,7 +37,7 @@ pub struct License {
     pub state: String,
     /// Why it does not count, a word of rules 1, section 5; null: it counts.
     pub reason: Option<String>,
-    /// The same as a sentence.
+    /// The same as a sentence; of a renewal that counts, what it adds.
     #[serde(default)]
     pub message: Option<String>,
     /// The file it stands in; null: the reader may not see it.
@@ -48,6 +48,14 @@ pub struct License {
     /// In an explanation: which of its `pools` it counts in, from 0; left out: in none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<u32>,
+    /// How its maintenance stands; of a renewal the window it adds is in `start` and `covers_until`. Left out where it says
+    /// nothing of versions, and of an upgrade, which has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<super::Maintenance>,
+    /// MAINTENANCE_END of a renewal: the last release day it covers, included; left out but for a renewal, and where that has no
+    /// end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers_until: Option<NaiveDate>,
     /// What it says beside seats and dates; left out where it says nothing.
     #[serde(default, skip_serializing_if = "Terms::is_empty")]
     pub terms: Terms,
@@ -104,6 +112,10 @@ pub struct Terms {
     /// TOKEN_DEPENDENCY: what one token takes, as the license says it (L51).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_dependencies: Vec<TokenDependency>,
+    /// RENEWS: the serial number of the license whose maintenance a renewal extends; left out, too, where the reader may not see
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
     /// REPLACES: `FEATURE=name`, `SN=…` or `KEY=…` (L52); the last two are left out where the reader may not see them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,

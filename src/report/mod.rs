@@ -16,12 +16,14 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 mod explain;
+mod maintenance;
 mod update;
 
 pub use explain::{
     Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
     TokenNeed,
 };
+pub use maintenance::Maintenance;
 pub use update::{UpdateAnswer, UpdateCheck, UpdateMaintenance};
 
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
@@ -216,6 +218,15 @@ pub struct Pool {
     /// The first instant at which that license no longer counts; null: it never ends, or none grants.
     #[serde(default)]
     pub ends_at: Option<Instant>,
+    /// How the maintenance stands of the license whose terms hold for it; null: none grants, or it is for any version.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
+    /// The highest version that had a seat of it since that license came, as stated; null: none was stated.
+    #[serde(default)]
+    pub highest_version: Option<String>,
+    /// The day on which that was released, as stated.
+    #[serde(default)]
+    pub highest_release_date: Option<NaiveDate>,
     /// The licenses that make it up; those that do not count stand in `licenses`.
     pub licenses: Vec<License>,
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use seats::license::{
-    Based, Count, HostIdEntry, HostIdKind, KeyType, License, LicenseVersion, Place, Reason, Replaces, Signed,
-    Special, TimeZones, TokenDependency, Updates,
+    Based, Count, HostIdEntry, HostIdKind, KeyType, License, LicenseType, LicenseVersion, Patches, Place,
+    Reason, Replaces, Signed, Special, StartTrigger, TimeZones, TokenDependency, Updates,
 };
 
 use crate::driver::{exclusive, name, refused};
@@ -19,9 +19,10 @@ pub(crate) fn license(line: &str, at: usize) -> Result<License, String> {
     };
     // A token has no seats, so no count (L51).
     let (count, rest) = match rest {
-        _ if *kind == "token" => ("local", rest),
+        // Nor has a renewal (rules 3, 6.9).
+        _ if ["token", "renewal"].contains(kind) => ("local", rest),
         [count, rest @ ..] => (*count, rest),
-        [] => return Err("a license has a count, but for a token".into()),
+        [] => return Err("a license has a count, but for a token and a renewal".into()),
     };
     let mut license = exclusive(feature, 1);
     license.key_type = match *kind {
@@ -29,6 +30,7 @@ pub(crate) fn license(line: &str, at: usize) -> Result<License, String> {
         "upgrade" => KeyType::Upgrade,
         "additive" => KeyType::Additive,
         "token" => KeyType::Token,
+        "renewal" => KeyType::Maintenance,
         _ => return Err(format!("{kind} is no key type")),
     };
     license.count = match count {
@@ -80,6 +82,34 @@ fn set(license: &mut License, option: &str, value: &str) -> Result<(), String> {
                 _ => return Err("updates= takes NONE, MINOR or MAJOR".into()),
             };
             license.carried.maintenance.get_or_insert_default().updates = updates;
+        }
+        "type" => {
+            license.license_type = match value {
+                "SUBSCRIPTION" => LicenseType::Subscription,
+                "EVALUATION" => LicenseType::Evaluation,
+                _ => return Err("type= takes SUBSCRIPTION or EVALUATION".into()),
+            };
+        }
+        "fallback" => {
+            let numbers = value.split('.').map(number).collect::<Result<_, _>>()?;
+            license.carried.maintenance.get_or_insert_default().fallback_version = Some(numbers);
+        }
+        "period" => {
+            let period = value.parse().map_err(|()| format!("{value} is no period"))?;
+            license.carried.maintenance.get_or_insert_default().period = Some(period);
+        }
+        "startby" => {
+            let given = license.carried.maintenance.get_or_insert_default();
+            given.trigger = StartTrigger::FirstCheckout;
+            given.start_by = day()?;
+        }
+        "grace" => {
+            let days = value.parse().map_err(|_| format!("{value} is no number of days"))?;
+            license.carried.maintenance.get_or_insert_default().grace_days = days;
+        }
+        "patches" => {
+            let patches = if value == "DATE" { Patches::Date } else { Patches::Line };
+            license.carried.maintenance.get_or_insert_default().patches = patches;
         }
         "contact" => {
             license.carried.maintenance.get_or_insert_default().contact = Some(value.into());
@@ -160,6 +190,7 @@ fn set_special(special: &mut Special, option: &str, value: &str) -> Result<bool,
                 _ => return Err("replaces= takes feature:NAME, sn:SN or key:KEY".into()),
             }
         }
+        "renews" => special.renews = Some(value.into()),
         "needs" => {
             let need = |text: &str| {
                 let [feature, of, count] = text.split(':').collect::<Vec<_>>()[..] else {

@@ -12,7 +12,6 @@ use seats::request::{Checkout, Facts, Item};
 use seats::wall::WallClock;
 
 use crate::driver::{self, Happened, LEASE_MS, Server, date, facts, half_hash};
-use crate::licenses::license;
 use crate::shown::{
     changed, denied, described, instant, kind_name, numbers, pool_name, standing, sum, title,
 };
@@ -140,6 +139,9 @@ impl World {
             ["idle", who, time] => self.idle(who, time),
             ["explain", feature] => self.explain(feature),
             ["warnings", feature] => self.warnings(feature),
+            ["updates", feature, ref rest @ ..] => self.updates(feature, rest),
+            ["begun"] => Ok(self.begun()),
+            ["coverage", feature] => self.coverage(feature),
             ["status", ref features @ ..] => Ok(features.iter().flat_map(|f| self.status(f)).collect()),
             ["sessions"] => Ok(self.sessions()),
             _ => Err("there is no such command, see tests/stories/README.md".into()),
@@ -147,11 +149,7 @@ impl World {
     }
 
     fn licenses(&mut self, body: &[String], flags: &[&str]) -> Answer {
-        let mut all = Vec::new();
-        for (at, line) in body.iter().enumerate() {
-            all.push(license(line, at).map_err(|why| format!("{line}: {why}"))?);
-        }
-        self.server.load(all);
+        self.load(body)?;
         self.sweep_unless(flags)
     }
 
@@ -365,6 +363,9 @@ impl World {
                 format!("session {} ({}) ends: {}", e.session, self.labels[&e.session], e.cause.as_str())
             }
             Change::Unheld(u) => format!("{} held for this very client are taken", u.seats),
+            Change::FirstCheckout(first) => {
+                format!("maintenance of {} {} begins on {}", first.feature, first.license, first.day)
+            }
             other => format!("{other:?}"),
         }
     }

@@ -5,13 +5,16 @@ mod driver;
 use std::sync::Arc;
 
 use chrono::{Datelike as _, NaiveDate};
-use driver::{date, exclusive};
+use driver::{Server, date, exclusive, facts, request};
+use seats::ledger::CheckoutOutcome;
 use seats::license::{
-    Carried, License, LicenseType, LicenseVersion, Maintenance, Patches, Period, StartTrigger, Updates,
+    Carried, Count, KeyType, License, LicenseType, LicenseVersion, Maintenance, Patches, Period,
+    StartTrigger, Updates,
 };
 use seats::maintenance::{
     Basis, Plan, Release, Reminder, State, THRESHOLDS, UNLIMITED, add, decide, due, renewed, sentence,
 };
+use seats::request::Facts;
 
 const VECTORS: &str = include_str!("maintenance/vectors.txt");
 const TABLE: &str = include_str!("maintenance/table.txt");
@@ -145,6 +148,61 @@ fn renewals_end_when_the_vectors_say() {
         let period = period.parse().expect("a period");
         let new = renewed(basis, after(start), period, 1, after(old_end), after(today));
         assert_eq!(new, date(expected), "{number}");
+    }
+}
+
+/// G: today is 2027-09-01, and both licenses own 2.0.
+#[test]
+fn seats_come_from_the_pool_that_the_vectors_say() {
+    for (number, cells) in vectors('G') {
+        let [input, expected] = cells[..] else { panic!("{number}") };
+        let (pools, build) = input.rsplit_once(", ").expect("pools, and a build");
+        let words: Vec<&str> = build.split(' ').collect();
+        let [.., version, "of", released] = words[..] else { panic!("{number}: {build}") };
+        let mut server = Server::new(date("2027-09-01"), 120_000);
+        let mut licenses = Vec::new();
+        let mut taken = Vec::new();
+        for (nth, pool) in pools.split("pool ").filter(|pool| !pool.is_empty()).enumerate() {
+            let (name, terms) = pool.trim_end_matches(", ").split_once(" (").expect("a name and terms");
+            let (terms, free) = terms.rsplit_once(')').expect("terms");
+            let settings = match terms.rsplit_once(' ') {
+                Some(("end", end)) => format!("VERSION=2.0, MAINTENANCE_END={end}"),
+                Some(("minor updates, to", end)) => {
+                    format!("VERSION=2.0, MAINTENANCE_END={end}, MAINTENANCE_UPDATES=MINOR")
+                }
+                _ => "VERSION=2.0".to_string(),
+            };
+            let key_type = if nth == 0 { KeyType::Exclusive } else { KeyType::Additive };
+            // Without a number all are free; none is: the one there is, is taken.
+            let free: u32 = free.trim().strip_suffix(" free").map_or(1, |free| free.parse().expect("seats"));
+            let count = Some(Count::Limited(free.max(1)));
+            licenses.push(License { key_type, count, sn: Some(name.into()), ..license(&settings).0 });
+            taken.extend((free == 0).then_some(()));
+        }
+        server.load(licenses);
+        server.sweep(100);
+        let on = server.connect();
+        let mut outcome = None;
+        // An owned build takes the seat of the pool that covers least; then the build that is asked about.
+        let fillers = taken.iter().map(|()| ("2.0", "2025-01-01"));
+        for (key, (version, released)) in fillers.chain([(version, released)]).enumerate() {
+            let facts = Facts {
+                release_version: Some(version.into()),
+                release_date: Some(released.into()),
+                ..facts("ann", "ws7")
+            };
+            let (_, result) = server.checkout(&request(key as u64 + 1, facts, &[("cad", 1)]), on);
+            outcome = Some(result);
+        }
+        let found = match outcome.expect("a checkout") {
+            Ok(CheckoutOutcome::Grant { granted, .. }) => {
+                let pool = server.ledger.state().pool(granted.sessions[0].pool).expect("its pool");
+                format!("pool {}", pool.sources[0].sn.as_deref().unwrap_or(""))
+            }
+            Ok(other) => panic!("{number}: {other:?}"),
+            Err(denial) => format!("none: {}", denial.code),
+        };
+        assert_eq!(found, expected, "{number}");
     }
 }
 

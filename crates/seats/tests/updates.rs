@@ -295,7 +295,7 @@ fn without_offers_the_release_list_says_which_is_the_newest_that_runs() {
     let answer = ask(&server, &question(Some(stated("1.0.1", None, None)), Vec::new()));
     assert_eq!(answer.advice, Advice::NeedsRenewal);
     let answer = ask(&server, &question(Some(stated("1.1.1", None, None)), Vec::new()));
-    assert_eq!((answer.advice, answer.installed_keeps_working), (Advice::UpToDate, Some(false)));
+    assert_eq!((answer.advice, answer.installed_keeps_working), (Advice::NeedsRenewal, Some(false)));
 }
 
 #[test]

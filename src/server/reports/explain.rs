@@ -1,12 +1,15 @@
 //! What a license says and what the licenses of a feature come to, as far as the reader may see it (S84).
 
+use chrono::NaiveDate;
 use seats::catalog::{Catalog, FeatureLicenses};
 use seats::change::PoolKind;
 use seats::evaluate::{Evaluation, PoolGrant, Standing, Total, evaluate, explain, forecast, pool_kind};
-use seats::license::{Based, Count, HostIdEntry, License, Replaces};
+use seats::license::{Based, Count, HostIdEntry, KeyType, License, Replaces};
+use seats::maintenance::is_unlimited;
 
 use super::Reader;
 use super::fill::{LICENSES_OF_A_FEATURE_MAX, parts};
+use super::maintenance::{is_stated, maintenance};
 use crate::clock::rfc3339;
 use crate::engine::picture::Picture;
 use crate::report;
@@ -20,6 +23,7 @@ impl Reader<'_> {
         feature: &FeatureLicenses,
         evaluation: &Evaluation,
         at: usize,
+        picture: &Picture,
     ) -> report::License {
         let license = &feature.licenses[at];
         let Standing { state, reason } = evaluation.standings[at];
@@ -42,7 +46,7 @@ impl Reader<'_> {
             },
             unlimited: license.count == Some(Count::Unlimited),
             version: license.version.map(|v| v.to_string()),
-            start: license.start,
+            start: license.start.or_else(|| maintained_from(license)),
             end: license.end,
             ends_at: license.end.map(|end| rfc3339(self.zone().end_instant(end))),
             state: state.as_str().into(),
@@ -52,6 +56,9 @@ impl Reader<'_> {
             file: seen.then(|| license.place.file.to_string()),
             line: seen.then_some(license.place.line),
             pool: None,
+            maintenance: (pool_kind(license).is_some() && is_stated(license))
+                .then(|| maintenance(feature, at, picture)),
+            covers_until: covers_until(license),
             terms: terms(license, seen),
             replaced_by,
         }
@@ -63,6 +70,10 @@ impl Reader<'_> {
         let mut pool_of: Vec<Option<u32>> = vec![None; feature.licenses.len()];
         for (number, pool) in (0..).zip(&evaluation.pools) {
             evaluation.licenses_of(feature, &pool.kind).for_each(|at| pool_of[at] = Some(number));
+            let renewals =
+                feature.renewals(pool.license).iter().filter_map(|renewal| feature.index_of(renewal));
+            let counts = |at: &usize| evaluation.standings[*at] == Standing::IN_FORCE;
+            renewals.filter(counts).for_each(|at| pool_of[at] = Some(number));
         }
         let mut order: Vec<usize> = (0..feature.licenses.len()).collect();
         order.sort_by_key(|at| {
@@ -93,7 +104,10 @@ impl Reader<'_> {
             unlimited: evaluation.total == Total::Unlimited,
             pools: evaluation.pools.iter().map(|pool| self.pool_sum(feature, pool, picture)).collect(),
             licenses: listed
-                .map(|at| report::License { pool: pool_of[at], ..self.license(feature, &evaluation, at) })
+                .map(|at| report::License {
+                    pool: pool_of[at],
+                    ..self.license(feature, &evaluation, at, picture)
+                })
                 .collect(),
             changes: changes.collect(),
         }
@@ -160,6 +174,18 @@ fn needs(
 }
 
 /// What a license says beside seats and dates. Host names, users and serial numbers are not for everybody.
+/// Of a renewal the first day on which its window counts.
+fn maintained_from(license: &License) -> Option<NaiveDate> {
+    let given = license.carried.maintenance.as_deref().filter(|_| license.key_type == KeyType::Maintenance);
+    given.and_then(|given| given.start)
+}
+
+/// Of a renewal the last release day it covers.
+fn covers_until(license: &License) -> Option<NaiveDate> {
+    let end = license.carried.maintenance_end.filter(|_| license.key_type == KeyType::Maintenance);
+    end.filter(|end| !is_unlimited(*end))
+}
+
 fn terms(license: &License, seen: bool) -> report::Terms {
     let seconds = |milliseconds: Option<u64>| milliseconds.map(|ms| ms / 1000);
     let based = |based: Option<Based>| {
@@ -192,6 +218,7 @@ fn terms(license: &License, seen: bool) -> report::Terms {
                 count: d.count.into(),
             })
             .collect(),
+        renews: license.renews().filter(|_| seen).map(Into::into),
         replaces: license.replaces().and_then(|replaces| match replaces {
             Replaces::Feature(name) => Some(format!("FEATURE={name}")),
             Replaces::Sn(sn) => seen.then(|| format!("SN={sn}")),

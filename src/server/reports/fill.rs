@@ -11,6 +11,7 @@ use seats::request::Item;
 
 use super::Reader;
 use super::explain::share;
+use super::maintenance::{ends, is_stated, maintenance};
 use crate::answer;
 use crate::clock::rfc3339;
 use crate::engine::ask::{WaiterPresence, WaiterView};
@@ -43,7 +44,7 @@ impl Reader<'_> {
             soft_limit: main.and_then(|l| l.carried.soft_limit).map(u64::from),
             share: main.map(|l| share(l)).unwrap_or_default(),
             ends_at: main.and_then(|l| self.ends_at(l)),
-            maintenance_ends: None,
+            maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
             pools: if self.origin.sees_all {
                 self.pools(feature, &evaluation, counters.clone(), picture)
@@ -88,23 +89,26 @@ impl Reader<'_> {
         placed.sort_by_key(|(at, c)| (at.is_none(), *at, c.pool));
         let mut room = LICENSES_OF_A_FEATURE_MAX;
         let pool = |(at, c): (Option<usize>, &Counters)| {
-            let license = at.map(|at| &*feature.licenses[evaluation.pools[at].license]);
+            let license = at.map(|at| (feature, evaluation.pools[at].license));
             let counting = evaluation.licenses_of(feature, &c.kind).take(room);
-            let licenses: Vec<_> = counting.map(|nth| self.license(feature, evaluation, nth)).collect();
+            let licenses: Vec<_> =
+                counting.map(|nth| self.license(feature, evaluation, nth, picture)).collect();
             room -= licenses.len();
             self.pool(c, license, licenses, picture)
         };
         placed.into_iter().map(pool).collect()
     }
 
-    /// `license`: whose terms hold for it, if one grants today.
+    /// `grants`: the license whose terms hold for it, if one grants today.
     fn pool(
         &self,
         c: &Counters,
-        license: Option<&License>,
+        grants: Option<(&FeatureLicenses, usize)>,
         licenses: Vec<report::License>,
         picture: &Picture,
     ) -> report::Pool {
+        let license = grants.map(|(feature, at)| &*feature.licenses[at]);
+        let stated = grants.filter(|(feature, at)| is_stated(&feature.licenses[*at]));
         let sn = match &c.kind {
             // A license without SN has its content's hash in that place, which is nobody's business.
             PoolKind::Additive(sn) if self.origin.sees_all && !sn.starts_with('#') => Some(sn.to_string()),
@@ -125,6 +129,9 @@ impl Reader<'_> {
             soft_limit: license.and_then(|l| l.carried.soft_limit).map(u64::from),
             share: license.map(share).unwrap_or_default(),
             ends_at: license.and_then(|l| self.ends_at(l)),
+            maintenance: stated.map(|(feature, at)| maintenance(feature, at, picture)),
+            highest_version: c.highest.map(|(version, _)| version.to_string()),
+            highest_release_date: c.highest.and_then(|(_, released)| released),
             licenses,
         }
     }
@@ -296,6 +303,7 @@ mod tests {
             held: 1,
             held_until: None,
             reserved: 2,
+            highest: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod explain;
 mod fill;
+mod maintenance;
 
 use std::sync::Arc;
 
@@ -354,7 +355,7 @@ impl Reader<'_> {
             }
             let evaluation = evaluate(feature, picture.day);
             for nth in std::mem::take(&mut skip)..feature.licenses.len() {
-                let mut license = self.license(feature, &evaluation, nth);
+                let mut license = self.license(feature, &evaluation, nth, &picture);
                 license.feature = Some(feature.licenses[nth].feature.as_str().into());
                 license.vendor = Some(feature.vendor.as_str().into());
                 if !page.add(license) {

@@ -9,11 +9,12 @@ use super::Evaluation;
 use crate::catalog::FeatureLicenses;
 use crate::change::PoolKind;
 use crate::license::{Count, KeyType, Reason};
+use crate::maintenance::{Plan, is_unlimited};
 
-/// One sentence for a person: why this license does not count, with the facts that decide.
+/// One sentence for a person: why this license does not count, with the facts that decide; of a renewal that counts, what it adds.
 pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) -> Option<String> {
     let license = &feature.licenses[at];
-    let reason = evaluation.standings[at].reason?;
+    let Some(reason) = evaluation.standings[at].reason else { return renews(feature, at) };
     if let Some(refusal) = &license.refusal {
         return Some(refusal.message.clone());
     }
@@ -23,7 +24,15 @@ pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) ->
     let base = evaluation.base.map(|at| &feature.licenses[at]);
     let date = |d: Option<NaiveDate>| d.map_or_else(|| "no END".to_string(), |d| format!("END {d}"));
     Some(match reason {
-        Reason::NotStarted => format!("begins on {}", license.start?),
+        Reason::NotStarted => {
+            let maintained = license.carried.maintenance.as_deref().and_then(|given| given.start);
+            format!("begins on {}", license.start.or(maintained)?)
+        }
+        Reason::UnknownParent => format!(
+            "renews SN {}, and no license of {} with that SN is here, nor one that replaces it; it counts as soon as one is",
+            license.renews()?,
+            license.feature
+        ),
         Reason::Expired => format!("ended with {}", license.end?),
         Reason::Duplicate => match feature.kept_instead(at) {
             Some(kept) => {
@@ -69,5 +78,30 @@ pub fn explain(feature: &FeatureLicenses, evaluation: &Evaluation, at: usize) ->
             "it has no COUNT, so it is for one machine alone and is not served".to_string()
         }
         other => other.as_str().to_string(),
+    })
+}
+
+/// What a renewal adds to the license it extends (rules 3, 6.9).
+fn renews(feature: &FeatureLicenses, at: usize) -> Option<String> {
+    let renewal = &feature.licenses[at];
+    let renewed = feature.renewed_by(at).first()?;
+    let shown = |end: NaiveDate| match is_unlimited(end) {
+        true => "without end".to_string(),
+        false => format!("up to {end}"),
+    };
+    let end = renewal.carried.maintenance_end?;
+    let others = (feature.index_of(renewed)).map_or(&[][..], |at| feature.renewals(at));
+    let own = Plan::of(renewed, &[], None, NaiveDate::MIN).effective_end();
+    let others = others.iter().filter(|other| other.fingerprint != renewal.fingerprint);
+    let before = others.filter_map(|other| other.carried.maintenance_end).chain(own).max();
+    let of = format!("{} SN {}", renewed.feature, renewed.identity());
+    Some(match before {
+        Some(before) if before >= end => {
+            format!("adds nothing: maintenance of {of} covers releases {} already (6.9)", shown(before))
+        }
+        Some(before) => {
+            format!("maintenance of {of} covers releases {}, not {} as without it", shown(end), shown(before))
+        }
+        None => format!("maintenance of {of} covers releases {}", shown(end)),
     })
 }

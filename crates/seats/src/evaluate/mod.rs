@@ -94,7 +94,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    const IN_FORCE: Standing = Standing { state: State::InForce, reason: None };
+    /// It counts.
+    pub const IN_FORCE: Standing = Standing { state: State::InForce, reason: None };
 
     fn waiting(reason: Reason) -> Standing {
         Standing { state: State::Waiting, reason: Some(reason) }

@@ -28,7 +28,8 @@ pub use decide::{
 pub use presence::{ConnectionId, IDLE_WARNING_MS, Patience, Presence, Suspect};
 pub use queue::{CONFIRM_MS, Queue, QueueLimits};
 pub use state::{
-    Borrow, Bundle, Gone, Highest, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session, State,
+    Borrow, Bundle, FirstCheckouts, Gone, Highest, Inconsistent, KEY_KEPT_MS, KEYS_KEPT_MAX, Pool, Session,
+    State,
 };
 pub use tally::Tally;
 pub use terms::{Owed, PoolChange};

@@ -293,7 +293,7 @@ impl Terms {
                 .iter()
                 .any(|grant| feature.licenses[grant.license].starts_at_first_checkout());
         if has_windows {
-            let begun = |at: usize| first_checkout(feature, at, state);
+            let begun = |at: usize| state.first_checkouts().day_of(feature, at);
             sort_for_trial(feature, &mut evaluation.pools, day, &begun);
         }
         let there = state.pools_of(&feature.vendor, &feature.feature);
@@ -421,15 +421,6 @@ impl Terms {
             has_expired: false,
         })
     }
-}
-
-/// The day of the first checkout of a license, or the earliest of those it replaces (rules 3, 6.10).
-pub(super) fn first_checkout(feature: &FeatureLicenses, at: usize, state: &State) -> Option<NaiveDate> {
-    let license = &feature.licenses[at];
-    let own = state.first_checkout(&license.vendor, &license.identity(), Some(&license.feature));
-    let inherited = feature.lineage(at).map_or(&[][..], |lineage| &lineage.inherits);
-    let inherited = inherited.iter().filter_map(|sn| state.first_checkout(&license.vendor, sn, None));
-    own.into_iter().chain(inherited).min()
 }
 
 /// The licenses of a pool that count: the one whose terms hold, then the upgrades as they were added. A subscription that is over

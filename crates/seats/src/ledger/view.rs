@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{ConnectionId, Ledger, Suspect};
+use super::{ConnectionId, Highest, Ledger, Suspect};
 use crate::change::{BundleId, PoolId, PoolKind, SessionId, Tick, WrittenOff};
 use crate::evaluate::Total;
 use crate::license::{License, Name, Signed};
@@ -150,6 +150,8 @@ pub struct Counters {
     pub held_until: Option<Tick>,
     /// Kept for others and unused (S6).
     pub reserved: u64,
+    /// The highest version that had a seat of it since its license came, and when that was released.
+    pub highest: Option<Highest>,
 }
 
 impl Ledger {
@@ -269,6 +271,7 @@ impl Ledger {
                 self.state.holds_in(id).map(|held| held.until).min()
             },
             reserved: self.reserved_in(id, pool),
+            highest: pool.highest,
         };
         self.state.pools_after(None).map(counters).collect()
     }

@@ -134,6 +134,15 @@ impl<'l> Plan<'l> {
         }
     }
 
+    /// The last release day covered as people are shown it: a subscription includes updates until its END. `None`: there is no
+    /// maintenance, or it has no end.
+    pub fn shown_end(&self) -> Option<NaiveDate> {
+        let of_term = self.end.filter(|_| self.license_type == LicenseType::Subscription);
+        let end = self.effective_end().filter(|_| self.version.is_some())?;
+        let end = of_term.map_or(end, |term| term.min(end));
+        (!is_unlimited(end) && self.license_type != LicenseType::Evaluation).then_some(end)
+    }
+
     /// How it stands on a day.
     pub fn state(&self, today: NaiveDate) -> State {
         let is_moot = self.license_type == LicenseType::Evaluation || self.version.is_none();
@@ -144,7 +153,11 @@ impl<'l> Plan<'l> {
             return State::PendingFirstCheckout;
         }
         let live = |block: &&Block| block.is_live(today);
+        if self.end.is_some_and(|end| end < today) {
+            return State::Expired;
+        }
         match self.blocks.iter().filter(live).map(|block| block.end).max() {
+            Some(end) if is_unlimited(end) && self.shown_end().is_some() => State::Active,
             Some(end) if is_unlimited(end) => State::Unlimited,
             Some(end) if end >= today => State::Active,
             Some(_) => State::Expired,

@@ -24,6 +24,7 @@ use seats::license::{
     Carried, Count, Fingerprint, KeyType, License, LicenseType, Name, Place, Refusal, Share,
 };
 use seats::policy::Policy;
+use seats::releases::ReleaseList;
 use seats::request::{Checkout, Facts, Item, Lend, NameRules};
 use seats::wall::{WallClock, WallWatch};
 
@@ -109,6 +110,12 @@ impl Server {
     pub fn load(&mut self, licenses: Vec<License>) {
         let licenses = licenses.into_iter().map(|l| Arc::new(sealed(l))).collect();
         self.load_catalog(Catalog::new(licenses));
+    }
+
+    /// The same with the vendor's lists of releases.
+    pub fn load_with(&mut self, licenses: Vec<License>, lists: Vec<Arc<ReleaseList>>) {
+        let licenses = licenses.into_iter().map(|l| Arc::new(sealed(l))).collect();
+        self.load_catalog(Catalog::new(licenses).with_releases(lists));
     }
 
     pub fn load_catalog(&mut self, catalog: Catalog) {

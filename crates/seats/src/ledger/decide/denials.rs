@@ -461,11 +461,16 @@ impl Ledger {
                 let full = others.iter().filter(|t| t.failure.code() == Code::NoSeats).map(|t| t.pool);
                 let seats =
                     full.chain([pool]).map(|pool| self.numbers(pool).total.limited().map_or(0, u64::from));
-                format!(
-                    "all {} seats of {} whose maintenance covers version {version} are in use",
-                    seats.fold(0, u64::saturating_add),
-                    want.name
-                )
+                match seats.fold(0, u64::saturating_add) {
+                    1 => format!(
+                        "the one seat of {} whose maintenance covers version {version} is in use",
+                        want.name
+                    ),
+                    n => format!(
+                        "all {n} seats of {} whose maintenance covers version {version} are in use",
+                        want.name
+                    ),
+                }
             },
         );
         let uncovered =
@@ -473,18 +478,21 @@ impl Ledger {
         let plans = uncovered.map(|t| (&t.license, self.plan(want.feature, &t.license)));
         let Some((license, plan)) = plans.max_by_key(|(_, plan)| plan.effective_end()) else { return full };
         let covers = match (plan.effective_end(), plan.version) {
-            (Some(end), _) if !is_unlimited(end) => format!("cover releases up to {end} only"),
-            (None, Some(owned)) => format!("cover {owned} and older only"),
-            _ => "do not cover it".to_string(),
+            (Some(end), _) if !is_unlimited(end) => format!("for releases up to {end} only"),
+            (None, Some(owned)) => format!("for {owned} and older only"),
+            _ => "not for it".to_string(),
+        };
+        let others = if elsewhere == 1 {
+            "one other seat is".to_string()
+        } else {
+            format!("{elsewhere} other seats are")
         };
         let best = match self.newest_for(want.feature, &plan) {
             Some(best) => format!("use {best}, "),
             None => String::new(),
         };
         let contact = contact(license);
-        format!(
-            "{full}; {elsewhere} other seats are free and {covers}: wait, {best}or renew the other seats at {contact}"
-        )
+        format!("{full}; {others} free and {covers}: wait, {best}or renew the others at {contact}")
     }
 
     /// When one more seat than now may be had: a client is gone for long enough, held seats are free, else an upgrade

@@ -6,7 +6,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::super::terms::first_checkout;
 use super::super::{Ledger, Now};
 use super::judge::Unfit;
 use crate::catalog::FeatureLicenses;
@@ -39,7 +38,7 @@ impl Ledger {
             .index_of(license)
             .filter(|at| of.lineage(*at).is_some() || license.starts_at_first_checkout())
         {
-            Some(at) => of.plan(at, first_checkout(of, at, &self.state), day),
+            Some(at) => of.plan(at, self.state.first_checkouts().day_of(of, at), day),
             None => Plan::of(license, &[], None, day),
         }
     }
@@ -94,7 +93,7 @@ impl Ledger {
             let Some(at) = self.terms.catalog().index_of(&license.vendor, &license.feature) else { continue };
             let of = &self.terms.catalog().features()[at];
             let is_begun =
-                of.index_of(license).is_none_or(|at| first_checkout(of, at, &self.state).is_some());
+                of.index_of(license).is_none_or(|at| self.state.first_checkouts().day_of(of, at).is_some());
             let identity = license.identity();
             let is_twice =
                 begun.iter().any(|first| first.license == identity && first.feature == license.feature);

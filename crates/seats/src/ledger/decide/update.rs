@@ -177,14 +177,14 @@ impl Ledger {
         });
         let best_plan = sources.iter().max_by_key(|source| source.plan.covered_until(now.day));
         let state = best_plan.map_or(State::None, |source| source.plan.state(now.day));
-        let end = best_plan.and_then(|source| source.plan.effective_end()).filter(|_| state != State::None);
-        let maintenance_end = end.filter(|end| !is_unlimited(*end));
+        let maintenance_end = best_plan.and_then(|source| source.plan.shown_end());
         let installed = question.installed.as_ref();
         let is_newer = |newest: Option<ReleaseVersion>| match (newest, installed.and_then(version)) {
             (Some(newest), Some(installed)) => newest > installed,
             (newest, None) => newest.is_some(),
             (None, _) => false,
         };
+        let goes_on = installed.and_then(|installed| keeps_working(&sources, now, installed, list));
         Ok(UpdateAnswer {
             vendor: of.vendor.clone(),
             feature: of.feature.clone(),
@@ -192,11 +192,12 @@ impl Ledger {
             seats: self.seats_in(sources.iter()).0,
             newest_that_will_run,
             newest_offered,
-            installed_keeps_working: installed
-                .and_then(|installed| keeps_working(&sources, now, installed, list)),
+            installed_keeps_working: goes_on,
             advice: match (is_newer(newest_that_will_run), is_newer(newest_offered)) {
                 (true, _) => Advice::UpdateAvailable,
                 (false, true) => Advice::NeedsRenewal,
+                // What is installed is the newest, and does not run any more.
+                (false, false) if goes_on == Some(false) => Advice::NeedsRenewal,
                 (false, false) => Advice::UpToDate,
             },
             state,

@@ -33,7 +33,7 @@ impl State {
         if let Some(reset) = &self.clock_reset {
             out(Change::ClockReset(reset.clone()));
         }
-        self.notes.first_checkouts().for_each(|first| out(Change::FirstCheckout(first.clone())));
+        self.notes.first_checkouts.all().for_each(|first| out(Change::FirstCheckout(first.clone())));
         self.notes.reminders().for_each(|reminded| out(Change::Reminded(reminded)));
         if let Some(from) = self.borrowing_closed {
             out(Change::BorrowingClosed(BorrowingClosed { from }));

@@ -25,6 +25,7 @@ use self::bars::Bars;
 pub use self::borrows::Borrow;
 use self::borrows::Borrows;
 use self::held::{Bookings, Holds};
+pub use self::notes::FirstCheckouts;
 use self::notes::Notes;
 use self::waiters::Waiters;
 use super::tally::Tally;

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use chrono::NaiveDate;
 
+use crate::catalog::FeatureLicenses;
 use crate::change::{FirstCheckout, Reminded};
 use crate::license::Name;
 use crate::maintenance::{ENDED_WITHIN_DAYS, Ending, Reminder};
@@ -17,10 +18,41 @@ type Key = (Name, Arc<str>, Name);
 /// An end that reminders were sent of, and which.
 type Said = (NaiveDate, Vec<Reminder>);
 
+/// When licenses were first used. Cheap to hand to readers: it changes at most once for each license.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstCheckouts(BTreeMap<Key, FirstCheckout>);
+
+impl FirstCheckouts {
+    /// Every one that is recorded, in the order of vendor, license and feature.
+    pub fn all(&self) -> impl Iterator<Item = &FirstCheckout> {
+        self.0.values()
+    }
+
+    /// The day of the first checkout of a license, by its index in its feature, or the earliest of those that it replaces (L52).
+    pub fn day_of(&self, feature: &FeatureLicenses, at: usize) -> Option<NaiveDate> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let license = &feature.licenses[at];
+        let own = self.0.get(&(license.vendor.clone(), license.identity(), license.feature.clone()));
+        let inherited = feature.lineage(at).map_or(&[][..], |lineage| &lineage.inherits);
+        let inherited = inherited.iter().filter_map(|sn| self.of_any_feature(&license.vendor, sn));
+        own.map(|first| first.day).into_iter().chain(inherited).min()
+    }
+
+    /// What was replaced may have been of another feature, and its file gone.
+    fn of_any_feature(&self, vendor: &Name, license: &Arc<str>) -> Option<NaiveDate> {
+        // An empty name orders before all others.
+        let from = (vendor.clone(), license.clone(), Name::none());
+        let of_license = self.0.range(from..).take_while(|(key, _)| key.0 == *vendor && key.1 == *license);
+        of_license.map(|(_, first)| first.day).min()
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
-    first_checkouts: BTreeMap<Key, FirstCheckout>,
+    pub(super) first_checkouts: Arc<FirstCheckouts>,
     reminded: BTreeMap<(Key, Ending), Said>,
 }
 
@@ -28,7 +60,7 @@ impl Notes {
     /// The earliest counts.
     pub(super) fn first_checkout(&mut self, first: &FirstCheckout) {
         let key = (first.vendor.clone(), first.license.clone(), first.feature.clone());
-        let noted = self.first_checkouts.entry(key).or_insert_with(|| first.clone());
+        let noted = Arc::make_mut(&mut self.first_checkouts).0.entry(key).or_insert_with(|| first.clone());
         if first.day < noted.day {
             *noted = first.clone();
         }
@@ -50,32 +82,6 @@ impl Notes {
     /// Nothing more is said of an end that is long past.
     pub(super) fn forget(&mut self, day: NaiveDate) {
         self.reminded.retain(|_, (end, _)| (day - *end).num_days() <= ENDED_WITHIN_DAYS);
-    }
-
-    /// Every first checkout, in the order of vendor, license and feature.
-    pub(super) fn first_checkouts(&self) -> impl Iterator<Item = &FirstCheckout> {
-        self.first_checkouts.values()
-    }
-
-    /// That of one license; without a feature, of any feature of the vendor.
-    pub(super) fn first_of(
-        &self,
-        vendor: &Name,
-        license: &Arc<str>,
-        feature: Option<&Name>,
-    ) -> Option<NaiveDate> {
-        if self.first_checkouts.is_empty() {
-            return None;
-        }
-        if let Some(feature) = feature {
-            let key = (vendor.clone(), license.clone(), feature.clone());
-            return self.first_checkouts.get(&key).map(|first| first.day);
-        }
-        // An empty name orders before all others.
-        let from = (vendor.clone(), license.clone(), Name::none());
-        let of_license =
-            self.first_checkouts.range(from..).take_while(|(key, _)| key.0 == *vendor && key.1 == *license);
-        of_license.map(|(_, first)| first.day).min()
     }
 
     /// What was said already of this end of a license.

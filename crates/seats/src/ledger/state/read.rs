@@ -5,10 +5,11 @@ use alloc::sync::Arc;
 
 use chrono::NaiveDate;
 
+use super::notes::FirstCheckouts;
 use super::{Borrow, Bundle, Gone, Pool, Session, State, half};
 use crate::change::{
-    Barred, Booked, BookingId, BundleId, ClockRead, ClockReset, FirstCheckout, Held, HoldId, PoolId,
-    PoolKind, SessionId, Tick, Waiting,
+    Barred, Booked, BookingId, BundleId, ClockRead, ClockReset, Held, HoldId, PoolId, PoolKind, SessionId,
+    Tick, Waiting,
 };
 use crate::license::Name;
 use crate::maintenance::{Ending, Reminder};
@@ -70,20 +71,9 @@ impl State {
         self.pools.get(&id)
     }
 
-    /// The day of the first checkout of a license (rules 3, 6.10), by its serial number or `#` and its fingerprint; without a
-    /// feature, of any feature of the vendor.
-    pub fn first_checkout(
-        &self,
-        vendor: &Name,
-        license: &Arc<str>,
-        feature: Option<&Name>,
-    ) -> Option<NaiveDate> {
-        self.notes.first_of(vendor, license, feature)
-    }
-
-    /// Every first checkout that was recorded.
-    pub fn first_checkouts(&self) -> impl Iterator<Item = &FirstCheckout> {
-        self.notes.first_checkouts()
+    /// Every first checkout that was recorded (rules 3, 6.10).
+    pub fn first_checkouts(&self) -> &Arc<FirstCheckouts> {
+        &self.notes.first_checkouts
     }
 
     /// Which reminders were sent of this end of a license (rules 3, 6.11).
