@@ -129,7 +129,8 @@ fn paragraph(answer: &UpdateAnswer, asked: &CandidateAnswer) -> String {
     let mut text = format!("{}: ", state(answer));
     let what = format!("{} {}", name(Some(&answer.vendor), &answer.feature), asked.version);
     if !asked.will_run {
-        text += &format!("{what} will not run. {}", asked.message.as_deref().unwrap_or(&asked.code));
+        let why = asked.message.as_deref().unwrap_or(&asked.code);
+        text += &format!("{what} will not run: {}.", why.trim_end_matches('.'));
         let other = answer.newest_that_will_run.as_deref().filter(|best| !text.contains(*best));
         if let Some(best) = other {
             text += &format!(" The newest that will run is {best}.");
@@ -229,11 +230,11 @@ mod tests {
 
     #[test]
     fn a_version_that_does_not_run_says_what_to_do_and_which_one_does() {
-        let message = "\"Renew maintenance at the shop.\"";
+        let message = "\"renew maintenance at the shop\"";
         let refused = one("1.1", "maintenance_expired", "null", "0", "0", message);
         assert_eq!(
             said(&answer("update_needs_renewal", "true", &refused)),
-            "update available, needs renewal (your version keeps working): ACME/cad 1.1 will not run. Renew maintenance \
+            "update available, needs renewal (your version keeps working): ACME/cad 1.1 will not run: renew maintenance \
              at the shop. The newest that will run is 1.0.1."
         );
         assert!(!said(&answer("update_needs_renewal", "false", &refused)).contains("keeps working"));
