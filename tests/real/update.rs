@@ -2,7 +2,6 @@
 
 use std::process::Command;
 
-use chrono::{Days, NaiveDate, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wire::request::{self, Candidate};
@@ -226,6 +225,7 @@ fn with_all_seats_taken_it_is_answered_and_leaves_no_trace() {
     daemon.kill();
     let daemon = Daemon::start(&site);
     daemon.await_used("cad", 15);
+    let installer = Installer::of(daemon.address());
     assert_eq!(installer.run("cad --version 1.1 --released 2012-04-01").code, 4);
 }
 
@@ -280,33 +280,33 @@ fn the_limit_is_that_of_the_configuration() {
 }
 
 #[test]
-fn an_evaluation_that_is_over_runs_nothing_and_a_subscription_falls_back() {
-    let today: NaiveDate = Utc::now().date_naive();
-    // Two days: the server's zone may be a day ahead or behind.
-    let over = today.checked_sub_days(Days::new(2)).expect("a day");
+fn a_license_that_has_ended_runs_nothing_and_one_without_versions_runs_all() {
     let site = Site::with(&[
-        feature("trial", &format!("COUNT=\"1\" LICENSE_TYPE=\"EVALUATION\" END=\"{over}\"")),
-        feature(
-            "sub",
-            &format!(
-                "COUNT=\"3\" VERSION=\"2.0\" LICENSE_TYPE=\"SUBSCRIPTION\" END=\"{over}\" FALLBACK_VERSION=\"3.1\""
-            ),
-        ),
+        feature("cad", "COUNT=\"1\" VERSION=\"2.0\" END=\"2020-06-30\" MAINTENANCE_END=\"UNLIMITED\""),
+        feature("cam", "COUNT=\"UNLIMITED\""),
+        feature("sim", "COUNT=\"1\" VERSION=\"2.0\" MAINTENANCE_END=\"UNLIMITED\" MAX_VERSION=\"2\""),
     ]);
     let daemon = Daemon::start(&site);
     let installer = Installer::of(daemon.address());
-    let (code, answer) = installer.json("trial --version 1.0 --released 2020-01-01 --installed 1.0");
-    assert_eq!((code, &answer["answers"][0]["code"]), (3, &json!("evaluation_expired")), "{answer}");
-    assert_eq!(
-        (&answer["newest_that_will_run"], &answer["installed_keeps_working"]),
-        (&Value::Null, &json!(false)),
-        "{answer}"
-    );
-    let (code, answer) = installer.json("sub --version 3.1.6 --released 2020-01-01");
-    assert_eq!((code, &answer["answers"][0]["reason"]), (0, &json!("FALLBACK")), "{answer}");
-    let (code, answer) = installer.json("sub --version 3.2 --released 2020-01-01 --installed 3.1");
-    assert_eq!((code, &answer["answers"][0]["code"]), (3, &json!("subscription_expired")), "{answer}");
-    assert_eq!(answer["installed_keeps_working"], true, "{answer}");
+    let (code, answer) = installer.json("cad --version 2.1 --released 2020-01-01 --installed 2.0");
+    assert_eq!((code, &answer["answers"][0]["code"]), (3, &json!("expired")), "{answer}");
+    assert_eq!((&answer["newest_that_will_run"], &answer["seats"]), (&Value::Null, &json!(0)), "{answer}");
+    assert_eq!(answer["installed_keeps_working"], false, "{answer}");
+    let told = installer.run("cad --version 2.1 --released 2020-01-01 --installed 2.0");
+    assert!(!told.out.contains("your version keeps working"), "{}", told.out);
+
+    let (code, answer) = installer.json("cam --version 9.9");
+    assert_eq!((code, &answer["answers"][0]["reason"]), (0, &json!("ANY")), "{answer}");
+    assert_eq!((&answer["seats"], &answer["unlimited"]), (&Value::Null, &json!(true)), "{answer}");
+    assert_eq!(answer["answers"][0]["seats_covered"], Value::Null, "{answer}");
+    let told = installer.run("cam --version 9.9");
+    assert!(told.out.replace('\n', " ").contains("will run, on any number of seats"), "{}", told.out);
+
+    // Without a day, as maintenance has no end; and a ceiling is one.
+    assert_eq!(installer.run("sim --version 2.9").code, 0);
+    let (code, answer) = installer.json("sim --version 3.0 --installed 2.9");
+    assert_eq!((code, &answer["answers"][0]["code"]), (3, &json!("version_above_maximum")), "{answer}");
+    assert_eq!(answer["maintenance"], json!({ "state": "UNLIMITED", "end": null, "days_left": null }));
 }
 
 #[test]
