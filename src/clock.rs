@@ -404,6 +404,12 @@ pub fn rfc3339(unix_ms: i64) -> String {
     time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// As [`rfc3339`], with three digits for the milliseconds: `2030-06-30T22:00:00.250Z`.
+pub fn rfc3339_ms(unix_ms: i64) -> String {
+    let whole = rfc3339(unix_ms);
+    format!("{}.{:03}Z", whole.trim_end_matches('Z'), unix_ms.rem_euclid(1000))
+}
+
 fn civil_date(date: NaiveDate) -> Option<civil::Date> {
     let (month, day) = (i8::try_from(date.month()).ok()?, i8::try_from(date.day()).ok()?);
     civil::Date::new(i16::try_from(date.year()).ok()?, month, day).ok()

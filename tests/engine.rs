@@ -20,6 +20,8 @@ use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item, NameRules};
 
 mod common;
+#[path = "engine/events.rs"]
+mod events;
 
 const LEASE_MS: u64 = 120_000;
 /// For how long a suspect stays whose seats nobody needs.

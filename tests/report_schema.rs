@@ -220,6 +220,8 @@ fn full_status() -> Status {
         free: Some(13),
         soft_limit: Some(12),
         share: vec!["HOST".into(), "VIRTUAL".into()],
+        start: Some(day()),
+        end: Some(day()),
         ends_at: instant(),
         maintenance_ends: Some(day()),
         denials_24h: Some(0),
@@ -239,6 +241,8 @@ fn full_status() -> Status {
         reaped_at: instant(),
         borrowed_until: instant(),
         token: text(),
+        display: text(),
+        share: text(),
         ..Session::default()
     };
     Status {

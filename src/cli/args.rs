@@ -17,7 +17,9 @@ use super::vendor::VendorCommand;
     name = "seatkeeper",
     version,
     about,
-    after_help = "Exit codes: 0 done, 64 usage, 69 no server, 75 denied, 77 not permitted, 70 internal."
+    after_help = "For monitoring that exists: `seatkeeper lmxendutil -licstat` and `seatkeeper lmutil lmstat -a` print what the \
+                  tools of these names print, also under these names (symlinks); `-help` behind them tells more.\n\n\
+                  Exit codes: 0 done, 64 usage, 69 no server, 75 denied, 77 not permitted, 70 internal."
 )]
 pub struct Cli {
     /// What to do.
@@ -38,6 +40,8 @@ pub enum Command {
     Borrowed(ReadFeature),
     /// Who waits for seats, and in which place.
     Queue(ReadFeature),
+    /// What happened, a line each; with --follow what happens.
+    Events(Events),
     /// Every license of every file: in force, waiting, or not, and why.
     Licenses(ReadFeature),
     /// The sum: base and upgrades make today's total, and what changes on which day.
@@ -117,6 +121,23 @@ pub struct ReadFeature {
     /// This feature only: NAME or VENDOR/NAME.
     #[arg(value_name = "FEATURE")]
     pub feature: Option<FeatureName>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub read: Read,
+}
+
+/// `events`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Events {
+    /// Go on with what happens from now on, also over a restart of the server, until Ctrl-C.
+    #[arg(long)]
+    pub follow: bool,
+    /// Events about this feature only, NAME or VENDOR/NAME; may be given several times.
+    #[arg(long, value_name = "FEATURE")]
+    pub feature: Vec<FeatureName>,
+    /// What came after the event with this number [default: all that the server remembers; with --follow what is to come].
+    #[arg(long, value_name = "SEQ")]
+    pub after: Option<u64>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own words")]
     pub read: Read,
@@ -642,6 +663,8 @@ mod tests {
             "release u!",
             "release 3k7 --bar 10",
             "release 3k7 --bar 0s",
+            "events cad",
+            "events --after x",
             "explain",
             "why ann",
             "why ann cad --address ws7",

@@ -6,14 +6,18 @@
 //!
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
-//! - [`show`], [`explain`], [`why`], [`update`], [`denial`]: what answers look like
+//! - [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`]: what answers look like
+//! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by [`words`](crate::compat::words)
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
 pub mod admin;
 pub mod args;
+pub mod compat;
 mod coverage;
 pub mod denial;
 pub mod doctor;
+mod event_text;
+pub mod events;
 pub mod explain;
 pub mod offline;
 pub mod seats;
@@ -31,6 +35,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::compat::words;
 use crate::exit;
 use args::{Cli, Command};
 
@@ -74,15 +79,18 @@ pub fn main() -> ExitCode {
 /// Runs one command line, its program's name first, and returns the exit code. Errors and warnings go to stderr.
 pub fn run(words: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u8 {
     let words: Vec<OsString> = words.into_iter().collect();
-    let cli = match Cli::try_parse_from(&words) {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            let is_update_check = words.get(1).is_some_and(|word| word == update::NAME);
-            return if is_update_check { update::from_clap(&error) } else { exit::from_clap(&error) };
-        }
+    let done = match words::tool(&words) {
+        Some(tool) => compat::run(tool, out),
+        None => match Cli::try_parse_from(&words) {
+            Ok(cli) => act(cli.command, out),
+            Err(error) => {
+                let _ = error.print();
+                let is_update_check = words.get(1).is_some_and(|word| word == update::NAME);
+                return if is_update_check { update::from_clap(&error) } else { exit::from_clap(&error) };
+            }
+        },
     };
-    match act(cli.command, out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
+    match done.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
         Err(failure) => {
             if !failure.message.is_empty() {
@@ -101,6 +109,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Sessions(ask) => show::sessions(&ask, out)?,
         Command::Borrowed(ask) => show::borrowed(&ask, out)?,
         Command::Queue(ask) => show::queue(&ask, out)?,
+        Command::Events(ask) => events::events(&ask, out)?,
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
         Command::Why(ask) => return why::why(&ask, out),

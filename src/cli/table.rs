@@ -1,6 +1,7 @@
 //! Text for people: tables and sentences that fit 80 columns. No color: what a pipe reads is what a terminal shows.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// What everything shown to people fits into.
 pub const COLUMNS: u16 = 80;
@@ -52,16 +53,17 @@ pub fn wrap(text: &str, first: usize, rest: usize) -> String {
     let (mut lines, mut line, mut width) = (String::new(), " ".repeat(first), first);
     let mut is_empty = true;
     let text = clean(text);
-    for word in text.split_whitespace() {
-        let mut word: Vec<char> = word.chars().collect();
+    for mut word in text.split_whitespace() {
         loop {
             // A full line has no room, not even for the blank.
             let room = usize::from(COLUMNS).saturating_sub(width + usize::from(!is_empty));
-            if word.len() <= room {
+            if word.width() <= room {
                 break;
             }
             if is_empty {
-                line.extend(word.drain(..room));
+                let (head, tail) = word.split_at(fitting(word, room));
+                line.push_str(head);
+                word = tail;
             }
             lines.push_str(line.trim_end());
             lines.push('\n');
@@ -71,16 +73,33 @@ pub fn wrap(text: &str, first: usize, rest: usize) -> String {
             line.push(' ');
             width += 1;
         }
-        width += word.len();
-        line.extend(word);
+        width += word.width();
+        line.push_str(word);
         is_empty = false;
     }
     lines + line.trim_end() + "\n"
 }
 
-/// Control characters could move the cursor or change colors: whatever a client stated ends up on an admin's terminal.
+/// How many bytes of a word fit into so many columns: whole characters, and with each what stands on it. One character at
+/// least, or the word would never end.
+fn fitting(word: &str, columns: usize) -> usize {
+    let (mut used, mut end) = (0, 0);
+    for (at, c) in word.char_indices() {
+        let width = c.width().unwrap_or(0);
+        if width > 0 && end > 0 && used + width > columns {
+            break;
+        }
+        (used, end) = (used + width, at + c.len_utf8());
+    }
+    end
+}
+
+/// Control characters could move the cursor or change colors, marks of direction let a line read otherwise than it is:
+/// whatever a client stated ends up on an admin's terminal.
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if (c.is_control() && c != '\n') || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// `1 seat`, `2 seats`.
@@ -129,7 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn a_wide_character_takes_two_columns_and_is_not_cut() {
+        let mut lines = Lines::new(&["USER", "HOST", "FEATURE"]);
+        lines.row(["王小明".into(), "ws7".into(), "cad".into()]);
+        lines.row(["ann".into(), "工作站".into(), "cad".into()]);
+        lines.row(["e\u{301}va".into(), "ws8".into(), "cad".into()]);
+        let text = lines.text();
+        let columns = |line: &str| line[..line.find("cad").expect("the last column")].width();
+        let found: Vec<usize> = text.lines().skip(1).map(columns).collect();
+        assert_eq!(found, [16, 16, 16], "{text}");
+
+        lines.row(["王".repeat(300), "站".repeat(200), "cad".into()]);
+        let text = lines.text() + &wrap(&"王小明 ".repeat(60), 2, 4) + &wrap(&"站e\u{301}".repeat(99), 1, 4);
+        assert_eq!(text.lines().find(|line| line.width() > 80), None, "{text}");
+        assert!(
+            text.lines().all(|line| !line.trim_start().starts_with('\u{301}')),
+            "an accent on nothing: {text}"
+        );
+        assert_eq!(text.matches('站').count(), 200 + 1 + 99, "{text}");
+    }
+
+    #[test]
     fn a_users_name_cannot_move_the_cursor() {
         assert_eq!(clean("an\u{1b}[2Jn"), "an\u{fffd}[2Jn");
+        assert_eq!(clean("ann\u{202e}x"), "ann\u{fffd}x");
     }
 }

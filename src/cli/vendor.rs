@@ -5,10 +5,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use clap::Args;
+use seats::license::{Name, Period};
+use seats::maintenance::Basis;
+use seats::version::parse_date;
 
 use crate::clock::{Clock, Ticks, Zone};
 use crate::licenses::{FILE_BYTES_MAX, Problem, Signatures, TrustedKey, read_files};
-use crate::vendor::{SignedFile, Template, VendorKey, inspect, keygen, sign};
+use crate::vendor::renew::until;
+use crate::vendor::{RenewError, Template, VendorKey, Wish, inspect, keygen, renew, sign, sign_catalog};
 
 /// Done.
 const DONE: u8 = 0;
@@ -49,24 +54,108 @@ pub enum VendorCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Check that licenses are good and signed by a key that is trusted.
+    /// Make and sign a renewal of maintenance for a license that was sold.
+    Renew(Box<Renew>),
+    /// The vendor's list of its releases.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Check that licenses and release catalogs are good and signed by a key that is trusted.
     Verify {
         /// A public key to trust; may be repeated.
         #[arg(long, required = true, value_name = "PUBFILE")]
         trust: Vec<PathBuf>,
-        /// License files.
+        /// License files and release catalogs.
         #[arg(required = true, value_name = "LICENSE")]
         licenses: Vec<PathBuf>,
     },
-    /// Show what licenses or templates say, whoever signed them.
+    /// Show what licenses, release catalogs or templates say, whoever signed them.
     Inspect {
-        /// License files.
+        /// License files and release catalogs.
         #[arg(required = true, value_name = "LICENSE")]
         licenses: Vec<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `vendor renew`.
+#[derive(Args, Clone, Debug)]
+pub struct Renew {
+    /// The private key, with its .pub beside it.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The license to renew, as it was sold.
+    #[arg(long, value_name = "LICENSE")]
+    license: PathBuf,
+    /// Which license of that file: its feature.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    feature: Option<Name>,
+    /// Which license of that file: its serial number.
+    #[arg(long, value_name = "SN")]
+    sn: Option<String>,
+    /// How long one period is: P1Y, P18M, P2W.
+    #[arg(long, value_name = "PERIOD", value_parser = period)]
+    period: Period,
+    /// How many periods.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    periods: u32,
+    /// From where they count: the old end if it is not past, else today; the old end however long ago; or today.
+    #[arg(long, value_name = "BASIS", value_enum, default_value_t = BasisName::NowIfExpired)]
+    basis: BasisName,
+    /// A renewal that was sold since; may be repeated. The latest end of all counts.
+    #[arg(long, value_name = "FILE")]
+    renewal: Vec<PathBuf>,
+    /// The first day, for a license that has no maintenance; the day of the first checkout, for one that begins with it.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    start: Option<NaiveDate>,
+    /// The last day covered, for a license whose maintenance began with its first checkout.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    old_end: Option<NaiveDate>,
+    /// Where to write; standard output when not given.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// [`Basis`], as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum BasisName {
+    #[value(name = "FROM_NOW_IF_EXPIRED")]
+    NowIfExpired,
+    #[value(name = "FROM_EXPIRY")]
+    Expiry,
+    #[value(name = "FROM_NOW")]
+    Now,
+}
+
+/// The vendor's list of its releases.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum CatalogCommand {
+    /// Sign lists of releases into one catalog.
+    Sign {
+        /// The private key, with its .pub beside it.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Release catalogs without KEY.
+        #[arg(required = true, value_name = "TEMPLATE")]
+        templates: Vec<PathBuf>,
+        /// Where to write; standard output when not given.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::new(text).ok_or_else(|| "write 1 to 64 ASCII letters, digits, _ and -".to_owned())
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    let wrong = "write whole years, months, weeks and days above zero, such as P1Y or P18M";
+    text.parse().map_err(|()| wrong.to_owned())
+}
+
+fn date(text: &str) -> Result<NaiveDate, String> {
+    parse_date(text).ok_or_else(|| "write a day of the calendar as YYYY-MM-DD".to_owned())
 }
 
 /// Why a command ends early: its exit status and what to say.
@@ -78,6 +167,10 @@ pub fn run(command: VendorCommand) -> u8 {
         VendorCommand::Keygen { vendor, id, out } => run_keygen(&vendor, &id, &out),
         VendorCommand::Sign { key, templates, base, output } => {
             today().and_then(|day| run_sign(&key, &templates, base.as_deref(), output.as_deref(), day))
+        }
+        VendorCommand::Renew(wish) => today().and_then(|day| run_renew(&wish, day)),
+        VendorCommand::Catalog(CatalogCommand::Sign { key, templates, output }) => {
+            today().and_then(|day| run_catalog_sign(&key, &templates, output.as_deref(), day))
         }
         VendorCommand::Verify { trust, licenses } => run_verify(&trust, &licenses),
         VendorCommand::Inspect { licenses, json } => run_inspect(&licenses, json),
@@ -121,22 +214,72 @@ fn run_sign(
     for warning in &signed.warnings {
         eprintln!("warning: {}", warning.told());
     }
-    match output {
-        None => say(&signed.xml),
-        Some(path) => {
-            let error = |error: io::Error| Failure(CANNOT_WRITE, format!("{}: {error}", path.display()));
-            put(path, signed.xml.as_bytes()).map_err(error)?;
-            say(&summary(&signed, path))
-        }
-    }
+    give(&signed.xml, output, |path| {
+        let licenses = signed.licenses.iter().map(|license| {
+            let sn = license.sn.as_deref().unwrap_or("");
+            format!("{path}  {} {} SN {sn}\n", license.feature, license.key_type.as_str())
+        });
+        licenses.collect()
+    })
 }
 
-fn summary(signed: &SignedFile, path: &Path) -> String {
-    let licenses = signed.licenses.iter().map(|license| {
-        let sn = license.sn.as_deref().unwrap_or("");
-        format!("{}  {} {} SN {sn}\n", path.display(), license.feature, license.key_type.as_str())
-    });
-    licenses.collect()
+fn run_renew(args: &Renew, today: NaiveDate) -> Result<u8, Failure> {
+    let key = VendorKey::read(&args.key).map_err(|error| Failure(NO_INPUT, error.to_string()))?;
+    let license = read_template(&args.license)?;
+    let renewals = args.renewal.iter().map(|path| read_template(path)).collect::<Result<Vec<_>, _>>()?;
+    let wish = Wish {
+        feature: args.feature.clone(),
+        sn: args.sn.clone(),
+        period: args.period,
+        periods: args.periods,
+        basis: match args.basis {
+            BasisName::NowIfExpired => Basis::FromNowIfExpired,
+            BasisName::Expiry => Basis::FromExpiry,
+            BasisName::Now => Basis::FromNow,
+        },
+        start: args.start,
+        old_end: args.old_end,
+    };
+    let made = renew(&key, &license, &renewals, &wish, today).map_err(|error| {
+        if let RenewError::Problems(problems) = &error {
+            complain(problems);
+        }
+        Failure(REFUSED, format!("{error}; nothing was signed"))
+    })?;
+    let of_file = made.signed.warnings.iter().map(Problem::told);
+    made.warnings.iter().cloned().chain(of_file).for_each(|warning| eprintln!("warning: {warning}"));
+    let before = made.old_end.map_or_else(|| "none".to_owned(), until);
+    eprintln!("{}: maintenance to {}, before: {before}", made.license, until(made.end));
+    give(&made.signed.xml, args.output.as_deref(), |path| {
+        let sn = made.signed.licenses.first().and_then(|renewal| renewal.sn.as_deref()).unwrap_or("");
+        format!("{path}  renews {}, to {}, SN {sn}\n", made.license, until(made.end))
+    })
+}
+
+fn run_catalog_sign(
+    key: &Path,
+    templates: &[PathBuf],
+    output: Option<&Path>,
+    today: NaiveDate,
+) -> Result<u8, Failure> {
+    let key = VendorKey::read(key).map_err(|error| Failure(NO_INPUT, error.to_string()))?;
+    let templates = templates.iter().map(|path| read_template(path)).collect::<Result<Vec<_>, _>>()?;
+    let signed = sign_catalog(&key, &templates, today).map_err(|problems| {
+        complain(&problems);
+        Failure(REFUSED, "nothing was signed".to_owned())
+    })?;
+    give(&signed.xml, output, |path| {
+        let lists = signed.lists.iter();
+        lists.map(|list| format!("{path}  {} {} release(s)\n", list.feature, list.releases.len())).collect()
+    })
+}
+
+/// Prints what was signed, or writes it and says in a line for each what it is.
+fn give(xml: &str, output: Option<&Path>, summary: impl FnOnce(&str) -> String) -> Result<u8, Failure> {
+    let Some(path) = output else { return say(xml) };
+    let name = path.display().to_string();
+    put(path, xml.as_bytes()).map_err(|error| Failure(CANNOT_WRITE, format!("{name}: {error}")))?;
+    say(&summary(&name))
 }
 
 fn run_verify(trust: &[PathBuf], licenses: &[PathBuf]) -> Result<u8, Failure> {
@@ -146,7 +289,17 @@ fn run_verify(trust: &[PathBuf], licenses: &[PathBuf]) -> Result<u8, Failure> {
     complain(&set.problems);
     for license in set.licenses.iter().filter(|license| license.refusal.is_none()) {
         let (place, sn) = (&license.place, license.sn.as_deref().unwrap_or(""));
-        say(&format!("{}: {} {} SN {sn}: good\n", place.file, license.feature, license.key_type.as_str()))?;
+        let special = license.carried.special.as_deref();
+        let renews = match (special.and_then(|s| s.renews.as_deref()), license.carried.maintenance_end) {
+            (Some(parent), Some(end)) => format!(", renews SN {parent} to {}", until(end)),
+            _ => String::new(),
+        };
+        let (feature, kind) = (&license.feature, license.key_type.as_str());
+        say(&format!("{}: {feature} {kind} SN {sn}{renews}: good\n", place.file))?;
+    }
+    for list in set.releases.iter().filter(|list| list.refusal.is_none()) {
+        let many = list.releases.len();
+        say(&format!("{}: {} {many} release(s): good\n", list.place.file, list.feature))?;
     }
     Ok(if set.problems.is_empty() { DONE } else { REFUSED })
 }

@@ -37,7 +37,7 @@ pub(super) fn run(config: &Config) -> u8 {
     };
     let clock = Clock::system(config.zone.clone(), Ticks(0));
     let today = clock.now().today;
-    let catalog = Catalog::new(set.licenses);
+    let catalog = Catalog::new(set.licenses).with_releases(set.releases);
     let file = config.file.as_ref().map_or_else(|| "flags alone".into(), |f| f.display().to_string());
     println!("configuration: {file}");
     println!("licenses:      {}", config.licenses.display());
@@ -86,6 +86,7 @@ pub(super) fn run(config: &Config) -> u8 {
         problems.extend(super::keeper::token_faults(feature));
         problems.extend(super::keeper::not_lent(feature));
     }
+    release_lists(&catalog);
     let is_policy_good = check_policy(config, &catalog, today);
     println!("\n{} problem(s)", problems.len());
     for p in &problems {
@@ -96,6 +97,29 @@ pub(super) fn run(config: &Config) -> u8 {
         println!("{}{place}: {} ({})", p.file.as_deref().unwrap_or(""), p.message, p.reason);
     }
     if problems.is_empty() && is_policy_good { exit::OK } else { exit::CONFIG }
+}
+
+/// How many releases of which feature each list has (rules 3, amendments).
+fn release_lists(catalog: &Catalog) {
+    for (nth, (list, counts)) in catalog.release_lists().enumerate() {
+        if nth == 0 {
+            println!("\nreleases:");
+        }
+        let sign = if counts { "+" } else { " " };
+        let vendor = list.vendor.as_str();
+        let vendor = if vendor.is_empty() { String::new() } else { format!(" ({vendor})") };
+        let newest = match list.releases.last() {
+            Some(newest) => format!(", the newest {} of {}", newest.version, newest.date),
+            None => String::new(),
+        };
+        let many = list.releases.len();
+        println!("  {sign} {}{vendor}: {many} release(s){newest} ({})", list.feature, list.place);
+        match &list.refusal {
+            Some(refusal) => println!("      {}: {}", refusal.reason, refusal.message),
+            None if !counts => println!("      another list of this feature counts in its place"),
+            None => {}
+        }
+    }
 }
 
 /// What the policy comes to with these licenses, or every error of it; whether it can be served. Warnings do not hinder.

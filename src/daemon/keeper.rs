@@ -24,6 +24,8 @@ use crate::causes::with_causes;
 use crate::clock::{Clock, rfc3339};
 use crate::engine::ask::Ask;
 use crate::engine::thread::Handle;
+use crate::events::Hub;
+use crate::events::what::{AdminAction, LicensesProblem, LicensesReloaded, PolicyReloaded};
 use crate::exit;
 use crate::hostid::HostFacts;
 use crate::licenses::watch::{RESCAN, Watch, watch};
@@ -51,6 +53,7 @@ pub(super) struct Keeper {
     catalog: Arc<Catalog>,
     set: LicenseSet,
     facts: Arc<KeeperFacts>,
+    events: Hub,
 }
 
 /// What a keeper starts with.
@@ -59,6 +62,7 @@ pub(super) struct Loaded {
     pub(super) rules: Rules,
     pub(super) host: HostFacts,
     pub(super) demo_key_trusted: bool,
+    pub(super) events: Hub,
 }
 
 /// What reports tell beside the ledger.
@@ -82,9 +86,9 @@ impl Keeper {
         day: NaiveDate,
         server_key: &str,
     ) -> Result<(Keeper, Arc<Catalog>), Failure> {
-        let Loaded { mut loader, rules, host, demo_key_trusted } = loaded;
+        let Loaded { mut loader, rules, host, demo_key_trusted, events } = loaded;
         let set = loader.load().map_err(|e| Failure::new(exit::CONFIG, with_causes(&e)))?;
-        let catalog = Arc::new(Catalog::new(set.licenses.clone()));
+        let catalog = catalog(&set);
         let fixed = report::Server {
             name: host_name(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -102,7 +106,7 @@ impl Keeper {
             host: Mutex::new((host, reader)),
         });
         let mut keeper =
-            Keeper { loader, rules, catalog: catalog.clone(), set: LicenseSet::default(), facts };
+            Keeper { loader, rules, catalog: catalog.clone(), set: LicenseSet::default(), facts, events };
         keeper.take_note(set, day);
         Ok((keeper, catalog))
     }
@@ -135,11 +139,19 @@ impl Keeper {
                 Command::Look => None,
                 Command::Reload(who, then) => {
                     info!(by = who, "reading licenses and policy again");
+                    self.events.publish(AdminAction {
+                        action: "reload".into(),
+                        by: who,
+                        ..Default::default()
+                    });
                     Some(then)
                 }
             };
             let policy = then.as_ref().and_then(|_| self.rules.read_again());
             let is_reload = then.is_some();
+            if let Some(refused) = self.rules.refusal().filter(|_| is_reload) {
+                self.events.publish(refused);
+            }
             let Some(day) = day_served(engine) else { return };
             let set = match self.loader.load() {
                 Ok(set) => set,
@@ -147,37 +159,39 @@ impl Keeper {
                     // Only where nothing was ever loaded from there: what there is stays in force.
                     error!(error = with_causes(&error), "licenses cannot be read");
                     let answer = then.map(|then| (then, self.reloaded(&self.catalog, day)));
-                    if !take_policy(engine, policy, told(answer)) {
+                    if !self.take_policy(engine, policy, told(answer)) {
                         return;
                     }
                     continue;
                 }
             };
             let before = self.catalog.clone();
-            let is_changed = set.licenses != self.set.licenses;
+            let is_changed = set.licenses != self.set.licenses || set.releases != self.set.releases;
             if is_changed {
-                self.catalog = Arc::new(Catalog::new(set.licenses.clone()));
+                self.catalog = catalog(&set);
             }
-            if is_changed || is_reload || set.problems != self.set.problems {
+            let is_news = is_changed || is_reload || set.problems != self.set.problems;
+            if is_news {
                 self.take_note(set, day);
             }
             let answer = then.map(|then| (then, self.reloaded(&before, day)));
             let catalog = self.catalog.clone();
-            let taken = told(answer);
+            let taken = self.told_of(is_news, told(answer));
             if is_changed {
                 // Whoever hears that the licenses are in force hears it of the policy too: it was taken before.
-                if !take_policy(engine, policy, Box::new(|()| ())) {
+                if !self.take_policy(engine, policy, Box::new(|()| ())) {
                     return;
                 }
                 info!(
                     licenses = self.set.licenses.len(),
+                    release_lists = self.set.releases.len(),
                     problems = self.set.problems.len(),
                     "licenses changed"
                 );
                 if engine.ask_patiently(Ask::Catalog(catalog, taken)).is_err() {
                     return;
                 }
-            } else if !take_policy(engine, policy, taken) {
+            } else if !self.take_policy(engine, policy, taken) {
                 return;
             }
         }
@@ -189,6 +203,7 @@ impl Keeper {
         let mut new = set.problems.iter().filter(|p| !known.contains(&p.to_string()));
         for problem in new.by_ref().take(PROBLEMS_TOLD_MAX) {
             warn!("{problem}");
+            self.events.publish(in_event(problem));
         }
         let untold = new.count();
         if untold > 0 {
@@ -211,18 +226,69 @@ impl Keeper {
         self.set = set;
     }
 
+    /// As `taken`, and the event that what was read is in force: after those of the totals that it changed.
+    fn told_of(&self, is_news: bool, taken: Box<dyn FnOnce(()) + Send>) -> Box<dyn FnOnce(()) + Send> {
+        if !is_news {
+            return taken;
+        }
+        let reloaded = LicensesReloaded {
+            files: self.files(),
+            licenses: self.set.licenses.len() as u64,
+            problems: self.facts.problems.load().len() as u64,
+        };
+        let events = self.events.clone();
+        Box::new(move |()| {
+            events.publish(reloaded);
+            taken(());
+        })
+    }
+
+    /// Hands a new policy to the engine, which calls `taken` when it is in force; without one it is called at once.
+    /// `false`: the engine has stopped.
+    fn take_policy(
+        &self,
+        engine: &Handle,
+        policy: Option<Arc<Policy>>,
+        taken: Box<dyn FnOnce(()) + Send>,
+    ) -> bool {
+        let Some(policy) = policy else {
+            taken(());
+            return true;
+        };
+        let rules = policy.rule_set();
+        let (rules, groups) = (rules.rules.len() as u64, rules.groups.len() as u64);
+        let events = self.events.clone();
+        let taken = Box::new(move |()| {
+            events.publish(PolicyReloaded { rules, groups });
+            taken(());
+        });
+        engine.ask_patiently(Ask::Policy(policy, taken)).is_ok()
+    }
+
+    /// How many files the licenses and release lists are from.
+    fn files(&self) -> u64 {
+        let places = self.set.licenses.iter().map(|license| &license.place);
+        let places = places.chain(self.set.releases.iter().map(|list| &list.place));
+        let files: HashSet<&str> = places.map(|place| &*place.file).collect();
+        files.len() as u64
+    }
+
     /// What a reload came to, for who asked.
     fn reloaded(&self, before: &Catalog, today: NaiveDate) -> String {
-        let files: HashSet<&str> = self.set.licenses.iter().map(|l| &*l.place.file).collect();
         let reload = report::Reload {
             schema: report::SCHEMA,
-            files: files.len() as u64,
+            files: self.files(),
             licenses: self.set.licenses.len() as u64,
             changes: total_changes(before, &self.catalog, today),
             problems: self.facts.problems.load().to_vec(),
         };
         serde_json::to_string(&reload).unwrap_or_default()
     }
+}
+
+/// The licenses of a set, with what vendors signed about their releases.
+fn catalog(set: &LicenseSet) -> Arc<Catalog> {
+    Arc::new(Catalog::new(set.licenses.clone()).with_releases(set.releases.clone()))
 }
 
 /// Tells who asked for a reload what came of it.
@@ -232,18 +298,6 @@ fn told(answer: Option<(Then, String)>) -> Box<dyn FnOnce(()) + Send> {
             then(json);
         }
     })
-}
-
-/// Hands a new policy to the engine, which calls `taken` when it is in force; without one it is called at once.
-/// `false`: the engine has stopped.
-fn take_policy(engine: &Handle, policy: Option<Arc<Policy>>, taken: Box<dyn FnOnce(()) + Send>) -> bool {
-    match policy {
-        Some(policy) => engine.ask_patiently(Ask::Policy(policy, taken)).is_ok(),
-        None => {
-            taken(());
-            true
-        }
-    }
 }
 
 /// The day used for grants, which the wall clock alone does not tell (S71). `None`: the engine has stopped.
@@ -279,6 +333,12 @@ fn total_changes(before: &Catalog, after: &Catalog, today: NaiveDate) -> Vec<rep
         }
     }
     changes
+}
+
+/// A problem as an event tells of it.
+fn in_event(problem: &Problem) -> LicensesProblem {
+    let report::Problem { file, line, column, feature, sn, reason, message } = shown(problem);
+    LicensesProblem { file: file.unwrap_or_default(), line, column, feature, sn, reason, message }
 }
 
 /// A problem as reports show it.
@@ -394,6 +454,7 @@ pub(super) struct Administration {
     reloader: Reloader,
     stop: UnboundedSender<Signal>,
     facts: Arc<KeeperFacts>,
+    events: Hub,
 }
 
 impl Administration {
@@ -401,8 +462,9 @@ impl Administration {
         reloader: Reloader,
         stop: UnboundedSender<Signal>,
         facts: Arc<KeeperFacts>,
+        events: Hub,
     ) -> Administration {
-        Administration { reloader, stop, facts }
+        Administration { reloader, stop, facts, events }
     }
 }
 
@@ -412,6 +474,8 @@ impl Admin for Administration {
     }
 
     fn shut_down(&self, by: &str) {
+        let (action, by_whom) = ("shutdown".into(), by.to_owned());
+        self.events.publish(AdminAction { action, by: by_whom, ..Default::default() });
         let _ = self.stop.send(Signal::Stop(by.to_owned()));
     }
 

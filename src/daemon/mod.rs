@@ -38,6 +38,8 @@ use crate::engine::Engine;
 use crate::engine::ask::Ask;
 use crate::engine::record::StateFold;
 use crate::engine::thread::{self as engine_thread, Handle};
+use crate::events::Hub;
+use crate::events::what::{ServerStarted, ServerStopping};
 use crate::exit;
 use crate::hostid::HostFacts;
 use crate::journal::{Options, RealDisk};
@@ -49,6 +51,8 @@ use crate::state::StateDir;
 
 /// How long the last sync may take at a stop; the whole must end within 5 s (S64).
 const LAST_SYNC: Duration = Duration::from_millis(2_500);
+/// How long telling of the last events may take, each of its two steps.
+const LAST_EVENTS: Duration = Duration::from_millis(100);
 /// How long connections may take to be flushed (S64).
 const LAST_FLUSH: Duration = Duration::from_millis(2_100);
 
@@ -112,6 +116,10 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let clock = Clock::system(config.zone.clone(), Ticks(opened.tick));
     let server_key = state.identity().fingerprint();
     let host = HostFacts::collect(Some(&server_key), &config.host_ids);
+    let mut instance = [0; 16];
+    getrandom::fill(&mut instance)
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("no random numbers: {e}")))?;
+    let events = start_events(instance, &clock, config, &fold)?;
     // A clock that was set back does not bring an older day back (S71).
     let today = clock.now().today;
     let day = fold.state.day().map_or(today, |served| served.max(today));
@@ -123,6 +131,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         rules,
         host,
         demo_key_trusted: demo_key_trusted(config)?,
+        events: events.clone(),
     };
     let (keeper, catalog) = Keeper::load(loaded, &clock, day, &server_key)?;
     let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
@@ -138,7 +147,8 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         per_client: config.limits.waiters_per_client,
     });
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection)
-        .in_zone(config.zone.clone());
+        .in_zone(config.zone.clone())
+        .with_events(Arc::new(events.clone()));
     if opened.lost.is_some() {
         engine.close_borrowing(clock.now()).map_err(|e| failure::of_journal(&e))?;
     }
@@ -160,10 +170,12 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         lease_ms: millis(config.lease),
         identity: Some(state.identity().clone()),
     };
-    let mut instance = [0; 16];
-    getrandom::fill(&mut instance)
-        .map_err(|e| Failure::new(exit::INTERNAL, format!("no random numbers: {e}")))?;
-    let admin = Arc::new(keeper::Administration::new(reload.clone(), stop.asker(), keeper_facts.clone()));
+    let admin = Arc::new(keeper::Administration::new(
+        reload.clone(),
+        stop.asker(),
+        keeper_facts.clone(),
+        events.clone(),
+    ));
     let server = Arc::new(Server::new(
         handle.clone(),
         context,
@@ -172,6 +184,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         admin,
         instance,
         keeper_facts.name(),
+        events,
         connections_max,
     ));
     let (new_admins, admins) = mpsc::unbounded_channel();
@@ -228,6 +241,7 @@ async fn serve(
                 }
                 Some(Signal::Stop(who)) => {
                     info!(by = who, "stopping");
+                    server.events.publish(ServerStopping { by: Some(who) });
                     break;
                 }
                 None => break,
@@ -279,12 +293,40 @@ async fn stop_serving(
             return Err(Failure::new(exit::DISK, "the last sync has not returned: the disk does not answer"));
         }
     }
+    tell_last_events(server).await;
     server.closing.cancel();
     tasks.close();
     if tokio::time::timeout(LAST_FLUSH, tasks.wait()).await.is_err() {
         warn!("some clients did not take what was sent to them last");
     }
     Ok(())
+}
+
+/// Who follows events hears of the stop before the connection ends.
+async fn tell_last_events(server: &Server) {
+    let events = server.events.clone();
+    let settled = tokio::task::spawn_blocking(move || events.settle(LAST_EVENTS));
+    let _ = settled.await;
+    server.events.close();
+    let _ = tokio::time::timeout(LAST_EVENTS, server.followers_told()).await;
+}
+
+/// Where everything that happens comes together; the start of the daemon is the first of it.
+fn start_events(
+    instance: [u8; 16],
+    clock: &Clock,
+    config: &Config,
+    state: &StateFold,
+) -> Result<Hub, Failure> {
+    let (events, intake) = Hub::new(instance, clock.clone());
+    intake.start().map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))?;
+    events.publish(ServerStarted {
+        name: host_name(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        time_zone: config.zone.name().into(),
+        sessions: state.state.session_count() as u64,
+    });
+    Ok(events)
 }
 
 fn say_hello(config: &Config) {

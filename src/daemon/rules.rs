@@ -12,6 +12,7 @@ use seats::request::NameRules;
 use tracing::{error, info};
 
 use super::Failure;
+use crate::events::what::PolicyRefused;
 use crate::exit;
 use crate::policy::{PolicyError, read_file};
 use crate::report;
@@ -77,6 +78,12 @@ impl Rules {
                 None
             }
         }
+    }
+
+    /// What to tell of a file that is bad; `None`: it is good, or there is none.
+    pub(super) fn refusal(&self) -> Option<PolicyRefused> {
+        let first = self.errors.first()?;
+        Some(PolicyRefused { errors: self.errors.len() as u64, message: Some(first.to_string()) })
     }
 
     /// What is wrong with the file, as reports show it.

@@ -25,6 +25,10 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// For how many milliseconds its user has done nothing at that tick, as its client reports with its heartbeats; `None`:
     /// it reports nothing.
     fn idle_ms(&self, now: Tick) -> Option<u64>;
+    /// Who it is, where it came over the admin socket (S80).
+    fn admin(&self) -> Option<&str> {
+        None
+    }
     /// Adds the answer to a call.
     fn answer(&self, call: u32, answer: &Answer);
     /// Adds an event.

@@ -11,6 +11,7 @@
 pub mod ask;
 mod borrow;
 pub mod fuzz;
+pub mod happened;
 mod idle;
 pub mod picture;
 mod pools;
@@ -34,6 +35,7 @@ use seats::wall::{WallClock, WallWatch};
 use tracing::{debug, error, info};
 
 use self::ask::{Answer, Ask, Booking, Event, Outbox, Request, Then};
+use self::happened::{EventSink, Happened, PoolNames};
 use self::picture::{PICTURE_MS, Picture};
 use self::record::StateFold;
 use crate::clock::{Reading, Zone};
@@ -76,6 +78,13 @@ pub struct Engine<D: Disk> {
     changes_told: usize,
     /// Whether it was said that the journal has no room.
     is_short_of_room: bool,
+    /// Who is told what happens; `None`: nobody, and nothing is noted.
+    sink: Option<Arc<dyn EventSink>>,
+    /// What happened since the last sync.
+    happened: Vec<Happened>,
+    pool_names: PoolNames,
+    /// When this step began, by the wall clock.
+    unix_ms: i64,
 }
 
 enum Output {
@@ -120,6 +129,10 @@ impl<D: Disk> Engine<D> {
             sessions_max: sessions_max as usize,
             changes_told: 0,
             is_short_of_room: false,
+            sink: None,
+            happened: Vec::new(),
+            pool_names: PoolNames::new(),
+            unix_ms: 0,
         }
     }
 
@@ -147,6 +160,7 @@ impl<D: Disk> Engine<D> {
     /// told to nobody and may or may not be on disk (S60).
     pub fn step(&mut self, asks: &mut Vec<Ask>, reading: Reading) -> Result<(), JournalError> {
         let tick = reading.tick.0;
+        self.unix_ms = reading.unix_ms;
         let now = self.keep_time(reading)?;
         let connections = &self.connections;
         let heard = |id: ConnectionId| connections.get(&id).map(|outbox| outbox.heard());
@@ -194,7 +208,9 @@ impl<D: Disk> Engine<D> {
             Ask::Request { from, call, request } => {
                 // Nobody was refused a seat who did not ask for one.
                 let is_question = matches!(request, Request::UpdateCheck(_));
+                let action = self.action_of(&from, &request);
                 let answer = self.request(&from, request, now, reading)?;
+                self.note_done(action, &answer);
                 if let Answer::Denied(denial) = &answer {
                     self.denials += u64::from(!is_question);
                     debug!(code = %denial.code, message = denial.message, "denied");
@@ -327,6 +343,21 @@ impl<D: Disk> Engine<D> {
     }
 
     fn checkout(
+        &mut self,
+        from: &Arc<dyn Outbox>,
+        checkout: &Checkout,
+        wait_ms: u64,
+        now: Now,
+        reading: Reading,
+    ) -> Result<Answer, JournalError> {
+        let answer = self.decide_checkout(from, checkout, wait_ms, now, reading)?;
+        if let Answer::Denied(denial) = &answer {
+            self.note_denied(checkout, denial);
+        }
+        Ok(answer)
+    }
+
+    fn decide_checkout(
         &mut self,
         from: &Arc<dyn Outbox>,
         checkout: &Checkout,
@@ -530,13 +561,19 @@ impl<D: Disk> Engine<D> {
     /// Applies a change and adds it to the batch.
     fn accept(&mut self, tick: u64, change: &Change) -> Result<(), JournalError> {
         self.journal.append_with(tick, record::kind(change), |out| record::encode(change, out))?;
+        self.note(tick, change);
         self.ledger.apply(tick, change);
+        if let Change::Granted(granted) = change {
+            self.note_granted(granted);
+        }
         Ok(())
     }
 
     /// One write, one sync, and then everything that waited for it leaves (S60).
     fn release(&mut self) -> Result<(), JournalError> {
         self.journal.commit()?;
+        // Before the answers: whoever has read one finds what it tells among the events.
+        self.tell_happened();
         let presence = self.ledger.presence();
         let mut touched: Vec<Arc<dyn Outbox>> = Vec::new();
         let mut touch = |outbox: &Arc<dyn Outbox>| {

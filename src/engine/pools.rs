@@ -79,6 +79,7 @@ impl<D: Disk> Engine<D> {
                 self.outputs.push(Output::Event(outbox.clone(), event));
             }
         }
+        self.note_pool(&set, before, &why);
         if has_expired {
             let ended =
                 self.ledger.state().pool(set.pool).and_then(|p| p.sources.first()).and_then(|s| s.end);

@@ -21,6 +21,7 @@ impl<D: Disk> Engine<D> {
         }
         if look.clock.as_str() != self.clock.as_str() {
             tell(look.clock, reading, mark.unwrap_or(reading.today));
+            self.note_clock(look.clock, reading.today, look.day);
             // What a wrong clock kept from those who wait, they may have now.
             self.ledger.feed_all();
         }

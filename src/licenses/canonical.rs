@@ -11,6 +11,13 @@
 //! blocks  = u32 how many, then each block as a list, in byte order of these lists
 //! string  = u32 how many bytes, then the bytes          (every u32 is little-endian)
 //! ```
+//!
+//! A release list (rules 3, amendments) has a form of its own, of the same parts:
+//!
+//! ```text
+//! form    = "seatkeeper-releases-v1" 00, string(feature name in ASCII lower case),
+//!           list(settings but KEY), u32 how many releases, then the attributes of each as a list, in byte order of these lists
+//! ```
 
 use seats::license::Fingerprint;
 use sha2::{Digest, Sha256};
@@ -20,29 +27,47 @@ use super::xml::{BlockKind, RawFeature, RawSetting};
 /// What every form begins with; the last byte is zero.
 pub const LABEL: &[u8] = b"seatkeeper-feature-v1\0";
 
+/// What the form of a release list begins with; the last byte is zero.
+pub const RELEASES_LABEL: &[u8] = b"seatkeeper-releases-v1\0";
+
 /// The canonical form of one feature.
 pub fn canonical(feature: &RawFeature<'_>) -> Vec<u8> {
-    let name = feature.name.as_ref().map_or("", |name| &*name.value);
-    let mut form = Vec::with_capacity(512);
-    form.extend_from_slice(LABEL);
-    string(&mut form, &name.to_ascii_lowercase());
-    list(&mut form, feature.settings.iter().filter(|setting| setting.name != "KEY"));
+    let mut form = begin(LABEL, feature);
     for kind in [BlockKind::Server, BlockKind::Client] {
-        let blocks = feature.blocks.iter().filter(|block| block.kind == kind);
-        let mut encoded: Vec<Vec<u8>> = blocks
-            .map(|block| {
-                let mut form = Vec::new();
-                list(&mut form, block.entries.iter());
-                form
-            })
-            .collect();
-        encoded.sort_unstable();
-        length(&mut form, encoded.len());
-        for block in encoded {
-            form.extend_from_slice(&block);
-        }
+        lists(&mut form, feature.blocks.iter().filter(|b| b.kind == kind).map(|block| &block.entries));
     }
     form
+}
+
+/// The canonical form of the release list of one feature.
+pub fn canonical_releases(feature: &RawFeature<'_>) -> Vec<u8> {
+    let mut form = begin(RELEASES_LABEL, feature);
+    lists(&mut form, feature.releases.iter().map(|release| &release.attributes));
+    form
+}
+
+/// What both forms begin with: the label, the name, the settings but KEY.
+fn begin(label: &[u8], feature: &RawFeature<'_>) -> Vec<u8> {
+    let name = feature.name.as_ref().map_or("", |name| &*name.value);
+    let mut form = Vec::with_capacity(512);
+    form.extend_from_slice(label);
+    string(&mut form, &name.to_ascii_lowercase());
+    list(&mut form, feature.settings.iter().filter(|setting| setting.name != "KEY"));
+    form
+}
+
+/// How many lists, then the lists, in the order of their bytes.
+fn lists<'f>(form: &mut Vec<u8>, of: impl Iterator<Item = &'f Vec<RawSetting<'f>>>) {
+    let mut encoded: Vec<Vec<u8>> = of
+        .map(|entries| {
+            let mut form = Vec::new();
+            list(&mut form, entries.iter());
+            form
+        })
+        .collect();
+    encoded.sort_unstable();
+    length(form, encoded.len());
+    encoded.iter().for_each(|list| form.extend_from_slice(list));
 }
 
 /// A license's fingerprint: the SHA-256 of its canonical form (L10).

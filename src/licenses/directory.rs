@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use seats::license::{Fingerprint, KeyType, License, Name, Place, Reason};
+use seats::releases::ReleaseList;
 
 use super::last_good::{self, Contents, Update, contents};
 use super::load::{Judge, Loaded, Source, load};
@@ -75,8 +76,7 @@ pub struct HostExplanation {
 struct Known {
     /// Of the bytes that made it; `None` where they must be judged again.
     contents: Option<Contents>,
-    licenses: Vec<Arc<License>>,
-    problems: Vec<Problem>,
+    loaded: Loaded,
 }
 
 /// What became of one file's bytes.
@@ -185,7 +185,9 @@ impl Loader {
             let Ok(text) = xml::decode(&bytes) else { continue };
             let Ok(document) = xml::read(text) else { continue };
             let lines = LineIndex::new(text);
-            for raw in &document.features {
+            // Release lists are bound to no host.
+            let features = document.features.iter().filter(|_| document.root == xml::Root::LicenseFile);
+            for raw in features {
                 let checked = settings::check(raw);
                 let Some(license) = checked.license.filter(|license| license.feature == *feature) else {
                     continue;
@@ -258,8 +260,8 @@ impl Loader {
         let loaded = self.judge(fresh.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice())));
         for ((name, contents, bytes), loaded) in fresh.into_iter().zip(loaded) {
             match loaded {
-                Ok(Loaded { licenses, problems }) => {
-                    pass.now.insert(name.clone(), Known { contents: Some(contents), licenses, problems });
+                Ok(loaded) => {
+                    pass.now.insert(name.clone(), Known { contents: Some(contents), loaded });
                     pass.update.good.push((name, contents, bytes));
                 }
                 Err(problem) => unusable.push((name, Some(problem))),
@@ -288,9 +290,9 @@ impl Loader {
         let loaded = self.judge(copies.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
         for ((name, bytes), loaded) in copies.iter().zip(loaded) {
             match loaded {
-                Ok(Loaded { licenses, problems }) => {
+                Ok(loaded) => {
                     let contents = Some(contents(bytes));
-                    self.known.insert(name.clone(), Known { contents, licenses, problems });
+                    self.known.insert(name.clone(), Known { contents, loaded });
                 }
                 Err(_) => {
                     without.insert(name.clone());
@@ -353,16 +355,19 @@ impl Loader {
     }
 
     fn set(&self, mut problems: Vec<Problem>) -> LicenseSet {
-        let mut licenses: Vec<Arc<License>> =
-            self.known.values().flat_map(|known| known.licenses.iter().cloned()).collect();
+        let loaded = || self.known.values().map(|known| &known.loaded);
+        let mut licenses: Vec<Arc<License>> = loaded().flat_map(|one| one.licenses.iter().cloned()).collect();
         licenses.sort_unstable_by(|a, b| in_order(a, b));
-        problems.extend(self.known.values().flat_map(|known| known.problems.iter().cloned()));
+        let mut releases: Vec<Arc<ReleaseList>> =
+            loaded().flat_map(|one| one.releases.iter().cloned()).collect();
+        releases.sort_unstable_by(|a, b| lists_in_order(a, b));
+        problems.extend(loaded().flat_map(|one| one.problems.iter().cloned()));
         // The line that counts the rest has no position and belongs after the others of its file.
         problems.sort_by(|a, b| {
             let key = |p: &Problem| (p.line.is_none(), p.line, p.column);
             a.file.cmp(&b.file).then_with(|| key(a).cmp(&key(b)))
         });
-        LicenseSet { licenses, problems }
+        LicenseSet { licenses, releases, problems }
     }
 
     fn finish_saving(&mut self) -> Option<Problem> {
@@ -398,16 +403,26 @@ fn in_order(a: &License, b: &License) -> Ordering {
     fn key(license: &License) -> (KeyType, Option<&str>, Fingerprint) {
         (license.key_type, license.sn.as_deref(), license.fingerprint)
     }
-    fn place(license: &License) -> (&str, u32, u32) {
-        (&license.place.file, license.place.line, license.place.column)
-    }
     // Most files are one vendor's, written one way.
     let vendor =
         if a.vendor.as_str() == b.vendor.as_str() { Ordering::Equal } else { a.vendor.cmp(&b.vendor) };
     vendor
         .then_with(|| a.feature.cmp(&b.feature))
         .then_with(|| key(a).cmp(&key(b)))
-        .then_with(|| place(a).cmp(&place(b)))
+        .then_with(|| place(&a.place).cmp(&place(&b.place)))
+}
+
+/// Release lists in the same way.
+fn lists_in_order(a: &ReleaseList, b: &ReleaseList) -> Ordering {
+    let key = |list: &ReleaseList| (list.issued, list.fingerprint);
+    (a.vendor.cmp(&b.vendor))
+        .then_with(|| a.feature.cmp(&b.feature))
+        .then_with(|| key(a).cmp(&key(b)))
+        .then_with(|| place(&a.place).cmp(&place(&b.place)))
+}
+
+fn place(place: &Place) -> (&str, u32, u32) {
+    (&place.file, place.line, place.column)
 }
 
 fn of_file(file: &Arc<str>, reason: Reason, message: String) -> Problem {

@@ -7,13 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use seats::license::{License, Place, Reason, Refusal, Signed, is_locked_to_key};
+use seats::license::{HostIdEntry, License, Name, Place, Reason, Refusal, Signed, is_locked_to_key};
+use seats::releases::ReleaseList;
 
 use super::position::LineIndex;
+use super::releases::CheckedList;
 use super::settings::{self, Checked};
 use super::trust::{self, Claim, TrustedKey, refusal};
-use super::xml::{self, Document, Fault, RawFeature};
-use super::{FILE_PROBLEMS_MAX, Problem, Signatures, canonical};
+use super::xml::{self, Document, Fault, RawFeature, Root};
+use super::{FILE_PROBLEMS_MAX, Problem, Signatures, canonical, releases};
 use crate::hostid::HostFacts;
 
 /// Features typed and verified in one go. What a batch of signatures costs beside each signature is shared by all
@@ -38,6 +40,7 @@ pub(super) struct Source<'s> {
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) licenses: Vec<Arc<License>>,
+    pub(super) releases: Vec<Arc<ReleaseList>>,
     /// By position; at most [`FILE_PROBLEMS_MAX`] in full, and one line that counts the rest.
     pub(super) problems: Vec<Problem>,
 }
@@ -65,23 +68,31 @@ pub(super) fn load(sources: &[Source<'_>], judge: &Judge<'_>) -> Vec<Result<Load
     let mut answers: Vec<Result<Gathered, Problem>> = opened
         .iter()
         .map(|open| match open {
-            Ok(open) => Ok((Vec::new(), open.own_problems())),
+            Ok(open) => Ok(Gathered { found: open.own_problems(), ..Gathered::default() }),
             Err(problem) => Err(problem.clone()),
         })
         .collect();
     for run in judged.into_iter().flatten() {
         for (index, license) in run.licenses {
-            if let Some(Ok((licenses, _))) = answers.get_mut(index) {
-                licenses.push(license);
+            if let Some(Ok(gathered)) = answers.get_mut(index) {
+                gathered.licenses.push(license);
+            }
+        }
+        for (index, list) in run.releases {
+            if let Some(Ok(gathered)) = answers.get_mut(index) {
+                gathered.releases.push(list);
             }
         }
         for (index, more) in run.found {
-            if let Some(Ok((_, found))) = answers.get_mut(index) {
-                found.add(more);
+            if let Some(Ok(gathered)) = answers.get_mut(index) {
+                gathered.found.add(more);
             }
         }
     }
-    let finish = |(licenses, found): Gathered| Loaded { licenses, problems: found.into_problems() };
+    let finish = |gathered: Gathered| {
+        let Gathered { licenses, releases, found } = gathered;
+        Loaded { licenses, releases, problems: found.into_problems() }
+    };
     answers.into_iter().map(|answer| answer.map(finish)).collect()
 }
 
@@ -161,12 +172,54 @@ impl Found {
 }
 
 /// What the runs have said so far of one file.
-type Gathered = (Vec<Arc<License>>, Found);
+#[derive(Default)]
+struct Gathered {
+    licenses: Vec<Arc<License>>,
+    releases: Vec<Arc<ReleaseList>>,
+    found: Found,
+}
 
 #[derive(Default)]
 struct Run {
     licenses: Vec<(usize, Arc<License>)>,
+    releases: Vec<(usize, Arc<ReleaseList>)>,
     found: HashMap<usize, Found>,
+}
+
+/// What one FEATURE says, typed: a license, or the release list of a catalog.
+enum Says {
+    License(Box<Checked>),
+    Releases(Box<CheckedList>),
+}
+
+impl Says {
+    fn faults(&mut self) -> &mut Vec<Fault> {
+        match self {
+            Says::License(checked) => &mut checked.faults,
+            Says::Releases(checked) => &mut checked.faults,
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        match self {
+            Says::License(checked) => checked.faults.is_empty(),
+            Says::Releases(checked) => checked.faults.is_empty(),
+        }
+    }
+
+    fn key(&self) -> Option<&(String, usize)> {
+        match self {
+            Says::License(checked) => checked.key.as_ref(),
+            Says::Releases(checked) => checked.key.as_ref(),
+        }
+    }
+
+    fn vendor(&self) -> Option<&Name> {
+        match self {
+            Says::License(checked) => checked.license.as_ref().map(|license| &license.vendor),
+            Says::Releases(checked) => checked.list.as_ref().map(|list| &list.vendor),
+        }
+    }
 }
 
 /// One feature, typed and not yet verified.
@@ -174,19 +227,26 @@ struct Candidate<'c> {
     index: usize,
     open: &'c Open<'c>,
     raw: &'c RawFeature<'c>,
-    checked: Checked,
+    says: Says,
     canonical: Vec<u8>,
+}
+
+impl<'c> Candidate<'c> {
+    fn new(index: usize, open: &'c Open<'c>, raw: &'c RawFeature<'c>) -> Candidate<'c> {
+        let (says, canonical) = match open.document.root {
+            Root::LicenseFile => (Says::License(settings::check(raw).into()), canonical::canonical(raw)),
+            Root::Releases => {
+                (Says::Releases(releases::check(raw).into()), canonical::canonical_releases(raw))
+            }
+        };
+        Candidate { index, open, raw, says, canonical }
+    }
 }
 
 impl Judge<'_> {
     fn run(&self, run: &[(usize, &Open<'_>, &RawFeature<'_>)]) -> Run {
-        let mut candidates: Vec<Candidate<'_>> = run
-            .iter()
-            .map(|(index, open, raw)| {
-                let checked = settings::check(raw);
-                Candidate { index: *index, open, raw, checked, canonical: canonical::canonical(raw) }
-            })
-            .collect();
+        let mut candidates: Vec<Candidate<'_>> =
+            run.iter().map(|(index, open, raw)| Candidate::new(*index, open, raw)).collect();
         for candidate in &mut candidates {
             self.require_signature(candidate);
         }
@@ -194,11 +254,11 @@ impl Judge<'_> {
         let mut asked = Vec::new();
         let mut claims = Vec::new();
         for (position, candidate) in candidates.iter().enumerate() {
-            if let (Some(license), Some((key, _)), true) =
-                (&candidate.checked.license, &candidate.checked.key, candidate.checked.faults.is_empty())
+            if let (Some(vendor), Some((key, _)), true) =
+                (candidate.says.vendor(), candidate.says.key(), candidate.says.is_good())
             {
                 asked.push(position);
-                claims.push(Claim { vendor: &license.vendor, canonical: &candidate.canonical, key });
+                claims.push(Claim { vendor, canonical: &candidate.canonical, key });
             }
         }
         let answers = trust::verify(self.trusted, &claims);
@@ -208,79 +268,108 @@ impl Judge<'_> {
             .filter_map(|(position, answer)| Some((position, answer?)))
             .collect();
         let mut result = Run::default();
-        for (position, candidate) in candidates.into_iter().enumerate() {
-            self.judge(candidate, refused.remove(&position), &mut result);
+        for (position, mut candidate) in candidates.into_iter().enumerate() {
+            if let Some(refusal) = refused.remove(&position) {
+                let at = candidate.says.key().map_or(candidate.raw.at, |(_, at)| *at);
+                candidate.says.faults().push(Fault::new(at, refusal.reason, refusal.message));
+            }
+            self.judge(candidate, &mut result);
         }
         result
     }
 
     /// What KEY must be there for (L11).
     fn require_signature(&self, candidate: &mut Candidate<'_>) {
-        let checked = &mut candidate.checked;
-        if !checked.faults.is_empty() {
+        if !candidate.says.is_good() {
             return;
         }
-        let at = candidate.raw.at;
-        match &checked.key {
+        let command = match &candidate.says {
+            Says::License(_) => "seatkeeper vendor sign",
+            Says::Releases(_) => "seatkeeper vendor catalog sign",
+        };
+        let (reason, message) = match candidate.says.key() {
             None if self.signatures == Signatures::Required => {
-                let message = "it has no KEY, and this server takes signed licenses only; sign it with \
-                               `seatkeeper vendor sign --key KEYFILE FILE`, or set signatures = \"optional\" for a \
-                               trial";
-                checked.faults.push(Fault::new(at, Reason::Unsigned, message));
+                let message = format!(
+                    "it has no KEY, and this server takes signed licenses only; sign it with `{command} --key KEYFILE \
+                     FILE`, or set signatures = \"optional\" for a trial"
+                );
+                (Reason::Unsigned, message)
             }
             Some(_) if candidate.raw.value("VENDOR").is_none() => {
                 let message = "it is signed and has no VENDOR; ask the vendor for the file as it was signed";
-                checked.faults.push(Fault::new(at, Reason::BadValue, message));
+                (Reason::BadValue, message.to_owned())
             }
-            _ => {}
+            _ => return,
+        };
+        candidate.says.faults().push(Fault::new(candidate.raw.at, reason, message));
+    }
+
+    fn judge(&self, candidate: Candidate<'_>, result: &mut Run) {
+        let Candidate { index, open, raw, says, canonical } = candidate;
+        let (line, column) = open.lines.line_column(raw.at);
+        let place = Place { file: open.file.clone(), line, column };
+        let fingerprint = canonical::fingerprint(&canonical);
+        let first = |faults: &[Fault]| faults.first().map(|f| refusal(f.reason, f.message.clone()));
+        let faults = match says {
+            Says::Releases(checked) => {
+                let CheckedList { list, faults, .. } = *checked;
+                if let Some(list) = list {
+                    let list = ReleaseList { fingerprint, place, refusal: first(&faults), ..list };
+                    result.releases.push((index, Arc::new(list)));
+                }
+                faults
+            }
+            Says::License(checked) => {
+                let Checked { license, key, server_host_ids, mut faults, unsupported, .. } = *checked;
+                if faults.is_empty() {
+                    faults.extend(unsupported);
+                }
+                if faults.is_empty()
+                    && let Some(license) = &license
+                {
+                    faults.extend(self.elsewhere(license, &server_host_ids, raw));
+                }
+                if let Some(mut license) = license {
+                    license.carried.locked_to_key = is_locked_to_key(&server_host_ids, license.match_rate);
+                    let key = key.map(|(key, _)| key).filter(|_| faults.is_empty());
+                    license.signed =
+                        key.map(|key| Arc::new(Signed { canonical: canonical.into(), key: key.into() }));
+                    let license = License { fingerprint, place, refusal: first(&faults), ..license };
+                    result.licenses.push((index, Arc::new(license)));
+                }
+                faults
+            }
+        };
+        if faults.is_empty() {
+            return;
+        }
+        let found = result.found.entry(index).or_default();
+        for fault in &faults {
+            if found.problems.len() < FILE_PROBLEMS_MAX {
+                found.push(problem(&open.file, &open.lines, Some(raw), fault));
+            } else {
+                found.dropped += 1;
+            }
         }
     }
 
-    fn judge(&self, candidate: Candidate<'_>, signature: Option<Refusal>, result: &mut Run) {
-        let Candidate { index, open, raw, checked, canonical } = candidate;
-        let Checked { license, key, server_host_ids, mut faults, unsupported, .. } = checked;
-        if let Some(refusal) = signature {
-            let at = key.as_ref().map_or(raw.at, |(_, at)| *at);
-            faults.push(Fault::new(at, refusal.reason, refusal.message));
+    /// That the license is bound to another host than this (L12).
+    fn elsewhere(
+        &self,
+        license: &License,
+        server_host_ids: &[Vec<HostIdEntry>],
+        raw: &RawFeature<'_>,
+    ) -> Option<Fault> {
+        if self.facts?.explain(server_host_ids, license.match_rate).matched {
+            return None;
         }
-        if faults.is_empty() {
-            faults.extend(unsupported);
-        }
-        if faults.is_empty()
-            && let (Some(license), Some(facts)) = (&license, self.facts)
-        {
-            let matched = facts.explain(&server_host_ids, license.match_rate).matched;
-            if !matched {
-                let at = raw.blocks.first().map_or(raw.at, |block| block.at);
-                let message = format!(
-                    "it is bound to another server; `seatkeeper hostid --explain {}` shows what does not match, \
-                     `seatkeeper hostid` what to send to the vendor",
-                    license.feature
-                );
-                faults.push(Fault::new(at, Reason::HostMismatch, message));
-            }
-        }
-        if !faults.is_empty() {
-            let found = result.found.entry(index).or_default();
-            for fault in &faults {
-                if found.problems.len() < FILE_PROBLEMS_MAX {
-                    found.push(problem(&open.file, &open.lines, Some(raw), fault));
-                } else {
-                    found.dropped += 1;
-                }
-            }
-        }
-        if let Some(mut license) = license {
-            let (line, column) = open.lines.line_column(raw.at);
-            license.place = Place { file: open.file.clone(), line, column };
-            license.fingerprint = canonical::fingerprint(&canonical);
-            license.carried.locked_to_key = is_locked_to_key(&server_host_ids, license.match_rate);
-            let key = key.map(|(key, _)| key).filter(|_| faults.is_empty());
-            license.signed = key.map(|key| Arc::new(Signed { canonical: canonical.into(), key: key.into() }));
-            let first = faults.into_iter().next();
-            license.refusal = first.map(|fault| refusal(fault.reason, fault.message));
-            result.licenses.push((index, Arc::new(license)));
-        }
+        let at = raw.blocks.first().map_or(raw.at, |block| block.at);
+        let message = format!(
+            "it is bound to another server; `seatkeeper hostid --explain {}` shows what does not match, `seatkeeper hostid` \
+             what to send to the vendor",
+            license.feature
+        );
+        Some(Fault::new(at, Reason::HostMismatch, message))
     }
 }
 

@@ -3,7 +3,7 @@
 //! What they grant is decided elsewhere.
 
 use chrono::NaiveDate;
-use seats::license::{KeyType, LicenseType, LicenseVersion, Maintenance, Patches, StartTrigger, Updates};
+use seats::license::{LicenseType, LicenseVersion, Maintenance, Patches, StartTrigger, Updates};
 
 use super::settings::{Reading, Setting};
 use super::values;
@@ -13,7 +13,6 @@ const CONTACT_CHARACTERS_MAX: usize = 200;
 
 /// What the maintenance settings depend on.
 pub(super) struct Around {
-    pub(super) key_type: KeyType,
     pub(super) license_type: LicenseType,
     /// VERSION, or the default that holds as soon as one of these settings is present.
     pub(super) version: LicenseVersion,
@@ -33,6 +32,18 @@ const OURS: [Setting; 11] = [
     Setting::MaintenanceContact,
     Setting::MaxVersion,
     Setting::FallbackVersion,
+];
+
+/// Those of them that an EVALUATION ignores (rules 3, 6.1).
+const COVERAGE: [Setting; 8] = [
+    Setting::MaintenanceStart,
+    Setting::MaintenanceEnd,
+    Setting::MaintenancePeriod,
+    Setting::MaintenanceStartTrigger,
+    Setting::MaintenanceStartBy,
+    Setting::MaintenanceUpdates,
+    Setting::MaintenancePatches,
+    Setting::MaintenanceGraceDays,
 ];
 
 /// Whether the feature states any of them: then VERSION has a default (rules 3, amendments).
@@ -66,6 +77,15 @@ pub(super) fn read(
     {
         reading.warn(Setting::MaintenanceEnd, format!("MAINTENANCE_END {last} is after END {of_license}"));
     }
+    if around.license_type == LicenseType::Evaluation
+        && let Some(idle) = COVERAGE.into_iter().find(|setting| reading.has(*setting))
+    {
+        let message = format!(
+            "{} says nothing in an EVALUATION, which runs every version up to its END (and MAX_VERSION); remove it",
+            idle.name()
+        );
+        reading.warn(idle, message);
+    }
     let more = OURS.iter().any(|s| *s != Setting::MaintenanceEnd && reading.has(*s));
     (end, more.then(|| Box::new(maintenance)))
 }
@@ -84,7 +104,9 @@ fn check_window(reading: &mut Reading<'_>, end: Option<NaiveDate>, given: &Maint
     if let (Some(start), Some(end)) = (given.start, end)
         && end < start
     {
-        let message = format!("MAINTENANCE_END {end} is a day before MAINTENANCE_START {start}");
+        let message = format!(
+            "MAINTENANCE_END before MAINTENANCE_START: {end} is earlier than {start}, and both days are included"
+        );
         reading.conflict(MaintenanceEnd, message);
     }
     if reading.has(MaintenanceStart) && !reading.has(MaintenanceEnd) && !reading.has(MaintenancePeriod) {
@@ -126,10 +148,7 @@ fn check_versions(reading: &mut Reading<'_>, around: &Around, given: &Maintenanc
             reading.conflict(Setting::MaxVersion, message);
         }
     }
-    if reading.has(Setting::FallbackVersion)
-        && around.license_type != LicenseType::Subscription
-        && around.key_type != KeyType::Maintenance
-    {
+    if reading.has(Setting::FallbackVersion) && around.license_type != LicenseType::Subscription {
         let message =
             "FALLBACK_VERSION only with SUBSCRIPTION; remove it or set LICENSE_TYPE=\"SUBSCRIPTION\"";
         reading.conflict(Setting::FallbackVersion, message);

@@ -1,7 +1,7 @@
 //! License files: from a directory of XML to typed, verified licenses and a list of what is wrong with the rest.
 //!
 //! A file is read by [`xml`] (what is well-formed, and where everything stands), its values are checked by
-//! [`settings`], what was signed is rebuilt by [`canonical`] and held against the trusted keys by [`trust`];
+//! [`settings`] (of a vendor's release catalog by [`releases`]), what was signed is rebuilt by [`canonical`] and held against the trusted keys by [`trust`];
 //! [`directory`] does this for every file of the directory and keeps the last good contents, [`watch`](mod@watch) says
 //! when to do it again. What the licenses grant on a day is not decided here but in `seats::evaluate`.
 //!
@@ -19,15 +19,18 @@
 use std::sync::Arc;
 
 use seats::license::{License, Reason};
+use seats::releases::ReleaseList;
 use serde::{Deserialize, Serialize};
 
 mod batch;
 pub mod canonical;
 pub mod directory;
+pub mod fuzz;
 mod last_good;
 mod load;
 mod maintenance;
 mod position;
+pub mod releases;
 pub mod settings;
 pub mod trust;
 mod values;
@@ -51,6 +54,8 @@ pub const VALUE_BYTES_MAX: usize = 8_192;
 /// The most settings and host-id entries of one feature. The language has some fifty settings; the rest are
 /// for long lists of host ids.
 pub const FEATURE_ENTRIES_MAX: usize = 1_000;
+/// The most releases of one release list: one a day for 27 years.
+pub const FEATURE_RELEASES_MAX: usize = 10_000;
 /// The deepest nesting of elements (L4).
 pub const DEPTH_MAX: usize = 8;
 /// Problems of one file that are told in full; the rest are counted (L4).
@@ -120,12 +125,15 @@ impl std::fmt::Display for Problem {
 
 /// What the license directory says: every license, good or refused, and every fault.
 ///
-/// Both lists are sorted by what the licenses say, so neither the order of files nor that of the features in
+/// All are sorted by what the licenses say, so neither the order of files nor that of the features in
 /// them shows (L6). Two sets are equal when nothing a server acts on differs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LicenseSet {
     /// Good ones, and those whose `refusal` says why they never count. Duplicates are still in it (L36).
     pub licenses: Vec<Arc<License>>,
+    /// What vendors signed about their releases (rules 3, amendments): good lists, and those whose `refusal` says why they
+    /// never count.
+    pub releases: Vec<Arc<ReleaseList>>,
     /// Every fault, also those of the refused licenses, by file and position.
     pub problems: Vec<Problem>,
 }
@@ -141,6 +149,7 @@ pub fn read_files(files: &[(String, Vec<u8>)], trusted: &[TrustedKey], signature
         match loaded {
             Ok(loaded) => {
                 set.licenses.extend(loaded.licenses);
+                set.releases.extend(loaded.releases);
                 set.problems.extend(loaded.problems);
             }
             Err(problem) => set.problems.push(problem),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use seats::license::{
     Carried, Count, Fingerprint, HostIdEntry, HostIdKind, KeyType, License, LicenseType, LicenseVersion,
-    Name, Place, Reason, Share, Special, StartTrigger,
+    Name, Place, Reason, Share, Special,
 };
 
 use super::maintenance;
@@ -85,7 +85,7 @@ pub fn check(raw: &RawFeature<'_>) -> Checked {
     let Reading { given, mut faults, warnings, .. } = reading;
     faults.sort_by_key(|fault| fault.at);
     let key = given.get(Setting::Key as usize).copied().flatten();
-    let unsupported = license.as_ref().and_then(|license| unsupported(license, &given, raw.at));
+    let unsupported = license.as_ref().and_then(|license| unsupported(license, &given));
     Checked {
         license,
         key: key.map(|key| (key.value.clone().into_owned(), key.value_at)),
@@ -157,6 +157,16 @@ impl<'r> Reading<'r> {
         self.given.get(setting as usize).copied().flatten()
     }
 
+    /// Goes on as if the setting were not given.
+    fn forget(&mut self, setting: Setting) {
+        if let Some(slot) = self.given.get_mut(setting as usize) {
+            *slot = None;
+        }
+        if setting == Setting::TokenDependency {
+            self.token_dependencies.clear();
+        }
+    }
+
     /// Whether the setting is given, with a good value or not.
     pub(super) fn has(&self, setting: Setting) -> bool {
         self.raw(setting).is_some()
@@ -218,7 +228,6 @@ fn license(reading: &mut Reading<'_>, raw: &RawFeature<'_>) -> Option<License> {
         maintenance::is_stated(reading).then_some(first)
     });
     let around = maintenance::Around {
-        key_type,
         license_type,
         version: version.unwrap_or(LicenseVersion { major: 1, minor: 0 }),
         end,
@@ -327,6 +336,10 @@ fn check_allowed(reading: &mut Reading<'_>, raw: &RawFeature<'_>, key_type: KeyT
             _ => continue,
         };
         reading.refuse(at.name_at, message);
+        // Nothing more need be said of what is to be removed anyway.
+        if allowed.is_some() {
+            reading.forget(setting);
+        }
     }
     if let Some(block) = raw.blocks.iter().find(|b| b.kind == BlockKind::Client)
         && allowed.is_some()
@@ -505,38 +518,16 @@ fn host_id(reading: &mut Reading<'_>, entry: &RawSetting<'_>) -> Option<HostIdEn
     }
 }
 
-/// What is good and not served yet, at the first setting that says so.
-fn unsupported(license: &License, given: &Given<'_>, feature_at: usize) -> Option<Fault> {
-    use Setting as S;
-    let raw = |setting: Setting| given.get(setting as usize).copied().flatten();
-    let kind_at = raw(S::KeyType).map_or(feature_at, |raw| raw.name_at);
-    let mut found: Vec<(usize, String)> = Vec::new();
-    if license.key_type == KeyType::Maintenance {
-        found.push((kind_at, format!("KEYTYPE {}", license.key_type.as_str())));
+/// What is good and not served yet.
+fn unsupported(license: &License, given: &Given<'_>) -> Option<Fault> {
+    let hal = given.get(Setting::HalServers as usize).copied().flatten()?;
+    // An upgrade says it so that it can be compared with its exclusive's (L37).
+    if license.key_type == KeyType::Upgrade {
+        return None;
     }
-    if let Some(at) = raw(S::LicenseType)
-        && license.license_type != LicenseType::Perpetual
-    {
-        found.push((at.name_at, format!("LICENSE_TYPE {}", at.value)));
-    }
-    let trigger = license.carried.maintenance.as_deref().map(|given| given.trigger);
-    if let Some(at) = raw(S::MaintenanceStartTrigger)
-        && trigger == Some(StartTrigger::FirstCheckout)
-    {
-        found.push((at.name_at, format!("{} {}", at.name, at.value)));
-    }
-    if let Some(at) = raw(S::HalServers)
-        && license.key_type != KeyType::Upgrade
-    {
-        found.push((at.name_at, at.name.to_owned()));
-    }
-    let at = found.iter().map(|(at, _)| *at).min()?;
-    let names: Vec<String> = found.into_iter().map(|(_, name)| name).collect();
-    let message = format!(
-        "this server does not support {} yet, so the license is not served; ask the vendor for one without",
-        names.join(", ")
-    );
-    Some(Fault::new(at, Reason::NotSupportedYet, message))
+    let message = "this server does not support HAL_SERVERS yet, so the license is not served; ask the vendor for one \
+                   without";
+    Some(Fault::new(hal.name_at, Reason::NotSupportedYet, message))
 }
 
 fn key_type(text: &str) -> Result<KeyType, Expected> {
@@ -559,7 +550,7 @@ fn license_type(text: &str) -> Result<LicenseType, Expected> {
     }
 }
 
-fn issued(text: &str) -> Result<NaiveDate, Expected> {
+pub(super) fn issued(text: &str) -> Result<NaiveDate, Expected> {
     if text == "TODAY" {
         return Err("a date; TODAY is for templates, and `seatkeeper vendor sign` writes the day");
     }

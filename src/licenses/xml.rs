@@ -13,7 +13,10 @@ use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesDecl, BytesStart, Event};
 use seats::license::Reason;
 
-use super::{DEPTH_MAX, FEATURE_ENTRIES_MAX, FILE_FEATURES_MAX, FILE_PROBLEMS_MAX, VALUE_BYTES_MAX};
+use super::{
+    DEPTH_MAX, FEATURE_ENTRIES_MAX, FEATURE_RELEASES_MAX, FILE_FEATURES_MAX, FILE_PROBLEMS_MAX,
+    VALUE_BYTES_MAX,
+};
 
 /// Something wrong at a byte offset of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub enum Root {
 pub struct Document<'a> {
     /// LICENSEFILE or RELEASES.
     pub root: Root,
-    /// In the order of the file. Empty for [`Root::Releases`].
+    /// In the order of the file: licenses under a LICENSEFILE, release lists under RELEASES.
     pub features: Vec<RawFeature<'a>>,
     /// Faults outside every feature.
     pub faults: Vec<Fault>,
@@ -66,9 +69,12 @@ pub struct RawFeature<'a> {
     pub settings: Vec<RawSetting<'a>>,
     /// CLIENT_HOSTID and SERVER_HOSTID, in the order of the file.
     pub blocks: Vec<RawBlock<'a>>,
+    /// RELEASE, in the order of the file; of a release list alone.
+    pub releases: Vec<RawRelease<'a>>,
     /// What is wrong with its shape; any of these refuses the feature.
     pub faults: Vec<Fault>,
     entries: usize,
+    is_full: bool,
 }
 
 impl RawFeature<'_> {
@@ -119,6 +125,15 @@ pub struct RawBlock<'a> {
     pub at: usize,
     /// One for each attribute of its SETTINGs.
     pub entries: Vec<RawSetting<'a>>,
+}
+
+/// One RELEASE of a release list.
+#[derive(Clone, Debug)]
+pub struct RawRelease<'a> {
+    /// Byte offset of its `<`.
+    pub at: usize,
+    /// In the order of the file.
+    pub attributes: Vec<RawSetting<'a>>,
 }
 
 /// Reads one file. `text` has no byte-order mark.
@@ -265,13 +280,14 @@ impl<'a> Parser<'a> {
             }
             (None, "RELEASES") => {
                 self.root = Some(Root::Releases);
-                let message = "release catalogs are not supported yet; the file is ignored";
-                self.fault(Fault::new(at, Reason::NotSupportedYet, message));
-                Open::Unknown
+                self.no_attributes(name, &attributes);
+                Open::Root
             }
             (None, other) => {
-                let message =
-                    format!("the root is <{}>; a license file has the root LICENSEFILE", shown(other));
+                let message = format!(
+                    "the root is <{}>; a license file has the root LICENSEFILE, a release catalog RELEASES",
+                    shown(other)
+                );
                 return Err(bad(at, message));
             }
             (Some(Open::Root), "FEATURE") => {
@@ -290,7 +306,13 @@ impl<'a> Parser<'a> {
                 self.setting(at, &mut attributes);
                 Open::Setting
             }
-            (Some(Open::Feature), "SERVER_HOSTID" | "CLIENT_HOSTID") => {
+            (Some(Open::Feature), "RELEASE") if self.root == Some(Root::Releases) => {
+                self.release(at, &mut attributes);
+                Open::Setting
+            }
+            (Some(Open::Feature), "SERVER_HOSTID" | "CLIENT_HOSTID")
+                if self.root == Some(Root::LicenseFile) =>
+            {
                 let kind = if name == "SERVER_HOSTID" { BlockKind::Server } else { BlockKind::Client };
                 self.no_attributes(name, &attributes);
                 if self.has_room(at)
@@ -308,11 +330,12 @@ impl<'a> Parser<'a> {
             (Some(around), other) => {
                 let known = match around {
                     Open::Root => "known here: FEATURE",
+                    Open::Feature if self.root == Some(Root::Releases) => "known here: SETTING, RELEASE",
                     Open::Feature => "known here: SETTING, SERVER_HOSTID, CLIENT_HOSTID",
                     Open::Block => "known here: SETTING",
-                    Open::Setting | Open::Unknown => "a SETTING has attributes only",
+                    Open::Setting | Open::Unknown => "SETTING and RELEASE have attributes only",
                 };
-                let message = format!("<{}> is not an element of a license file here; {known}", shown(other));
+                let message = format!("<{}> is not an element of this file here; {known}", shown(other));
                 self.fault(Fault::new(at, Reason::UnknownSetting, message));
                 Open::Unknown
             }
@@ -353,6 +376,19 @@ impl<'a> Parser<'a> {
                 feature.settings.push(attribute);
             }
         }
+    }
+
+    fn release(&mut self, at: usize, attributes: &mut Vec<RawSetting<'a>>) {
+        let Some(feature) = self.document.features.last_mut() else { return };
+        if feature.releases.len() == FEATURE_RELEASES_MAX {
+            if !feature.is_full {
+                feature.is_full = true;
+                let message = format!("the list has more than {FEATURE_RELEASES_MAX} releases");
+                self.fault(Fault::new(at, Reason::BadValue, message));
+            }
+            return;
+        }
+        feature.releases.push(RawRelease { at, attributes: std::mem::take(attributes) });
     }
 
     fn entry(&mut self, at: usize, attributes: &mut Vec<RawSetting<'a>>) {

@@ -174,6 +174,12 @@ pub struct Feature {
     pub soft_limit: Option<u64>,
     /// `HOST`, `USER`, `CUSTOM`, `VIRTUAL` (L60).
     pub share: Vec<String>,
+    /// The first day of that license, included; null: from when it was loaded. Where none counts today, of the one that ends last.
+    #[serde(default)]
+    pub start: Option<NaiveDate>,
+    /// The last day of that license, included; null: it never ends. Where none counts today, of the one that ends last.
+    #[serde(default)]
+    pub end: Option<NaiveDate>,
     /// The first instant at which the exclusive in force, without one the pool that is tried first, no longer counts;
     /// null: it never ends, or there is none.
     pub ends_at: Option<Instant>,
@@ -255,6 +261,9 @@ pub struct Session {
     pub user: String,
     /// As stated.
     pub host: String,
+    /// The screen it is shown on, as stated; null: not said.
+    #[serde(default)]
+    pub display: Option<String>,
     /// As stated; null: not said.
     pub pid: Option<u32>,
     /// Where its checkout came from; null: over a Unix socket.
@@ -283,6 +292,9 @@ pub struct Session {
     /// Others with the same share key use its seats too (L60), or may.
     #[serde(default)]
     pub shared: bool,
+    /// What it stated for SHARE=CUSTOM; null: not said, or it shares with nobody.
+    #[serde(default)]
+    pub share: Option<String>,
     /// Its seats lay above the soft limit when they were granted (L61).
     #[serde(default)]
     pub above_soft_limit: bool,

@@ -13,6 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::FramedRead;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 use wire::frame::{FrameError, HELLO_FRAME_BYTES_MAX, Head, Kind};
@@ -105,8 +106,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
                 origin,
                 pace: Pace::new(),
                 slow: TaskTracker::new(),
+                over: CancellationToken::new(),
                 report_turn: Arc::default(),
             };
+            // However it ends, nobody waits for events on its behalf any longer.
+            let _over = connection.over.clone().drop_guard();
             if server.engine.ask_soon(Ask::Open(outbox.clone())).await.is_ok() {
                 let end = connection.run(&mut frames, &mut writer).await;
                 debug!(connection = id.0, %end, "connection ended");
@@ -248,6 +252,8 @@ struct Connection {
     pace: Pace,
     /// Answers that neither this task nor the engine makes.
     slow: TaskTracker,
+    /// Cancelled when nobody is there any more for whom to wait for events.
+    over: CancellationToken,
     /// Its reports are made one after the other: one that asks for many is never ahead of one that asks for one.
     report_turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -447,6 +453,12 @@ impl Connection {
                 }
                 return Next::GoOn;
             }
+            Incoming::Events(message) => {
+                if self.has_room_for_slow(call) {
+                    self.events(call, message);
+                }
+                return Next::GoOn;
+            }
             Incoming::Reload(_) => {
                 if self.has_room_for_slow(call) {
                     self.reload(call);
@@ -542,6 +554,7 @@ impl Connection {
         if self.server.engine.ask_soon(turn).await.is_ok() {
             let _ = is_done.await;
         }
+        self.over.cancel();
         self.slow.close();
         tokio::select! {
             biased;
@@ -586,10 +599,28 @@ impl Connection {
                     call,
                     &told::Report { json: part.json, next: part.next, extras: Vec::new() },
                 ),
-                Err(refusal) => {
-                    let details = refusal.field.map_or_else(String::new, answer::field_details);
-                    answer::append_refusal(buffer, call, refusal.code, &refusal.message, details);
-                }
+                Err(refusal) => put_refusal(buffer, call, refusal),
+            });
+        });
+    }
+
+    /// What happened, or is about to; while it waits, everything else of the connection goes on.
+    fn events(&self, call: u32, message: asked::Events) {
+        let asked::Events { after, cursor, limit, follow_ms, features, .. } = message;
+        let features = features.into_iter().map(|name| (name.vendor, name.feature)).collect();
+        let question = reports::events::Question { after, cursor, limit, follow_ms, features };
+        let (server, outbox, origin) = (self.server.clone(), self.outbox.clone(), self.origin.clone());
+        let over = self.over.clone();
+        self.slow.spawn(async move {
+            let mut following = Some(server.following.token());
+            let part = reports::events::part(&server, &origin, question, &over, &mut following).await;
+            outbox.add_and_wake(|buffer| match part {
+                Ok(part) => answer::put(
+                    buffer,
+                    call,
+                    &told::Events { json: part.json, next: part.next, extras: Vec::new() },
+                ),
+                Err(refusal) => put_refusal(buffer, call, refusal),
             });
         });
     }
@@ -608,6 +639,11 @@ impl Connection {
             });
         });
     }
+}
+
+fn put_refusal(buffer: &mut Vec<u8>, call: u32, refusal: reports::Refusal) {
+    let details = refusal.field.map_or_else(String::new, answer::field_details);
+    answer::append_refusal(buffer, call, refusal.code, &refusal.message, details);
 }
 
 /// Requests a second, by a bucket that holds one second's worth.

@@ -23,15 +23,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::answer::Context;
 use crate::config::{Limits, Readers};
 use crate::engine::thread::Handle;
+use crate::events::Hub;
 use crate::server::reports::Facts;
 use crate::server::update_checks::UpdateChecks;
 
 /// How many reports are made at once: monitoring never takes both cores from the clients.
 const REPORTS_AT_ONCE: usize = 2;
+/// How many connections may follow events at once (S83): each event wakes all of them.
+const FOLLOWERS_MAX: usize = 256;
 
 /// What every connection shares.
 pub struct Server {
@@ -49,11 +53,16 @@ pub struct Server {
     pub instance: [u8; 16],
     /// The server's name, as the hello states it.
     pub name: String,
+    /// What happened, for those who ask.
+    pub events: Hub,
     /// Cancelled when connections are to flush and end.
     pub closing: CancellationToken,
     /// Connections in all are bounded by this, which is never above the descriptors there are (S82).
     pub connections_max: usize,
     reports: Semaphore,
+    followers: Semaphore,
+    /// Those who are still to be told something.
+    following: TaskTracker,
     lingering: Semaphore,
     next_connection: AtomicU64,
     places: Places,
@@ -81,6 +90,7 @@ impl Server {
         admin: Arc<dyn Admin>,
         instance: [u8; 16],
         name: String,
+        events: Hub,
         connections_max: usize,
     ) -> Server {
         Server {
@@ -91,14 +101,23 @@ impl Server {
             admin,
             instance,
             name,
+            events,
             closing: CancellationToken::new(),
             connections_max,
             reports: Semaphore::new(REPORTS_AT_ONCE),
+            followers: Semaphore::new(FOLLOWERS_MAX),
+            following: TaskTracker::new(),
             lingering: Semaphore::new(frames::LINGERING_MAX),
             next_connection: AtomicU64::new(1),
             places: Places::default(),
             update_checks: UpdateChecks::default(),
         }
+    }
+
+    /// After [`Hub::close`]: completes when all who follow have been told the last events.
+    pub async fn followers_told(&self) {
+        self.following.close();
+        self.following.wait().await;
     }
 
     /// How many connections there are.

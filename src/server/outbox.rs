@@ -129,6 +129,10 @@ impl Outbox for ConnectionOutbox {
         (active_at > 0).then(|| (now + LONGEST_IDLE_MS).saturating_sub(active_at))
     }
 
+    fn admin(&self) -> Option<&str> {
+        self.peer.admin.as_deref()
+    }
+
     fn answer(&self, call: u32, answer: &Answer) {
         self.add(|buffer| answer::append_answer(buffer, call, answer, &self.peer, &self.context));
     }

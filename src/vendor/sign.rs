@@ -95,7 +95,14 @@ impl<'t> Session<'t> {
         for fault in &document.faults {
             self.problems.push(locate(&template.file, text, None, fault));
         }
-        if document.root == Root::LicenseFile && document.features.is_empty() && document.faults.is_empty() {
+        if document.root == Root::Releases {
+            let message =
+                "this is a release catalog, not a license; sign it with `seatkeeper vendor catalog sign`";
+            let fault = Fault::new(0, Reason::BadValue, message);
+            self.problems.push(locate(&template.file, text, None, &fault));
+            return;
+        }
+        if document.features.is_empty() && document.faults.is_empty() {
             let fault =
                 Fault::new(0, Reason::BadValue, "there is no FEATURE in it; the smallest template is a NAME");
             self.problems.push(locate(&template.file, text, None, &fault));
@@ -106,11 +113,7 @@ impl<'t> Session<'t> {
     }
 
     fn draft(&mut self, template: &'t Template, text: &'t str, mut raw: RawFeature<'t>) {
-        let mut faults = Vec::new();
-        if let Some(key) = raw.settings.iter().find(|setting| setting.name == "KEY") {
-            let message = "it is signed already; a template has no KEY, remove it";
-            faults.push(Fault::new(key.name_at, Reason::SettingNotAllowed, message));
-        }
+        let mut faults: Vec<Fault> = signed_already(&raw).into_iter().collect();
         faults.extend(self.fill(&template.file, text, &mut raw));
         let checked = check(&raw);
         faults.extend(checked.faults);
@@ -142,14 +145,9 @@ impl<'t> Session<'t> {
 
     /// VENDOR, SN and ISSUED, where the template leaves them to the signer.
     fn fill(&mut self, file: &str, text: &str, raw: &mut RawFeature<'t>) -> Option<Fault> {
-        let (vendor, at) = (self.key.identity().vendor(), raw.at);
-        match raw.settings.iter().find(|setting| setting.name == "VENDOR") {
-            Some(given) if !given.value.eq_ignore_ascii_case(vendor.as_str()) => {
-                let message = format!("VENDOR {} is not {vendor}, for whom this key signs", given.value);
-                return Some(Fault::new(given.value_at, Reason::BadValue, message));
-            }
-            Some(_) => {}
-            None => add(raw, "VENDOR", vendor.as_str().to_owned()),
+        let at = raw.at;
+        if let Some(fault) = fill_vendor(self.key, raw) {
+            return Some(fault);
         }
         match raw.settings.iter().find(|setting| setting.name == "SN") {
             Some(given) => {
@@ -163,12 +161,7 @@ impl<'t> Session<'t> {
                 Err(error) => return Some(Fault::new(at, Reason::BadValue, error.to_string())),
             },
         }
-        let today = self.today.format("%Y-%m-%d").to_string();
-        match raw.settings.iter_mut().find(|setting| setting.name == "ISSUED") {
-            Some(given) if given.value == "TODAY" => given.value = Cow::Owned(today),
-            Some(_) => {}
-            None => add(raw, "ISSUED", today),
-        }
+        fill_issued(self.today, raw);
         None
     }
 
@@ -261,7 +254,38 @@ fn read_base(base: &Template) -> Vec<License> {
         .collect()
 }
 
-fn add(raw: &mut RawFeature<'_>, name: &'static str, value: String) {
+/// KEY, which only the signer writes.
+pub(super) fn signed_already(raw: &RawFeature<'_>) -> Option<Fault> {
+    let key = raw.settings.iter().find(|setting| setting.name == "KEY")?;
+    let message = "it is signed already; a template has no KEY, remove it";
+    Some(Fault::new(key.name_at, Reason::SettingNotAllowed, message))
+}
+
+/// VENDOR, which is the key's.
+pub(super) fn fill_vendor(key: &VendorKey, raw: &mut RawFeature<'_>) -> Option<Fault> {
+    let vendor = key.identity().vendor();
+    match raw.settings.iter().find(|setting| setting.name == "VENDOR") {
+        Some(given) if !given.value.eq_ignore_ascii_case(vendor.as_str()) => {
+            let message = format!("VENDOR {} is not {vendor}, for whom this key signs", given.value);
+            return Some(Fault::new(given.value_at, Reason::BadValue, message));
+        }
+        Some(_) => {}
+        None => add(raw, "VENDOR", vendor.as_str().to_owned()),
+    }
+    None
+}
+
+/// ISSUED, where the template does not state it or says TODAY.
+pub(super) fn fill_issued(today: NaiveDate, raw: &mut RawFeature<'_>) {
+    let today = today.format("%Y-%m-%d").to_string();
+    match raw.settings.iter_mut().find(|setting| setting.name == "ISSUED") {
+        Some(given) if given.value == "TODAY" => given.value = Cow::Owned(today),
+        Some(_) => {}
+        None => add(raw, "ISSUED", today),
+    }
+}
+
+pub(super) fn add(raw: &mut RawFeature<'_>, name: &'static str, value: String) {
     let at = raw.at;
     raw.settings.push(RawSetting { name, name_at: at, value: Cow::Owned(value), value_at: at });
 }

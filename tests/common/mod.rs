@@ -19,6 +19,8 @@ const TOOLS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("systemd-analyze", "systemd-analyze"),
     ("systemd-socket-activate", "systemd-socket-activate"),
+    // A Python that has the package; `.ci/run` makes it, and so does who wants the test by hand.
+    ("license-manager-agent", concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/venv-compat/bin/python3")),
 ];
 
 /// Where the tool is, or `None` after a line `skipped: …` on the real stderr, so that the test can return.

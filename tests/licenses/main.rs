@@ -1,7 +1,14 @@
 //! License files, from the outside: what loads, what is refused, where and why.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod directory;
+mod fuzz;
 mod garbage;
+mod maintenance;
+mod page;
+mod releases;
+mod renew;
 mod samples;
 mod settings;
 mod signatures;

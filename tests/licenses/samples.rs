@@ -101,9 +101,11 @@ fn the_examples_of_the_page_are_good_features() {
         .collect();
     assert!(examples.len() >= 5, "{examples:?}");
     for example in examples {
-        let file = format!("<LICENSEFILE>{example}</LICENSEFILE>");
+        let root = if example.contains("<RELEASE ") { "RELEASES" } else { "LICENSEFILE" };
+        let file = format!("<{root}>{example}</{root}>");
         let set = read_files(&[("x.xml".to_owned(), file.into_bytes())], &[], Signatures::Optional);
-        assert_eq!((set.problems.as_slice(), set.licenses.len()), (&[][..], 1), "{example}");
+        let read = set.licenses.len() + set.releases.len();
+        assert_eq!((set.problems.as_slice(), read), (&[][..], 1), "{example}");
     }
 }
 

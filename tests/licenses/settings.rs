@@ -102,11 +102,10 @@ fn values_arrive_in_the_license() {
 
 #[test]
 fn maintenance_is_carried_and_gives_version_its_default() {
-    let license = bad(
-        r#"<SETTING MAINTENANCE_PERIOD="P1Y2W" ¦MAINTENANCE_START_TRIGGER="FIRST_CHECKOUT"
+    let license = good(
+        r#"<SETTING MAINTENANCE_PERIOD="P1Y2W" MAINTENANCE_START_TRIGGER="FIRST_CHECKOUT"
            MAINTENANCE_START_BY="2026-12-31" MAINTENANCE_UPDATES="NONE" MAINTENANCE_PATCHES="LINE"
            MAINTENANCE_GRACE_DAYS="30" MAINTENANCE_CONTACT="shop" MAX_VERSION="1.0.7"/>"#,
-        Reason::NotSupportedYet,
     );
     assert_eq!(license.version, Some(LicenseVersion { major: 1, minor: 0 }));
     let maintenance = license.carried.maintenance.unwrap();
@@ -316,20 +315,6 @@ fn what_is_not_served_yet_says_so_and_is_read_all_the_same() {
     assert!(bad(r#"<SETTING KEYTYPE="ADDITIVE" COUNT="5" ¦HAL_SERVERS="3"/>"#, Reason::NotSupportedYet).hal);
     let upgrade = good(r#"<SETTING KEYTYPE="UPGRADE" COUNT="1" HAL_SERVERS="3"/>"#);
     assert!(upgrade.hal, "an upgrade says it so that it can be compared with its exclusive");
-    bad(
-        r#"<SETTING ¦LICENSE_TYPE="SUBSCRIPTION" END="2030-01-01" FALLBACK_VERSION="3.1"/>"#,
-        Reason::NotSupportedYet,
-    );
-    bad(r#"<SETTING ¦LICENSE_TYPE="EVALUATION" END="2030-01-01"/>"#, Reason::NotSupportedYet);
-    bad(
-        r#"<SETTING COUNT="5" MAINTENANCE_PERIOD="P1Y" ¦MAINTENANCE_START_TRIGGER="FIRST_CHECKOUT" MAINTENANCE_START_BY="2030-01-01"/>"#,
-        Reason::NotSupportedYet,
-    );
-    let renewal = bad(
-        r#"<SETTING ¦KEYTYPE="MAINTENANCE" RENEWS="SN=7f3c" MAINTENANCE_END="2028-09-15"/>"#,
-        Reason::NotSupportedYet,
-    );
-    assert_eq!(renewal.carried.special.unwrap_or_default().renews.as_deref(), Some("7f3c"));
 }
 
 #[test]

@@ -141,10 +141,16 @@ fn files_of_other_license_managers_are_recognized() {
 }
 
 #[test]
-fn a_release_catalog_is_known_and_not_served_yet() {
-    let set = read("<RELEASES><RELEASE VERSION=\"1.0\" DATE=\"2026-01-01\"/></RELEASES>");
-    assert_eq!(set.problems.len(), 1);
-    assert_eq!((set.problems[0].reason, set.problems[0].line), (Reason::NotSupportedYet, Some(1)));
+fn each_root_has_its_own_elements() {
+    for (text, element) in [
+        ("<RELEASES><RELEASE VERSION=\"1.0\" RELEASE_DATE=\"2026-01-01\"/></RELEASES>", "<RELEASE>"),
+        ("<RELEASES><FEATURE NAME=\"a\"><CLIENT_HOSTID/></FEATURE></RELEASES>", "<CLIENT_HOSTID>"),
+        ("<LICENSEFILE><FEATURE NAME=\"a\"><RELEASE VERSION=\"1.0\"/></FEATURE></LICENSEFILE>", "<RELEASE>"),
+    ] {
+        let set = read(text);
+        let problem = set.problems.iter().find(|problem| problem.message.starts_with(element));
+        assert_eq!(problem.map(|p| (p.reason, p.line)), Some((Reason::UnknownSetting, Some(1))), "{text}");
+    }
 }
 
 #[test]

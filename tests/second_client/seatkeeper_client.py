@@ -88,6 +88,7 @@ _PARTS = {
     "Ended": "session u64, code text, message text, at i64",
     "Grace": "session u64, hours u32",
     "Hours": "hours u32",
+    "FeatureName": "vendor optional text, feature text",
     "Loan": "session u64, ends_at i64, token bytes",
 }
 
@@ -109,6 +110,7 @@ _MESSAGES = {
     0x000C: ("GiveUp", "waiter u64"),
     0x000D: ("Cancel", "request_key 16 bytes, secret 16 bytes"),
     0x000E: ("UpdateCheck", "vendor optional text, feature text, installed optional Candidate, candidates list of Candidate"),
+    0x000F: ("Events", "after optional u64, cursor text, limit u32, follow_ms u32, features list of FeatureName"),
     0x1001: ("Reload", ""),
     0x1002: ("Release", "session u64, bar_seconds optional u32, reason text"),
     0x1003: ("Shutdown", ""),
@@ -131,6 +133,7 @@ _MESSAGES = {
     0x800C: ("GiveUp", "waiter u64"),
     0x800D: ("Cancel", ""),
     0x800E: ("UpdateCheck", "json text"),
+    0x800F: ("Events", "json text, next text"),
     0x9001: ("Reload", "json text"),
     0x9002: ("Release", "session u64"),
     0x9003: ("Shutdown", ""),
@@ -902,6 +905,14 @@ class Connection:
                 if isinstance(part.get(name), list):
                     whole.setdefault(name, []).extend(part[name])
         return whole
+
+    def happened(self, after=None, cursor="", limit=0, follow_ms=0, features=()):
+        """What happened on the server: the parsed object, and the cursor to go on with. `after` 0: all it remembers; None:
+        what is to come. `features`: names, or (vendor, name)."""
+        names = [name if isinstance(name, tuple) else (None, name) for name in features]
+        features = [{"vendor": vendor, "feature": feature} for vendor, feature in names]
+        answer = self.request("Events", after=after, cursor=cursor, limit=limit, follow_ms=follow_ms, features=features)
+        return self._object(answer["json"], "Events.json"), answer["next"]
 
     def why(self, feature, facts, asker_user, asker_host, vendor=None, count=1, share=None, address=None):
         """What would happen if the user of `facts` asked for seats, and which rule decides, as the parsed object. Takes

@@ -12,6 +12,7 @@ use seatkeeper::engine::Engine;
 use seatkeeper::engine::ask::{Ask, Request, Then};
 use seatkeeper::engine::record::StateFold;
 use seatkeeper::engine::thread::{Handle, queue};
+use seatkeeper::events::Hub;
 use seatkeeper::journal::{Fold, FoldError, Journal, Options};
 use seatkeeper::report;
 use seatkeeper::server::connection::Origin;
@@ -152,6 +153,8 @@ impl Daemon {
             reloads.clone(),
             instance,
             "sim".into(),
+            // Nobody takes anything in: the simulation reads no events.
+            Hub::new(instance, clock.clone()).0,
             connections_max,
         ));
         let (doors, accepted) = mpsc::unbounded_channel();

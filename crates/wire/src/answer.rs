@@ -155,6 +155,17 @@ pub struct UpdateCheck {
     pub extras: Vec<Extra>,
 }
 
+/// 0x800f: what happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Events {
+    /// A whole JSON object.
+    pub json: String,
+    /// The cursor to go on with; never empty, there is always more to come.
+    pub next: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0xbffe, in place of [`Granted`], to a checkout that may wait: there is no seat now, and the checkout stands in the
 /// queue (S30). An event tells how it ends. The same checkout sent again, with the same request key, is answered with the
 /// same place, on whatever connection.

@@ -215,6 +215,24 @@ pub struct UpdateCheck {
     pub extras: Vec<Extra>,
 }
 
+/// 0x000f: asks for what happened, or is about to, as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Events {
+    /// What comes after the event with this number; 0: all that the server remembers; `None`: what is to come. Not looked at
+    /// where there is a cursor.
+    pub after: Option<u64>,
+    /// Empty, or `next` of the answer before.
+    pub cursor: String,
+    /// The most events in one part; 0: as many as the server likes. It may send fewer.
+    pub limit: u32,
+    /// For how long to wait where there is none yet, milliseconds; 0: not at all. The server waits for 30 s at most.
+    pub follow_ms: u32,
+    /// Events about these features only, at most [`ITEMS_MAX`](crate::message::ITEMS_MAX); empty: all events.
+    pub features: Vec<FeatureName>,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0x1001, administrators only: reads licenses and policy again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Reload {
@@ -316,6 +334,15 @@ impl Hours {
         let extra = extras.iter().find(|extra| extra.tag == Hours::TAG);
         extra.map(|extra| layout::part_from_bytes(&extra.bytes)).transpose()
     }
+}
+
+/// A feature by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct FeatureName {
+    /// Who sells it; `None`: whoever does.
+    pub vendor: Option<String>,
+    /// Which one.
+    pub feature: String,
 }
 
 /// One feature of a checkout.

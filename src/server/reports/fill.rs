@@ -32,6 +32,7 @@ impl Reader<'_> {
         let evaluation = evaluate(feature, picture.day);
         let first = evaluation.pools.first().map(|pool| pool.license);
         let main = evaluation.base.or(first).map(|at| &feature.licenses[at]);
+        let shown = main.or_else(|| feature.licenses.iter().max_by_key(|l| (l.end.is_none(), l.end)));
         let (base, upgrades) = parts(feature, &evaluation);
         let additives = evaluation.pools.iter().filter(|pool| matches!(pool.kind, PoolKind::Additive(_)));
         report::Feature {
@@ -43,6 +44,8 @@ impl Reader<'_> {
             additives: additives.filter_map(|pool| pool.total.limited()).map(u64::from).sum(),
             soft_limit: main.and_then(|l| l.carried.soft_limit).map(u64::from),
             share: main.map(|l| share(l)).unwrap_or_default(),
+            start: shown.and_then(|l| l.start),
+            end: shown.and_then(|l| l.end),
             ends_at: main.and_then(|l| self.ends_at(l)),
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
@@ -164,6 +167,7 @@ impl Reader<'_> {
             release_date: text(&view.facts.release_date),
             user: view.facts.user.to_string(),
             host: view.facts.host.to_string(),
+            display: text(&view.facts.display),
             pid: (view.pid != 0).then_some(view.pid),
             address: view.facts.address.map(|a| a.to_string()),
             state: state.into(),
@@ -175,6 +179,7 @@ impl Reader<'_> {
             borrowed_until: borrowed_until.map(|until| rfc3339(until.saturating_mul(1_000))),
             token: view.token.map(|token| token.to_string()),
             shared: view.is_shared,
+            share: text(&view.facts.share).filter(|_| view.is_shared),
             above_soft_limit: view.above_soft_limit,
         }
     }

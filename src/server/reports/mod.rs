@@ -3,6 +3,7 @@
 //! The engine gives counters and pages of sessions; what the licenses say and what comes next is worked out
 //! here from the same pure functions that the ledger uses. A part is bounded in items and in bytes.
 
+pub mod events;
 mod explain;
 mod fill;
 mod maintenance;

@@ -215,6 +215,21 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("least", Request::UpdateCheck(Default::default())),
         ("full", Request::UpdateCheck(update_check())),
+        ("least", Request::Events(Default::default())),
+        (
+            "full",
+            Request::Events(request::Events {
+                after: Some(300),
+                cursor: "ab12:299".into(),
+                limit: 1000,
+                follow_ms: 30_000,
+                features: vec![
+                    request::FeatureName { vendor: text("ACME"), feature: "cad".into() },
+                    request::FeatureName { vendor: None, feature: "cam".into() },
+                ],
+                extras: extras(),
+            }),
+        ),
         ("least", Request::Reload(Default::default())),
         ("full", Request::Reload(request::Reload { extras: extras() })),
         ("least", Request::Release(Default::default())),
@@ -378,6 +393,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
             "full",
             Answer::UpdateCheck(answer::UpdateCheck {
                 json: "{\"schema\":1,\"advice\":\"up_to_date\"}".into(),
+                extras: extras(),
+            }),
+        ),
+        ("least", Answer::Events(Default::default())),
+        (
+            "full",
+            Answer::Events(answer::Events {
+                json: "{\"schema\":1,\"events\":[]}".into(),
+                next: "ab12:300".into(),
                 extras: extras(),
             }),
         ),
