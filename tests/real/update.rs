@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use seatkeeper::vendor::{Template, VendorKey, sign_catalog};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wire::request::{self, Candidate};
@@ -206,7 +207,13 @@ fn with_all_seats_taken_it_is_answered_and_leaves_no_trace() {
     takes_all(&mut client);
     let installer = Installer::of(daemon.address());
     daemon.await_used("cad", 15);
-    let before = status(&daemon);
+    let mut admin = daemon.admin();
+    let mut last_event = || {
+        let asked = request::Events { after: Some(0), ..Default::default() };
+        let answer: Value = serde_json::from_str(&granted(admin.ask(&asked)).json).expect("JSON");
+        answer["last"].clone()
+    };
+    let (before, events) = (status(&daemon), last_event());
     for (words, code) in [
         ("cad --version 1.0", 4),
         ("cad --version 1.1 --released 2012-04-01", 4),
@@ -218,6 +225,7 @@ fn with_all_seats_taken_it_is_answered_and_leaves_no_trace() {
         assert_eq!(told.code, code, "{words}: {}{}", told.out, told.error);
     }
     assert_eq!(status(&daemon), before, "byte for byte");
+    assert_eq!(last_event(), events, "nothing happened");
     assert_eq!(client.heartbeat().expect("it is served"), 2);
 
     // The journal says the same as before it was asked.
@@ -307,6 +315,91 @@ fn a_license_that_has_ended_runs_nothing_and_one_without_versions_runs_all() {
     let (code, answer) = installer.json("sim --version 3.0 --installed 2.9");
     assert_eq!((code, &answer["answers"][0]["code"]), (3, &json!("version_above_maximum")), "{answer}");
     assert_eq!(answer["maintenance"], json!({ "state": "UNLIMITED", "end": null, "days_left": null }));
+}
+
+#[test]
+fn maintenance_that_begins_with_the_first_checkout_waits_for_one() {
+    let pending = "COUNT=\"2\" VERSION=\"2.0\" MAINTENANCE_PERIOD=\"P1Y\" MAINTENANCE_START_TRIGGER=\"FIRST_CHECKOUT\" \
+         MAINTENANCE_START_BY=\"2099-12-31\"";
+    let site = Site::with(&[feature("cad", pending)]);
+    let mut daemon = Daemon::start(&site);
+    let state = |daemon: &Daemon| {
+        let installer = Installer::of(daemon.address());
+        let (code, answer) = installer.json("cad --version 2.4 --released 2012-04-20");
+        assert_eq!((code, &answer["answers"][0]["reason"]), (0, &json!("MAINTENANCE")), "{answer}");
+        answer["maintenance"]["state"].clone()
+    };
+    assert_eq!(state(&daemon), "PENDING_FIRST_CHECKOUT");
+    assert_eq!(state(&daemon), "PENDING_FIRST_CHECKOUT", "asking is no checkout");
+    daemon.kill();
+    let daemon = Daemon::start(&site);
+    assert_eq!(state(&daemon), "PENDING_FIRST_CHECKOUT", "and leaves nothing on disk");
+    let mut asked = asking(&[("cad", 1)]);
+    asked.facts.release_version = Some("2.0".into());
+    granted(daemon.connect().checkout_again(&asked));
+    assert_eq!(state(&daemon), "ACTIVE");
+}
+
+#[test]
+fn an_evaluation_that_is_over_runs_nothing_and_a_subscription_falls_back() {
+    let over = "END=\"2020-06-30\"";
+    let site = Site::with(&[
+        feature("trial", &format!("COUNT=\"1\" LICENSE_TYPE=\"EVALUATION\" {over}")),
+        feature(
+            "sub",
+            &format!(
+                "COUNT=\"3\" VERSION=\"2.0\" LICENSE_TYPE=\"SUBSCRIPTION\" FALLBACK_VERSION=\"3.1\" {over}"
+            ),
+        ),
+    ]);
+    let daemon = Daemon::start(&site);
+    let installer = Installer::of(daemon.address());
+    let (code, answer) = installer.json("trial --version 1.0 --released 2020-01-01 --installed 1.0");
+    assert_eq!((code, &answer["answers"][0]["code"]), (3, &json!("evaluation_expired")), "{answer}");
+    assert_eq!(
+        (&answer["newest_that_will_run"], &answer["installed_keeps_working"]),
+        (&Value::Null, &json!(false)),
+        "{answer}"
+    );
+    let (code, answer) = installer.json("sub --version 3.1.6 --released 2020-01-01");
+    assert_eq!((code, &answer["answers"][0]["reason"]), (0, &json!("FALLBACK")), "{answer}");
+    let (code, answer) = installer.json("sub --version 3.2 --released 2020-01-01 --installed 3.1");
+    assert_eq!((code, &answer["answers"][0]["code"]), (3, &json!("subscription_expired")), "{answer}");
+    assert_eq!(answer["installed_keeps_working"], true, "{answer}");
+}
+
+#[test]
+fn with_the_vendors_list_its_days_count_and_the_newest_that_runs_is_told() {
+    let site = Site::with(&[feature("cad", "COUNT=\"5\" VERSION=\"1.0\" MAINTENANCE_END=\"2012-03-31\"")]);
+    let text = "<RELEASES><FEATURE NAME=\"cad\"><RELEASE VERSION=\"1.0\" RELEASE_DATE=\"2011-03-01\"/>\
+         <RELEASE VERSION=\"1.0.1\" RELEASE_DATE=\"2012-05-02\" LINE_DATE=\"2011-03-01\"/>\
+         <RELEASE VERSION=\"1.1\" RELEASE_DATE=\"2012-04-01\"/></FEATURE></RELEASES>";
+    let vendor = VendorKey::read(&site.path().join("vendor/acme-1.key")).expect("the site's vendor");
+    let template = Template { file: "list.xml".into(), bytes: text.as_bytes().to_vec() };
+    let signed =
+        sign_catalog(&vendor, &[template], "2012-06-01".parse().expect("a date")).expect("a catalog");
+    site.drop_file("releases.xml", signed.xml.as_bytes());
+    let daemon = Daemon::start(&site);
+    let installer = Installer::of(daemon.address());
+
+    // A day that was made up opens nothing.
+    for words in ["cad --version 1.1 --released 2012-03-01", "cad --version 1.1"] {
+        let (code, answer) = installer.json(words);
+        assert_eq!((code, &answer["answers"][0]["renew_to_at_least"]), (3, &json!("2012-04-01")), "{answer}");
+    }
+    let told = installer.run("cad --version 1.1 --installed 1.0");
+    assert!(told.out.replace('\n', " ").contains("use 1.0.1 or older"), "{}", told.out);
+    let told = installer.run("cad --installed 1.0");
+    assert_eq!(told.code, 0, "{}{}", told.out, told.error);
+    let text = told.out.replace('\n', " ");
+    assert!(text.starts_with("update available: ACME/cad 1.0.1 will run, on all 5 seats"), "{text}");
+    assert!(text.contains("The newest there is, 1.1, will not run."), "{text}");
+    let told = installer.run("cad --installed 1.0.1");
+    assert!(
+        told.out.replace('\n', " ").starts_with("update available, needs renewal (your version keeps"),
+        "{}",
+        told.out
+    );
 }
 
 #[test]
