@@ -15,6 +15,7 @@ use std::sync::Arc;
 use seats::change::SessionId;
 pub use seats::denial::Code;
 use seats::denial::Denial;
+use seats::evaluate::falls_back;
 use seats::ledger::{GrantView, SessionGrant};
 use seats::license::{Count, HostIdKind};
 use seats::request::{Checkout, Facts, ITEMS_MAX, Item, StatedHostId, TEXT_BYTES_MAX};
@@ -433,7 +434,10 @@ fn grants(view: &GrantView, context: &Context) -> Vec<answer::Grant> {
 
 fn grant(session: &SessionGrant, context: &Context) -> answer::Grant {
     let license = session.license.as_deref();
-    let ends = license.and_then(|l| l.end).map(|end| context.clock.zone().end_instant(end).div_euclid(1000));
+    // A subscription that goes on with its fallback version has no end any more.
+    let today = context.clock.zone().day_of(context.clock.unix_ms());
+    let lasts = license.filter(|license| !falls_back(license, today));
+    let ends = lasts.and_then(|l| l.end).map(|end| context.clock.zone().end_instant(end).div_euclid(1000));
     answer::Grant {
         session: session.session.0,
         vendor: session.vendor.as_str().into(),

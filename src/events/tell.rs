@@ -2,6 +2,7 @@
 //! no text.
 
 use seats::change::{Cause, PoolKind, WaitCause};
+use seats::maintenance::Granted as Runs;
 use seats::request::{Facts, Item};
 
 use super::what::{
@@ -23,7 +24,8 @@ pub(super) fn is_a_loan_returned(happened: &Happened) -> bool {
 /// The event of a note that happened then.
 pub(super) fn what(happened: &Happened, unix_ms: i64) -> What {
     match happened {
-        Happened::Granted(of, waiter, above_soft_limit) => SessionGranted {
+        Happened::Granted(of, waiter, above_soft_limit, notice) => SessionGranted {
+            notice: notice.and_then(notice_of),
             of: seats(of),
             until: of.lent_until.map(|until| rfc3339(until.saturating_mul(1_000))),
             waiter: waiter.map(|waiter| waiter.to_string()),
@@ -139,6 +141,19 @@ pub(super) fn what(happened: &Happened, unix_ms: i64) -> What {
             reason: said(&done.reason),
         }
         .into(),
+    }
+}
+
+/// What administrators are told of a grant (rules 3, 6.6).
+fn notice_of(runs: Runs) -> Option<String> {
+    match runs {
+        Runs::Grace(days) => Some(format!(
+            "released {days} days after maintenance ended; allowed until it is renewed (MAINTENANCE_GRACE)"
+        )),
+        Runs::Fallback => {
+            Some("the subscription is over, and this is its fallback version (FALLBACK)".into())
+        }
+        _ => None,
     }
 }
 

@@ -199,6 +199,9 @@ pub struct SessionGranted {
     pub waiter: Option<String>,
     /// They lie above the soft limit (L61).
     pub above_soft_limit: bool,
+    /// Why the version runs, where administrators should know: in days of grace, or as a fallback (rules 3, 6.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// `session.ended`
