@@ -28,3 +28,4 @@ mod second_client;
 mod service;
 mod shown;
 mod suspects;
+mod versions;
