@@ -122,7 +122,7 @@ impl Client {
     /// [`BorrowError`]. Nothing was borrowed then, but for [`BorrowError::InDoubt`].
     pub fn borrow(&self, want: Want, hours: u32) -> Result<Vec<Borrowed>, BorrowError> {
         let store = self.borrows().ok_or_else(|| BorrowError::Store(NO_DIRECTORY.to_owned()))?;
-        let online = self.online(&store);
+        let (online, want) = (self.online(&store), want.completed(self.options.release.as_ref()));
         store.turn(|| online.lend(&want, hours)).map_err(BorrowError::Store)?
     }
 
@@ -191,7 +191,7 @@ impl Client {
     ///
     /// [`OpenError`].
     pub fn open_borrowed(&self, want: &Want) -> Result<BorrowedSeats, OpenError> {
-        seats::open(self, want)
+        seats::open(self, &want.clone().completed(self.options.release.as_ref()))
     }
 
     /// The borrowed seats if there are some for everything that is wanted, else those of a server.

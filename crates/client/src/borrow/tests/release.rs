@@ -2,9 +2,11 @@
 
 use ed25519_dalek::SigningKey;
 use seats::maintenance::Release;
+use wire::borrow::BorrowToken;
 
 use super::sample::{Sample, asker, sign, vendor_key};
 use crate::borrow::verify::{Asker, NotValid, verify};
+use crate::install::InstallId;
 
 /// What becomes of a program that says this of itself on a day: `runs`, or the code.
 fn run(sample: &Sample, day: &str, version: &str, date: &str) -> String {
@@ -84,6 +86,22 @@ fn every_bit_of_a_renewal_is_found_though_a_server_signs_it_anew() {
             check(&flip, &format!("bit {bit} of byte {at} of KEY"));
         }
     }
+}
+
+#[test]
+fn the_renewed_vector_of_the_protocol_is_good() {
+    let vector = include_str!("../../../../wire/tests/tokens/renewed.json");
+    let text = vector.split("\"text\": \"").nth(1).unwrap().split('"').next().unwrap();
+    let bytes = BorrowToken::from_text(text).unwrap().to_bytes().unwrap();
+    let keys = [vendor_key()];
+    let judged = |version, date| {
+        let release = Release { version: Some(version), date: Some(date), line: None };
+        let day = "2030-01-02".parse().unwrap();
+        let asker = Asker { install_id: InstallId([0x11; 16]), release, day, ..asker(&keys) };
+        outcome(verify(&bytes, asker).map(|_| ()))
+    };
+    assert_eq!(judged("5.0", "2029-12-31"), "runs");
+    assert_eq!(judged("5.0", "2030-01-01"), "maintenance_expired");
 }
 
 #[test]
