@@ -78,6 +78,7 @@ fn a_short_file_is_filled_in_with_defaults() {
     assert_eq!((config.resume_window, config.reap_after), (Duration::from_secs(5), Duration::from_secs(900)));
     assert_eq!(config.limits, Limits::default());
     assert!(!config.fqdn);
+    assert_eq!(config.reminder_days, [60, 30, 14, 7, 1]);
 }
 
 #[test]
@@ -103,6 +104,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         reap_after = "7d"
         host_ids = ["rack 7"]
         fqdn = true
+        reminder_days = [7, 30, 7]
         [limits]
         connections = 1
         connections_per_address = 2
@@ -134,6 +136,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
     assert_eq!((config.resume_window, config.reap_after), (Duration::ZERO, Duration::from_secs(7 * 86_400)));
     assert_eq!(config.host_ids, ["rack 7"]);
     assert!(config.fqdn);
+    assert_eq!(config.reminder_days, [30, 7]);
     let limits = Limits {
         connections: 1,
         connections_per_address: 2,
@@ -310,6 +313,10 @@ fn a_mistake_is_told_with_file_line_and_column() {
             "seatkeeper.toml: an idle_time of 5m with a heartbeat of 5m: ",
         ),
         ("host_ids = [\"ok\", \"\"]\n", "seatkeeper.toml:4:19: a host id has 1 to 256 bytes"),
+        (
+            "reminder_days = [30, 0]\n",
+            "seatkeeper.toml:4:17: reminder_days are at most 10 numbers from 1 to 365",
+        ),
         ("admin_group = \"no such group\"\n", "seatkeeper.toml:4:15: there is no group \"no such group\""),
         ("# é\nadmin_group = \"ü\" # ö\n", "seatkeeper.toml:5:15: there is no group \"ü\""),
         (

@@ -224,6 +224,15 @@ fn full_status() -> Status {
         end: Some(day()),
         ends_at: instant(),
         maintenance_ends: Some(day()),
+        notices: vec![Notice {
+            of: "license".into(),
+            seats: Some(6),
+            sn: text(),
+            end: day(),
+            days_left: -2,
+            contact: "ACME".into(),
+            message: "m".into(),
+        }],
         denials_24h: Some(0),
         pools: vec![pool],
         ..Feature::default()

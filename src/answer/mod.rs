@@ -26,8 +26,8 @@ use crate::engine::ask::{Answer, Booking, Event, Request};
 use crate::state::Identity;
 
 pub use borrow::write_off;
-pub(crate) use details::numbers;
 pub use details::{denial_details, key_type};
+pub(crate) use details::{ending, numbers};
 pub use why::why;
 
 /// How far from GMT a client can be, in minutes, both inclusive.

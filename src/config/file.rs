@@ -45,6 +45,7 @@ pub(super) struct File {
     pub(super) reap_after: Option<Spanned<DurationText>>,
     pub(super) host_ids: Vec<Spanned<String>>,
     pub(super) fqdn: bool,
+    pub(super) reminder_days: Option<Spanned<Vec<i64>>>,
     pub(super) limits: LimitsTable,
 }
 

@@ -17,6 +17,7 @@ pub mod picture;
 mod pools;
 mod queue;
 pub mod record;
+pub mod remind;
 pub mod reset;
 mod room;
 pub mod thread;
@@ -37,6 +38,7 @@ use self::ask::{Answer, Ask, Booking, Event, Outbox, Request, Then};
 use self::happened::{EventSink, Happened, PoolNames};
 use self::picture::{PICTURE_MS, Picture};
 use self::record::StateFold;
+use self::remind::Reminding;
 use crate::clock::{Reading, Zone};
 use crate::journal::{Compactor, Disk, Journal, JournalError};
 
@@ -61,6 +63,8 @@ pub struct Engine<D: Disk> {
     policy_taken: Vec<Then<()>>,
     /// Pools whose sessions are still to be told that the license has ended.
     expired: VecDeque<(PoolId, Option<SessionId>, NaiveDate)>,
+    /// What administrators are still to be told of.
+    reminding: Reminding,
     picture: Option<Arc<Picture>>,
     denials: u64,
     is_stopping: bool,
@@ -117,6 +121,7 @@ impl<D: Disk> Engine<D> {
             catalog_taken: Vec::new(),
             policy_taken: Vec::new(),
             expired: VecDeque::new(),
+            reminding: Reminding::default(),
             picture: None,
             denials: 0,
             is_stopping: false,
@@ -145,6 +150,7 @@ impl<D: Disk> Engine<D> {
         !self.ledger.is_complete()
             || (self.may_tell_of_ends() && !self.expired.is_empty())
             || (self.may_serve() && self.ledger.is_hungry())
+            || self.is_reminding()
     }
 
     /// The tick at which something falls due by itself.
@@ -177,6 +183,7 @@ impl<D: Disk> Engine<D> {
         }
         self.reap(now, reading)?;
         self.sweep(now)?;
+        self.remind(now)?;
         self.serve(now, reading)?;
         self.tell_expired();
         self.expect_borrows(now, reading);
@@ -517,6 +524,9 @@ impl<D: Disk> Engine<D> {
                 let patience = self.ledger.presence().patience();
                 let event = ended_event(ended.session, &ended.cause, patience, reading.unix_ms);
                 self.outputs.push(Output::Event(outbox, event));
+            }
+            if let Change::FirstCheckout(first) = change {
+                self.tell_started(first, now);
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ pub use explain::{
     Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
     TokenNeed,
 };
-pub use maintenance::Maintenance;
+pub use maintenance::{Maintenance, Notice};
 
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -182,6 +182,9 @@ pub struct Feature {
     pub ends_at: Option<Instant>,
     /// The last day of maintenance, included; null: none stated.
     pub maintenance_ends: Option<NaiveDate>,
+    /// Ends of maintenance and of licenses that come within 60 days or are not 30 days past, and nobody has renewed (rules 3, 6.11).
+    #[serde(default)]
+    pub notices: Vec<Notice>,
     /// Denied checkouts in the last 24 hours; null where the server does not count them.
     pub denials_24h: Option<u64>,
     /// What the sums are made of: those that grant in the order in which they are tried, then the others. Empty where the
