@@ -18,6 +18,7 @@ mod disk_bytes;
 mod disk_state;
 mod events;
 mod hostile;
+mod lent_versions;
 mod load;
 mod maintenance;
 mod midnight;

@@ -182,7 +182,7 @@ fn die_at_first_checkout(deaths: &mut Deaths, when: impl FnOnce(&Site)) {
     let settings = "COUNT=\"5\" SN=\"7\" VERSION=\"2.0\" ISSUED=\"2010-01-10\" MAINTENANCE_PERIOD=\"P1Y\" \
                     MAINTENANCE_START_TRIGGER=\"FIRST_CHECKOUT\" MAINTENANCE_START_BY=\"2030-12-31\"";
     let site = Site::with(&[feature("cad", settings)]);
-    let clock = FakeClock::new(&site, "2030-06-10T09:00:00Z");
+    let clock = FakeClock::new(&site, "2030-06-10T22:00:00Z");
     let mut daemon = start(&site, &clock);
     let mut client = daemon.connect();
     let install_id = client.install_id;
@@ -202,14 +202,14 @@ fn die_at_first_checkout(deaths: &mut Deaths, when: impl FnOnce(&Site)) {
     assert!(found.iter().all(|day| day == "2030-06-10"), "{found:?}");
     state_check(&site);
 
-    // Two days later it is sent again, and once it was recorded the day stays what it was, whoever was told of it.
-    clock.set("2030-06-12T09:00:00Z");
+    // The next day it is sent again (a clock that is further ahead would be doubted, and begin nothing), and once it was recorded the day stays what it was, whoever was told of it.
+    clock.set("2030-06-11T20:00:00Z");
     let mut daemon = start(&site, &clock);
     await_shown(&daemon, found.first().map(String::as_str));
     let mut client = daemon.connect_as(install_id);
     let (_, was_known) = client.checkout_again(&asked).expect("the connection lives").expect("a grant");
     assert_eq!(was_known, !found.is_empty(), "the grant and the record are one batch");
-    let day = found.first().map_or("2030-06-12", |day| day).to_owned();
+    let day = found.first().map_or("2030-06-11", |day| day).to_owned();
     await_shown(&daemon, Some(&day));
     daemon.kill();
 
@@ -221,7 +221,7 @@ fn die_at_first_checkout(deaths: &mut Deaths, when: impl FnOnce(&Site)) {
     // A year from the recorded day on, that day included, and no longer.
     let last = day.replacen("2030", "2031", 1);
     assert_eq!(run(&mut client, "cad", "2.9", &last), "granted");
-    assert_eq!(run(&mut client, "cad", "2.9", "2031-06-13"), "maintenance_expired");
+    assert_eq!(run(&mut client, "cad", "2.9", "2031-06-12"), "maintenance_expired");
     daemon.kill();
     assert_eq!(recorded(&site), [day], "one record");
     state_check(&site);
@@ -236,7 +236,7 @@ fn a_first_checkout_is_recorded_once_whenever_the_daemon_dies() {
     let mut random = Random(seed());
     let mut deaths = Deaths::default();
     for _ in 0..8 {
-        let delay = Duration::from_micros(u64::try_from(random.within(0, 6_000)).expect("a delay"));
+        let delay = Duration::from_micros(u64::try_from(random.within(0, 1_500)).expect("a delay"));
         // Not a wait for anything: the moment of death is random.
         die_at_first_checkout(&mut deaths, |_| std::thread::sleep(delay));
     }
