@@ -113,6 +113,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         queue_length = 5
         waiters_per_feature = 6
         waiters_per_client = 7
+        update_checks_per_minute = 8
         frame_bytes = 4096
         unread_bytes = 2097152
         hello_time = "100ms"
@@ -145,6 +146,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         queue_length: 5,
         waiters_per_feature: 6,
         waiters_per_client: 7,
+        update_checks_per_minute: 8,
         frame_bytes: 4096,
         unread_bytes: 2_097_152,
         hello_time: Duration::from_millis(100),
@@ -489,6 +491,7 @@ fn the_operations_manual_states_every_default_as_it_is() {
         limits::QUEUE_LENGTH,
         limits::WAITERS_PER_FEATURE,
         limits::WAITERS_PER_CLIENT,
+        limits::UPDATE_CHECKS_PER_MINUTE,
         limits::FRAME_BYTES,
         limits::UNREAD_BYTES,
     ] {

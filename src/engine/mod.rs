@@ -22,6 +22,7 @@ pub mod reset;
 mod room;
 pub mod thread;
 mod time;
+mod update;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -212,11 +213,13 @@ impl<D: Disk> Engine<D> {
                 }
             }
             Ask::Request { from, call, request } => {
+                // Nobody was refused a seat who did not ask for one.
+                let is_question = matches!(request, Request::UpdateCheck(_));
                 let action = self.action_of(&from, &request);
                 let answer = self.request(&from, request, now, reading)?;
                 self.note_done(action, &answer);
                 if let Answer::Denied(denial) = &answer {
-                    self.denials += 1;
+                    self.denials += u64::from(!is_question);
                     debug!(code = %denial.code, message = denial.message, "denied");
                 }
                 self.outputs.push(Output::Answer(from, call, answer));
@@ -285,6 +288,7 @@ impl<D: Disk> Engine<D> {
             Request::Cancel(key, secret) => self.cancel(&key, &secret, now)?,
             Request::Why(checkout, asker) => self.why(&checkout, asker.as_deref(), now, reading)?,
             Request::Try(checkout) => self.try_out(&checkout, now)?,
+            Request::UpdateCheck(question) => self.update_check(&question, now)?,
             Request::Checkin(session, count) => {
                 self.refresh_of(session, now)?;
                 match self.ledger.decide_checkin(session, count, from.id(), now) {

@@ -29,4 +29,5 @@ mod second_client;
 mod service;
 mod shown;
 mod suspects;
+mod update;
 mod versions;
