@@ -31,7 +31,7 @@ fn after(days: i64, disk: &MemoryDisk) -> World {
 fn a_first_checkout_has_one_day_whenever_the_power_goes() {
     let seed = common::seed();
     println!("SEATKEEPER_SEED={seed}");
-    let (mut before, mut between, mut after) = (0, 0, 0);
+    let (mut unrecorded, mut between, mut told_of) = (0, 0, 0);
     for n in 0..60_u64 {
         let mut operations = 1;
         // Operation by operation, until it is over before the power goes.
@@ -51,9 +51,9 @@ fn a_first_checkout_has_one_day_whenever_the_power_goes() {
             let mut world = after(1, &disk);
             let found = recorded(&world);
             match (told, &*found) {
-                (true, [day]) if day == "2030-01-01" => after += 1,
+                (true, [day]) if day == "2030-01-01" => told_of += 1,
                 (false, [day]) if day == "2030-01-01" => between += 1,
-                (false, []) => before += 1,
+                (false, []) => unrecorded += 1,
                 _ => panic!("seed {n}, operation {operations}: told {told}, recorded {found:?}"),
             }
             assert_eq!(world.used(), found.len() as u64, "the grant and the record are one batch");
@@ -76,6 +76,6 @@ fn a_first_checkout_has_one_day_whenever_the_power_goes() {
             operations += 1;
         }
     }
-    println!("{before} before the record, {between} between it and the answer, {after} after");
-    assert!(before > 10 && between > 10 && after == 60, "{before} {between} {after}");
+    println!("{unrecorded} before the record, {between} between it and the answer, {told_of} after");
+    assert!(unrecorded > 10 && between > 10 && told_of == 60, "{unrecorded} {between} {told_of}");
 }

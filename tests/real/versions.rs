@@ -11,6 +11,7 @@ use seatkeeper::engine::record::decode;
 use seatkeeper::journal::{Fold, FoldError, RealDisk, replay};
 use seatkeeper_client::{Address, CheckoutError, Client as Library, InstallId, Options, Refusal, Want};
 use seats::change::Change;
+use serde_json::Value;
 use wire::request;
 
 use crate::common::{Random, require, seed};
@@ -73,6 +74,22 @@ fn library(daemon: &Daemon) -> Library {
     Library::new(options)
 }
 
+/// `seatkeeper update-check cad`, by the installer of who has 1.0: the exit status and the JSON.
+fn ask_before_unpacking(daemon: &Daemon, clock: &FakeClock, words: &[&str]) -> (i32, Value) {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    command
+        .args(["update-check", "cad", "--installed", "1.0", "--json"])
+        .args(words)
+        .env("XDG_STATE_HOME", home.path())
+        .env("SEATKEEPER_SERVER", daemon.address().to_string());
+    clock.lead_command(&mut command);
+    let output = command.output().expect("the command runs");
+    let code = output.status.code().expect("it exits");
+    let error = String::from_utf8_lossy(&output.stderr);
+    (code, serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{code}: {error}")))
+}
+
 fn refused_by(library: &Library, want: Want) -> Refusal {
     match library.checkout(want) {
         Ok(seats) => panic!("granted: {:?}", seats.sessions()),
@@ -90,15 +107,50 @@ fn a_customer_who_updated_by_hand_is_told_what_runs_and_a_renewal_lets_the_same_
     let site =
         Site::with(&[feature("cad", "COUNT=\"15\" SN=\"7\" VERSION=\"1.0\" MAINTENANCE_END=\"2012-03-31\"")]);
     let clock = FakeClock::new(&site, "2012-06-25T09:00:00Z");
+    let list = "<RELEASES><FEATURE NAME=\"cad\"><RELEASE VERSION=\"1.0\" RELEASE_DATE=\"2011-03-01\"/>\
+                <RELEASE VERSION=\"1.0.1\" RELEASE_DATE=\"2012-05-02\"/>\
+                <RELEASE VERSION=\"1.1\" RELEASE_DATE=\"2012-04-01\"/></FEATURE></RELEASES>";
+    fs::write(site.path().join("list.xml"), list).expect("a file");
+    vendor(
+        &site,
+        &clock,
+        &["catalog", "sign", "--key", "vendor/acme-1.key", "list.xml", "-o", "licenses/releases.xml"],
+    );
     let mut daemon = start(&site, &clock);
     let (pid, program) = (daemon.pid(), library(&daemon));
     let owned = || Want::feature("cad").version("1.0").released("2011-03-01");
     let by_hand = || Want::feature("cad").version("1.1").released("2012-04-01");
 
     let colleague = program.checkout(owned()).expect("1.0 gets its seat as ever");
+    // Asked before anything is unpacked: 1.1 will not run, both dates, and what may be installed instead.
+    let (code, answer) =
+        ask_before_unpacking(&daemon, &clock, &["--version", "1.1", "--released", "2012-04-01"]);
+    let one = &answer["answers"][0];
+    assert_eq!((code, &one["code"], &one["version"]), (3, &"maintenance_expired".into(), &"1.1".into()));
+    assert_eq!(
+        (&one["maintenance_end"], &one["renew_to_at_least"]),
+        (&"2012-03-31".into(), &"2012-04-01".into())
+    );
+    let text = one["message"].as_str().expect("a sentence");
+    assert!(
+        text.contains("2012-04-01") && text.contains("2012-03-31") && text.contains("use 1.0.1"),
+        "{text}"
+    );
+    assert_eq!(answer["installed_keeps_working"], true, "{answer}");
+    let (code, answer) = ask_before_unpacking(&daemon, &clock, &[]);
+    assert_eq!(
+        (code, &answer["newest_that_will_run"]),
+        (0, &"1.0.1".into()),
+        "of the vendor's list: {answer}"
+    );
+    let fix = ["--version", "1.0.1", "--released", "2012-05-02", "--line-date", "2011-03-01"];
+    assert_eq!(ask_before_unpacking(&daemon, &clock, &fix).0, 0);
+
+    // He installs it all the same.
     let no = refused_by(&program, by_hand());
     assert_eq!(no.code, "maintenance_expired", "{}", no.message);
-    for part in ["2012-04-01", "2012-03-31", "1.1", "keep working", "renew maintenance at ACME"] {
+    for part in ["2012-04-01", "2012-03-31", "1.1", "keep working", "use 1.0.1", "renew maintenance at ACME"]
+    {
         assert!(no.message.contains(part), "{part}: {}", no.message);
     }
     drop(program.checkout(owned()).expect("after a refusal too"));
