@@ -22,6 +22,8 @@ use seats::request::{Checkout, Facts, Item, NameRules};
 mod common;
 #[path = "engine/events.rs"]
 mod events;
+#[path = "engine/first_checkout.rs"]
+mod first_checkout;
 #[path = "engine/reminders.rs"]
 mod reminders;
 

@@ -50,6 +50,7 @@ mod install;
 mod keeper;
 mod link;
 mod pulse;
+mod release;
 mod seats;
 mod stream;
 mod told;
@@ -73,6 +74,7 @@ pub use connection::{Connection, Told};
 pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
 pub use event::{Event, GraceEnd};
 pub use install::InstallId;
+pub use release::{Release, release_date_from_unix};
 pub use seats::Seats;
 pub use update::{Advice, CandidateAnswer, MaintenanceState, UpdateAnswer, UpdateQuestion};
 pub use wait::Cancel;
@@ -88,8 +90,11 @@ pub struct Options {
     pub servers: Vec<Address>,
     /// The program's name, for the server's log.
     pub program: String,
-    /// Its version, for the log. What rules look at stands in [`Facts`].
+    /// Its version, for the log. What rules look at is [`Options::release`].
     pub program_version: String,
+    /// The release of the program, for rules (rules 3, 6.2); stated by every [`Want`] that says nothing of a release. `None`, to
+    /// begin with: each says it, or none.
+    pub release: Option<Release>,
     /// Who asks (S2).
     pub install_id: InstallId,
     /// How long to try to connect to one address, hello not included. Looking up a name can take longer: the system's
@@ -120,6 +125,7 @@ impl Options {
             servers,
             program: program.to_owned(),
             program_version: program_version.to_owned(),
+            release: None,
             install_id: InstallId::kept(),
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
