@@ -65,8 +65,10 @@ fn in_words(denial: &Denial) -> String {
         return format!("{code} behind {n}");
     }
     // The number of free seats elsewhere is told in the sentence.
-    let elsewhere = denial.message.split("; ").find(|part| part.contains("other seats are free"));
-    match elsewhere.and_then(|part| part.split(' ').next()) {
+    let is_number =
+        |part: &&str| part.contains("other seats are free") || part.contains("one other seat is free");
+    let elsewhere = denial.message.split("; ").find(is_number);
+    match elsewhere.and_then(|part| part.split(' ').next()).map(|n| if n == "one" { "1" } else { n }) {
         Some(n) => format!("{code} {n}"),
         None => code.into(),
     }
