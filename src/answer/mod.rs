@@ -435,8 +435,8 @@ fn grants(view: &GrantView, context: &Context) -> Vec<answer::Grant> {
 fn grant(session: &SessionGrant, context: &Context) -> answer::Grant {
     let license = session.license.as_deref();
     // A subscription that goes on with its fallback version has no end any more.
-    let today = context.clock.zone().day_of(context.clock.unix_ms());
-    let lasts = license.filter(|license| !falls_back(license, today));
+    let today = || context.clock.zone().day_of(context.clock.unix_ms());
+    let lasts = license.filter(|license| !license.has_fallback() || !falls_back(license, today()));
     let ends = lasts.and_then(|l| l.end).map(|end| context.clock.zone().end_instant(end).div_euclid(1000));
     answer::Grant {
         session: session.session.0,

@@ -86,6 +86,11 @@ impl FeatureLicenses {
         self.marks.as_ref()?.lineages.get(&at)
     }
 
+    /// Whether any of its licenses has something from others.
+    pub fn has_lineages(&self) -> bool {
+        self.marks.as_ref().is_some_and(|marks| !marks.lineages.is_empty())
+    }
+
     /// The renewals that extend the maintenance of a license, those of what it replaces included (rules 3, 6.9).
     pub fn renewals(&self, at: usize) -> &[Arc<License>] {
         self.lineage(at).map_or(&[], |lineage| &lineage.renewals)

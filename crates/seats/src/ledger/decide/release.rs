@@ -36,10 +36,9 @@ impl Ledger {
     /// What a license, its renewals and its first checkout say of versions today.
     pub(in crate::ledger) fn plan<'l>(&self, of: &'l FeatureLicenses, license: &'l Arc<License>) -> Plan<'l> {
         let day = self.terms.day();
-        match of
-            .index_of(license)
-            .filter(|at| of.lineage(*at).is_some() || license.starts_at_first_checkout())
-        {
+        // Most licenses have nothing from others, and need not be looked up.
+        let is_alone = !of.has_lineages() && !license.starts_at_first_checkout();
+        match (!is_alone).then(|| of.index_of(license)).flatten() {
             Some(at) => of.plan(at, self.state.first_checkouts().day_of(of, at), day),
             None => Plan::of(license, &[], None, day),
         }
