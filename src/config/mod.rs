@@ -241,7 +241,8 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
     {
         // A flag has no place in the file.
         let span = file.http.as_ref().filter(|_| flags.http.is_none()).map(toml::Spanned::span);
-        let text = format!("http = \"{http}\" answers the network, and no token is set that readers must know");
+        let text =
+            format!("http = \"{http}\" answers the network, and no token is set that readers must know");
         faults.push(source.fault(span, text).help(
             "name a file with a long random line in http_token_file, or stay on this machine: \"127.0.0.1:6199\"",
         ));

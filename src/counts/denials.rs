@@ -118,7 +118,8 @@ impl Tables {
             }
         }
         let wish: Wish = (denied.facts.user.to_lowercase().into(), feature);
-        let wish = self.wishes.get_key_value(&wish).map_or_else(|| Arc::new(wish), |(known, _)| known.clone());
+        let wish =
+            self.wishes.get_key_value(&wish).map_or_else(|| Arc::new(wish), |(known, _)| known.clone());
         self.wishes.entry(wish.clone()).or_default().waiting += 1;
         self.waiting.push_back((now, wish));
         if self.waiting.len() > WAITING_MAX {
@@ -131,7 +132,8 @@ impl Tables {
             return;
         }
         let Some(pool) = &seats.pool else { return };
-        let wish = (seats.facts.user.to_lowercase().into(), pool.feature.as_str().to_ascii_lowercase().into());
+        let wish =
+            (seats.facts.user.to_lowercase().into(), pool.feature.as_str().to_ascii_lowercase().into());
         if let Some(standing) = self.wishes.get_mut(&wish) {
             standing.granted_at = Some(now);
         }

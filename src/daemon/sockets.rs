@@ -121,7 +121,8 @@ fn bind_http(config: &Config, activated: Vec<TcpListener>) -> Result<Vec<(TcpLis
     let with_access = |listener: TcpListener| {
         let address = listener.local_addr().unwrap_or(address);
         if config.http_token_file.is_none() && !is_loopback(&address) {
-            let text = format!("systemd hands over {address} for HTTP, and no token is set: set http_token_file");
+            let text =
+                format!("systemd hands over {address} for HTTP, and no token is set: set http_token_file");
             return Err(Failure::new(exit::CONFIG, text));
         }
         let readers = config.readers_on(&address);

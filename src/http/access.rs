@@ -160,10 +160,13 @@ mod tests {
     fn without_a_token_a_request_must_be_addressed_to_this_machine() {
         let access = Access::read(None, Readers::All).unwrap();
         let admit = |host: &str| access.admit(&headers(header::HOST, host));
-        for host in ["127.0.0.1:6199", "127.0.0.1", "localhost:6199", "LocalHost", "[::1]:6199", "10.0.0.7:80"] {
+        for host in
+            ["127.0.0.1:6199", "127.0.0.1", "localhost:6199", "LocalHost", "[::1]:6199", "10.0.0.7:80"]
+        {
             assert_eq!(admit(host), Ok(()), "{host}");
         }
-        for host in ["evil.example:6199", "localhost.evil.example", "[evil]:1", "", "127.0.0.1.evil.example"] {
+        for host in ["evil.example:6199", "localhost.evil.example", "[evil]:1", "", "127.0.0.1.evil.example"]
+        {
             assert_eq!(admit(host), Err(Stranger::OtherHost), "{host}");
         }
         assert_eq!(access.admit(&HeaderMap::new()), Ok(()));
@@ -178,7 +181,9 @@ mod tests {
         let admit = |value: &str| access.admit(&headers(header::AUTHORIZATION, value));
         assert_eq!(admit("Bearer correct-horse-battery"), Ok(()));
         assert_eq!(admit("bearer  correct-horse-battery "), Ok(()));
-        for wrong in ["Bearer correct-horse-batter", "Basic correct-horse-battery", "correct-horse-battery", "Bearer"] {
+        for wrong in
+            ["Bearer correct-horse-batter", "Basic correct-horse-battery", "correct-horse-battery", "Bearer"]
+        {
             assert_eq!(admit(wrong), Err(Stranger::NoToken), "{wrong}");
         }
         assert_eq!(access.admit(&HeaderMap::new()), Err(Stranger::NoToken));

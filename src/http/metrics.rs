@@ -1,7 +1,7 @@
 //! `/metrics`: the names of interfaces.md 5, from the features that `status` shows, so that both always agree, and from what
 //! is counted (`src/counts`).
 //!
-//! However many ask, it is made once in [`PICTURE_MS`]. Families come one after the other and each goes over all features,
+//! However many ask, it is made once for a picture, at most every [`PICTURE_MS`]. Families come one after the other and each goes over all features,
 //! so the features are read once into rows, a few hundred at a time with others in between; the text of few features is
 //! kept for whoever asks next, that of many is written while it is read.
 
@@ -80,7 +80,7 @@ pub(super) struct Metrics {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When, in ticks, and what.
+    /// Until which tick it is good, exclusive, and what.
     last: Option<(u64, Exposition)>,
     /// They change with the licenses and the day alone.
     licenses: Option<Licenses>,
@@ -105,8 +105,9 @@ impl Metrics {
     pub(super) async fn scrape(&self, http: &Http) -> Result<Body, Refusal> {
         // One makes it, and the others wait for it.
         let mut state = self.state.lock().await;
-        let now = http.server.context.clock.tick().0;
-        let last = state.last.as_ref().filter(|(made, _)| now.saturating_sub(*made) < PICTURE_MS);
+        let tick = || http.server.context.clock.tick().0;
+        let begun = tick();
+        let last = state.last.as_ref().filter(|(until, _)| begun < *until);
         if let Some((_, exposition)) = last {
             return Ok(exposition.body());
         }
@@ -122,7 +123,13 @@ impl Metrics {
             Exposition::Rows(out.into(), Arc::new(rows))
         };
         let body = exposition.body();
-        state.last = Some((now, exposition));
+        // As long as the picture, so that metrics and status agree; where making it takes long, a quarter of the time at most
+        // goes into that.
+        let making_ms = tick().saturating_sub(begun);
+        let until = picture.tick + PICTURE_MS.max(4 * making_ms);
+        if http.pictures.keep(&picture, until).await {
+            state.last = Some((until, exposition));
+        }
         Ok(body)
     }
 }
@@ -218,7 +225,11 @@ fn server(out: &mut String, http: &Http, picture: &Picture, licenses: &[(Box<str
     text::number(out, "seatkeeper_build_info", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\""), 1.0);
     let mut gauge = |name, help, value| text::single(out, name, Gauge, help, value);
     gauge("seatkeeper_sessions", "Sessions there are.", float(picture.sessions as u64));
-    gauge("seatkeeper_connections", "Connections of clients and administrators.", float(picture.connections as u64));
+    gauge(
+        "seatkeeper_connections",
+        "Connections of clients and administrators.",
+        float(picture.connections as u64),
+    );
     gauge(
         "seatkeeper_clock_suspect",
         "1: the clock is behind the highest day served, and licenses with dates give no new seats.",
@@ -250,10 +261,24 @@ fn server(out: &mut String, http: &Http, picture: &Picture, licenses: &[(Box<str
     text::by_label(out, "seatkeeper_checkins_total", Counter, help, "cause", counts.checkins());
     let help = "Checkouts refused since the start, by code.";
     text::by_label(out, "seatkeeper_denials_total", Counter, help, "reason", counts.denials());
-    let help = "Denials that no grant to the same user made good within five minutes, counted when these are over.";
-    text::single(out, "seatkeeper_true_denials_total", Counter, help, float(counts.by_feature.true_denials()));
+    let help =
+        "Denials that no grant to the same user made good within five minutes, counted when these are over.";
+    text::single(
+        out,
+        "seatkeeper_true_denials_total",
+        Counter,
+        help,
+        float(counts.by_feature.true_denials()),
+    );
     let help = "Messages of peers that broke the protocol, by what was wrong.";
-    text::by_label(out, "seatkeeper_protocol_errors_total", Counter, help, "detail", counts.protocol_errors());
+    text::by_label(
+        out,
+        "seatkeeper_protocol_errors_total",
+        Counter,
+        help,
+        "detail",
+        counts.protocol_errors(),
+    );
     let help = "From a checkout's arrival to its answer, the sync of the journal included.";
     text::histogram(out, "seatkeeper_checkout_duration_seconds", help, &counts.checkout_duration);
     let help = "For how long those waited who got their seats from the queue.";

@@ -83,7 +83,10 @@ async fn admit(State(http): State<Arc<Http>>, request: Request, next: Next) -> R
 
 async fn metrics(State(http): State<Arc<Http>>) -> Response {
     if !http.access.reader().sees_counts {
-        return text(StatusCode::FORBIDDEN, "metrics are for the administrator here (S84): readers = \"admin\"\n");
+        return text(
+            StatusCode::FORBIDDEN,
+            "metrics are for the administrator here (S84): readers = \"admin\"\n",
+        );
     }
     match http.metrics.scrape(&http).await {
         Ok(body) => with_type(StatusCode::OK, super::text::CONTENT_TYPE, body),
@@ -98,9 +101,9 @@ async fn ready(State(http): State<Arc<Http>>) -> Response {
         Err(_) => not(format!("the engine has not answered for {} s", ENGINE_TIME.as_secs())),
         Ok(Err(refusal)) => not(refusal.message),
         Ok(Ok(picture)) => match &picture.no_room {
-            Some((cause, left)) => {
-                not(format!("no room for the journal ({cause}), {left} bytes are left: checkouts are refused"))
-            }
+            Some((cause, left)) => not(format!(
+                "no room for the journal ({cause}), {left} bytes are left: checkouts are refused"
+            )),
             None if picture.catalog.features().is_empty() => not("no license is loaded".into()),
             None if !picture.is_complete => not("new licenses are being taken in".into()),
             None => text(StatusCode::OK, "ready\n"),

@@ -73,8 +73,9 @@ impl Rest {
             return Ok((begun.into(), Some(self)));
         }
         // The answer has begun: all that can be told now is that it is not whole.
-        let (status, next) =
-            piece(&self.http, &self.question).await.map_err(|refusal| std::io::Error::other(refusal.message))?;
+        let (status, next) = piece(&self.http, &self.question)
+            .await
+            .map_err(|refusal| std::io::Error::other(refusal.message))?;
         let mut bytes = Vec::new();
         self.weave.add(&mut bytes, status)?;
         if next.is_empty() {

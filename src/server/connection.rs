@@ -169,9 +169,7 @@ fn greet(
         Err(NoFrame::Io(_)) => return Err((None, Box::new(|_| {}))),
     };
     let call = head.call;
-    let no_hello = || {
-        (Some("order"), refuse(call, Code::BadRequest, "a connection begins with a hello", ""))
-    };
+    let no_hello = || (Some("order"), refuse(call, Code::BadRequest, "a connection begins with a hello", ""));
     let bad_field = |bad| (Some("field"), refuse_field(call, bad));
     if head.number != asked::Hello::NUMBER || call == 0 {
         return Err(no_hello());

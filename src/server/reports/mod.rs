@@ -471,7 +471,10 @@ impl Reader<'_> {
                 ));
             }
         };
-        Ok(Piece { report: Report::Explain(Box::new(self.explanation(feature, &picture))), next: String::new() })
+        Ok(Piece {
+            report: Report::Explain(Box::new(self.explanation(feature, &picture))),
+            next: String::new(),
+        })
     }
 }
 
@@ -481,11 +484,7 @@ pub fn places(picture: &Picture) -> usize {
 }
 
 /// The features of a picture at these places, as `status` shows them to a reader of counts.
-pub fn counts_at(
-    server: &Server,
-    picture: &Picture,
-    places: std::ops::Range<usize>,
-) -> Vec<report::Feature> {
+pub fn counts_at(server: &Server, picture: &Picture, places: std::ops::Range<usize>) -> Vec<report::Feature> {
     let origin = Origin { address: None, admin: None, sees_all: false, sees_counts: true };
     let message = Question::whole("features");
     let reader = Reader { server, origin: &origin, limit: ITEMS_MAX, message: &message, pictures: None };
