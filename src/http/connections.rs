@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long answers may take to be written when the daemon stops.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Retry-After: 1\r\nConnection: close\r\nContent-Length: 37\r\n\r\nas many connections as are taken here\n";
+    Retry-After: 1\r\nConnection: close\r\nContent-Length: 38\r\n\r\nas many connections as are taken here\n";
 
 /// Accepts until the daemon stops.
 pub(super) async fn serve(listener: TcpListener, router: Router, closing: CancellationToken) {

@@ -182,7 +182,8 @@ pub struct Feature {
     pub ends_at: Option<Instant>,
     /// The last day of maintenance, included; null: none stated.
     pub maintenance_ends: Option<NaiveDate>,
-    /// Denied checkouts in the last 24 hours; null where the server does not count them.
+    /// Denied checkouts in the last 24 hours, to the half hour, and at most since the server started; null where it does not
+    /// count them.
     pub denials_24h: Option<u64>,
     /// What the sums are made of: those that grant in the order in which they are tried, then the others. Empty where the
     /// reader sees counts only.
