@@ -78,6 +78,7 @@ fn a_short_file_is_filled_in_with_defaults() {
     assert_eq!((config.resume_window, config.reap_after), (Duration::from_secs(5), Duration::from_secs(900)));
     assert_eq!(config.limits, Limits::default());
     assert!(!config.fqdn);
+    assert_eq!(config.reminder_days, [60, 30, 14, 7, 1]);
 }
 
 #[test]
@@ -104,6 +105,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         reap_after = "7d"
         host_ids = ["rack 7"]
         fqdn = true
+        reminder_days = [7, 30, 7]
         [limits]
         connections = 1
         connections_per_address = 2
@@ -112,6 +114,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         queue_length = 5
         waiters_per_feature = 6
         waiters_per_client = 7
+        update_checks_per_minute = 8
         frame_bytes = 4096
         unread_bytes = 2097152
         hello_time = "100ms"
@@ -136,6 +139,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
     assert_eq!((config.resume_window, config.reap_after), (Duration::ZERO, Duration::from_secs(7 * 86_400)));
     assert_eq!(config.host_ids, ["rack 7"]);
     assert!(config.fqdn);
+    assert_eq!(config.reminder_days, [30, 7]);
     let limits = Limits {
         connections: 1,
         connections_per_address: 2,
@@ -144,6 +148,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         queue_length: 5,
         waiters_per_feature: 6,
         waiters_per_client: 7,
+        update_checks_per_minute: 8,
         frame_bytes: 4096,
         unread_bytes: 2_097_152,
         hello_time: Duration::from_millis(100),
@@ -312,6 +317,10 @@ fn a_mistake_is_told_with_file_line_and_column() {
             "seatkeeper.toml: an idle_time of 5m with a heartbeat of 5m: ",
         ),
         ("host_ids = [\"ok\", \"\"]\n", "seatkeeper.toml:4:19: a host id has 1 to 256 bytes"),
+        (
+            "reminder_days = [30, 0]\n",
+            "seatkeeper.toml:4:17: reminder_days are at most 10 numbers from 1 to 365",
+        ),
         ("admin_group = \"no such group\"\n", "seatkeeper.toml:4:15: there is no group \"no such group\""),
         ("# é\nadmin_group = \"ü\" # ö\n", "seatkeeper.toml:5:15: there is no group \"ü\""),
         (
@@ -503,6 +512,7 @@ fn the_operations_manual_states_every_default_as_it_is() {
         limits::QUEUE_LENGTH,
         limits::WAITERS_PER_FEATURE,
         limits::WAITERS_PER_CLIENT,
+        limits::UPDATE_CHECKS_PER_MINUTE,
         limits::FRAME_BYTES,
         limits::UNREAD_BYTES,
     ] {

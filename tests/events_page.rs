@@ -50,6 +50,7 @@ fn seats() -> Seats {
 
 fn maintenance() -> Maintenance {
     Maintenance {
+        of: "license".into(),
         vendor: "ACME".into(),
         feature: "cad".into(),
         seats: Some(16),
@@ -75,8 +76,14 @@ fn full() -> Vec<What> {
     let features = || vec![Wanted { vendor: text("ACME"), feature: "cad".into(), seats: 2 }];
     let numbers = Numbers { total: Some(2), used: 2, free: Some(0), held: 0, reserved: 0 };
     vec![
-        SessionGranted { of: seats(), until: Some(instant()), waiter: text("99"), above_soft_limit: true }
-            .into(),
+        SessionGranted {
+            of: seats(),
+            until: Some(instant()),
+            waiter: text("99"),
+            above_soft_limit: true,
+            notice: text("grace"),
+        }
+        .into(),
         SessionEnded {
             of: seats(),
             cause: "released".into(),

@@ -3,12 +3,12 @@
 //! A token is made of what is durable, and Ed25519 gives the same signature for the same bytes: the answer to a request that
 //! is sent again carries the same token, also after a restart, also when the license file is gone.
 
-use seats::change::SessionId;
+use seats::change::{LentLicense, SessionId};
 use seats::ledger::{GrantView, LentView, SessionGrant};
 use seats::license::Signed;
 use seats::request::{Checkout, LEND_HOURS_MAX};
 use tracing::error;
-use wire::borrow::{BorrowToken, Lent};
+use wire::borrow::{BorrowToken, Days, Lent};
 use wire::{answer, request};
 
 use super::{BadField, Peer, bad, check_text};
@@ -57,7 +57,7 @@ pub fn write_off(message: request::WriteOff, peer: &Peer) -> Result<Request, Bad
 pub(super) fn loans(view: &GrantView, identity: Option<&Identity>) -> Vec<answer::Loan> {
     let (Some(lent), Some(identity)) = (&view.lent, identity) else { return Vec::new() };
     let loan = |s: &SessionGrant| {
-        let token = token(view, s, lent, s.signed.as_deref()?, identity);
+        let token = token(view, s, lent, s.lends.as_ref()?, identity);
         let token = token.and_then(|token| token.to_bytes());
         // What is lent was held against the limits of a token before, so this is a bug; the seat can be given back.
         let token =
@@ -71,9 +71,17 @@ fn token(
     view: &GrantView,
     session: &SessionGrant,
     lent: &LentView,
-    license: &Signed,
+    lends: &LentLicense,
     identity: &Identity,
 ) -> Result<BorrowToken, wire::borrow::TokenError> {
+    let signed =
+        |of: &Signed| answer::SignedLicense { canonical: of.canonical.to_vec(), key: of.key.to_string() };
+    // What was lent before renewals were kept with a loan says nothing of days: its token is as it was.
+    let days = lent.days.map(|(first, last)| Days {
+        first: first.to_string(),
+        last: last.to_string(),
+        first_checkout: lends.first_checkout.map(|day| day.to_string()),
+    });
     let lent = Lent {
         borrow: session.session.0,
         bundle: view.bundle.0,
@@ -86,12 +94,9 @@ fn token(
         granted_at: lent.from,
         ends_at: lent.until,
         server_key: identity.public_key().to_bytes(),
-        license: answer::SignedLicense {
-            canonical: license.canonical.to_vec(),
-            key: license.key.to_string(),
-        },
-        renewals: Vec::new(),
-        extras: Vec::new(),
+        license: signed(&lends.signed),
+        renewals: lends.renewals.iter().map(|renewal| signed(renewal)).collect(),
+        extras: days.iter().map(Days::extra).collect(),
     };
     let signature = identity.sign(&lent.signed_bytes()?).to_bytes();
     Ok(BorrowToken { lent, signature })

@@ -6,6 +6,7 @@
 
 mod borrow;
 mod details;
+mod update;
 mod why;
 
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use seats::change::SessionId;
 pub use seats::denial::Code;
 use seats::denial::Denial;
+use seats::evaluate::falls_back;
 use seats::ledger::{GrantView, SessionGrant};
 use seats::license::{Count, HostIdKind};
 use seats::request::{Checkout, Facts, ITEMS_MAX, Item, StatedHostId, TEXT_BYTES_MAX};
@@ -26,8 +28,9 @@ use crate::engine::ask::{Answer, Booking, Event, Request};
 use crate::state::Identity;
 
 pub use borrow::write_off;
-pub(crate) use details::numbers;
 pub use details::{denial_details, key_type};
+pub(crate) use details::{ending, numbers};
+pub use update::update_check;
 pub use why::why;
 
 /// How far from GMT a client can be, in minutes, both inclusive.
@@ -373,6 +376,9 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
             let json = why::json(explanation, facts, *tick, *unix_ms);
             put(buffer, call, &answer::Why { json, extras: Vec::new() });
         }
+        Answer::UpdateCheck(answer) => {
+            put(buffer, call, &answer::UpdateCheck { json: update::json(answer), extras: Vec::new() });
+        }
         Answer::Watching => put(buffer, call, &answer::Watch::default()),
         Answer::Denied(denial) => append_denial(buffer, call, denial, peer),
     }
@@ -428,7 +434,10 @@ fn grants(view: &GrantView, context: &Context) -> Vec<answer::Grant> {
 
 fn grant(session: &SessionGrant, context: &Context) -> answer::Grant {
     let license = session.license.as_deref();
-    let ends = license.and_then(|l| l.end).map(|end| context.clock.zone().end_instant(end).div_euclid(1000));
+    // A subscription that goes on with its fallback version has no end any more.
+    let today = context.clock.zone().day_of(context.clock.unix_ms());
+    let lasts = license.filter(|license| !falls_back(license, today));
+    let ends = lasts.and_then(|l| l.end).map(|end| context.clock.zone().end_instant(end).div_euclid(1000));
     answer::Grant {
         session: session.session.0,
         vendor: session.vendor.as_str().into(),

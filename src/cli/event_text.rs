@@ -60,7 +60,8 @@ fn sentence(what: &What) -> String {
             let waited =
                 granted.waiter.as_ref().map_or_else(String::new, |place| format!(", waited as {place}"));
             let soft = if granted.above_soft_limit { ", above the soft limit" } else { "" };
-            line(of, &format!("{how}{waited}{soft}{}", release(of)))
+            let notice = granted.notice.as_ref().map_or_else(String::new, |notice| format!(": {notice}"));
+            line(of, &format!("{how}{waited}{soft}{}{notice}", release(of)))
         }
         What::SessionEnded(ended) => {
             let by = ended.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));

@@ -45,6 +45,7 @@ pub(super) struct File {
     pub(super) reap_after: Option<Spanned<DurationText>>,
     pub(super) host_ids: Vec<Spanned<String>>,
     pub(super) fqdn: bool,
+    pub(super) reminder_days: Option<Spanned<Vec<i64>>>,
     pub(super) limits: LimitsTable,
 }
 
@@ -59,6 +60,7 @@ pub(super) struct LimitsTable {
     pub(super) queue_length: Option<Spanned<i64>>,
     pub(super) waiters_per_feature: Option<Spanned<i64>>,
     pub(super) waiters_per_client: Option<Spanned<i64>>,
+    pub(super) update_checks_per_minute: Option<Spanned<i64>>,
     pub(super) frame_bytes: Option<Spanned<i64>>,
     pub(super) unread_bytes: Option<Spanned<i64>>,
     pub(super) hello_time: Option<Spanned<DurationText>>,

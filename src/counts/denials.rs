@@ -246,7 +246,7 @@ mod tests {
             token: None,
             lent_until: None,
         };
-        batch(Happened::Granted(seats, None, false))
+        batch(Happened::Granted(seats, None, false, None))
     }
 
     #[test]

@@ -151,6 +151,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     });
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection)
         .in_zone(config.zone.clone())
+        .with_reminders(config.reminder_days.clone())
         .with_events(Arc::new(Counting::new(counts.clone(), events.clone())))
         .timing_syncs(counts.journal_sync.clone());
     if opened.lost.is_some() {

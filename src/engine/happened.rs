@@ -16,11 +16,14 @@ use seats::denial::{Code, Denial, Numbers};
 use seats::evaluate::Total;
 use seats::ledger::State;
 use seats::license::Name;
+use seats::maintenance::Granted as Runs;
 use seats::request::{Checkout, Facts, Item};
 use seats::wall::WallClock;
+use tracing::debug;
 
 use super::Engine;
 use super::ask::{Answer, Outbox, Request};
+use super::remind::Maintained;
 use crate::journal::Disk;
 
 /// How many pools' names are kept at hand.
@@ -147,8 +150,9 @@ pub struct Done {
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Happened {
-    /// Seats were taken; by which place in the queue, and whether above the soft limit.
-    Granted(Seats, Option<SessionId>, bool),
+    /// Seats were taken; by which place in the queue, whether above the soft limit, and whether the version runs in days of grace
+    /// or as a fallback.
+    Granted(Seats, Option<SessionId>, bool, Option<Runs>),
     /// Seats are back.
     Back(Back),
     /// A checkout got nothing.
@@ -165,6 +169,8 @@ pub enum Happened {
     DayServed(NaiveDate),
     /// What the clock is worth: before, now, the day it shows, the day used for grants (S71).
     ClockChanged(WallClock, WallClock, NaiveDate, NaiveDate),
+    /// Maintenance, or a license, begins, ends or goes on (rules 3, 6.11).
+    Maintained(Box<Maintained>),
     /// An administrator did something.
     Done(Box<Done>),
 }
@@ -247,6 +253,19 @@ impl<D: Disk> Engine<D> {
 
     /// Notes a checkout that got nothing. A denial changes nothing and is not journaled.
     pub(super) fn note_denied(&mut self, checkout: &Checkout, denial: &Denial) {
+        let facts = &checkout.facts;
+        // Rules 3, 6.13: with what the program says of itself, and the days that decided in the sentence.
+        debug!(
+            code = %denial.code,
+            feature = checkout.items.first().map(|item| &*item.feature),
+            user = facts.user,
+            host = facts.host,
+            release_version = facts.release_version.as_deref(),
+            release_date = facts.release_date.as_deref(),
+            line_date = facts.line_date.as_deref(),
+            message = denial.message,
+            "denied"
+        );
         if self.sink.is_none() {
             return;
         }
@@ -321,7 +340,8 @@ impl<D: Disk> Engine<D> {
                 token,
                 lent_until: None,
             };
-            self.happened.push(Happened::Granted(seats, waiter, session.above_soft_limit));
+            let notice = self.ledger.notice_of(&facts, session.pool);
+            self.happened.push(Happened::Granted(seats, waiter, session.above_soft_limit, notice));
         }
     }
 

@@ -29,12 +29,14 @@ const BOOKING_ENDED: u16 = 13;
 const WAITING: u16 = 15;
 const WAIT_ENDED: u16 = 16;
 const BARRED: u16 = 17;
-const BORROWED: u16 = 14;
+/// As it was before a loan carried renewals.
+const BORROWED_1: u16 = 14;
 const BORROWING_CLOSED: u16 = 18;
 const WRITTEN_OFF: u16 = 19;
 const CLOCK_RESET: u16 = 20;
 const FIRST_CHECKOUT: u16 = 21;
 const REMINDED: u16 = 22;
+const BORROWED: u16 = 23;
 /// From here on only in snapshots.
 const SPENT: u16 = 0x4001;
 const COUNTERS_1: u16 = 0x4002;
@@ -118,6 +120,7 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
         POOL_SET_1 => body(kind, bytes).map(|old: first::PoolSet| Change::PoolSet(old.into())),
         GRANTED_1 => body(kind, bytes).map(|old: first::Granted| Change::Granted(old.into())),
         COUNTERS_1 => body(kind, bytes).map(|old: first::Counters| Change::Counters(old.into())),
+        BORROWED_1 => body(kind, bytes).map(|old: first::Borrowed| Change::Borrowed(old.into())),
         HELD => body(kind, bytes).map(Change::Held),
         UNHELD => body(kind, bytes).map(Change::Unheld),
         MOVED => body(kind, bytes).map(Change::Moved),
@@ -149,9 +152,10 @@ pub fn decode(kind: u16, bytes: &[u8]) -> Result<Change, FoldError> {
 mod first {
     use std::sync::Arc;
 
-    use seats::change::{BundleId, GrantedSession, PoolId, PoolKind, SessionId, Source, Tick};
+    use chrono::NaiveDate;
+    use seats::change::{BundleId, GrantedSession, LentLicense, PoolId, PoolKind, SessionId, Source, Tick};
     use seats::evaluate::Total;
-    use seats::license::{Fingerprint, Name};
+    use seats::license::{Fingerprint, Name, Signed};
     use seats::request::Facts;
     use serde::Deserialize;
 
@@ -207,6 +211,26 @@ mod first {
     }
 
     #[derive(Deserialize)]
+    pub(super) struct Borrowed {
+        bundle: BundleId,
+        from: i64,
+        until: i64,
+        last_day: NaiveDate,
+        due: Tick,
+        licenses: Vec<Arc<Signed>>,
+    }
+
+    impl From<Borrowed> for seats::change::Borrowed {
+        /// Its tokens were made without renewals, and are made the same again.
+        fn from(old: Borrowed) -> Self {
+            let Borrowed { bundle, from, until, last_day, due, licenses } = old;
+            let plain = |signed| LentLicense { signed, renewals: Vec::new(), first_checkout: None };
+            let licenses = licenses.into_iter().map(plain).collect();
+            Self { bundle, from, until, first_day: None, last_day, due, licenses }
+        }
+    }
+
+    #[derive(Deserialize)]
     pub(super) struct Counters {
         next_session: u64,
         next_pool: u32,
@@ -252,8 +276,9 @@ mod tests {
 
     use seats::change::{
         Barred, Booked, BookingEnded, BookingId, Borrowed, BorrowingClosed, Cause, ClockReset, Counters,
-        Ended, FirstCheckout, Granted, GrantedSession, Held, HoldId, Moved, MovedSession, PoolId, PoolKind,
-        PoolSet, Reminded, SessionId, Unheld, VersionSeen, WaitCause, WaitEnded, Waiting, WrittenOff,
+        Ended, FirstCheckout, Granted, GrantedSession, Held, HoldId, LentLicense, Moved, MovedSession,
+        PoolId, PoolKind, PoolSet, Reminded, SessionId, Unheld, VersionSeen, WaitCause, WaitEnded, Waiting,
+        WrittenOff,
     };
     use seats::evaluate::Total;
     use seats::license::{Fingerprint, Name, Signed};
@@ -277,6 +302,22 @@ mod tests {
             release_date: None,
             line_date: None,
             host_ids: Vec::new(),
+        }
+    }
+
+    fn signed(byte: u8) -> Arc<Signed> {
+        Arc::new(Signed { canonical: [byte; 3].into(), key: "ed25519:acme:AAAA".into() })
+    }
+
+    fn lent_without_renewals() -> Borrowed {
+        Borrowed {
+            bundle: SessionId(7),
+            from: 1_909_051_200,
+            until: 1_909_054_800,
+            first_day: None,
+            last_day: "2030-06-30".parse().unwrap(),
+            due: 90_000,
+            licenses: vec![LentLicense { signed: signed(7), renewals: Vec::new(), first_checkout: None }],
         }
     }
 
@@ -369,14 +410,14 @@ mod tests {
             by: "uid 0".into(),
             reason: "backup".into(),
         };
-        let signed = Signed { canonical: [7; 3].into(), key: "ed25519:acme:AAAA".into() };
         let borrowed = Borrowed {
-            bundle: SessionId(7),
-            from: 1_909_051_200,
-            until: 1_909_054_800,
-            last_day: "2030-06-30".parse().unwrap(),
-            due: 90_000,
-            licenses: vec![Arc::new(signed)],
+            first_day: Some("2030-06-29".parse().unwrap()),
+            licenses: vec![LentLicense {
+                signed: signed(7),
+                renewals: vec![signed(8)],
+                first_checkout: Some("2030-06-28".parse().unwrap()),
+            }],
+            ..lent_without_renewals()
         };
         let written_off = WrittenOff {
             borrow: SessionId(7),
@@ -468,6 +509,7 @@ mod tests {
         assert_eq!((set.kind, set.total), (PoolKind::Exclusive, Total::Limited(10)));
         let counters = Counters { next_session: 300, next_pool: 2, next_hold: 0, next_booking: 0 };
         assert_eq!(decode(COUNTERS_1, &bytes("fb2c0102")), Ok(Change::Counters(counters)));
+        assert_eq!(decode(BORROWED_1, &bytes(FIRST_BORROW)), Ok(Change::Borrowed(lent_without_renewals())));
     }
 
     const FIRST_GRANT: &str = "0702020202020202020202020202020202030303030303030303030303030303030101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb6712fc70110100010702fb2c010909090909090909090909090909090909090909090909090909090909090909";
@@ -477,7 +519,8 @@ mod tests {
     const MOVE: &str = "03010701087573657220616e6e";
     const RESET: &str =
         "0a323039392d30312d30310a323033302d30362d3330fd0024a3f8780300000575696420300462696f73";
-    const BORROW: &str = "07fc809e93e3fca0ba93e30a323033302d30362d3330fc905f0100010307070711656432353531393a61636d653a41414141";
+    const FIRST_BORROW: &str = "07fc809e93e3fca0ba93e30a323033302d30362d3330fc905f0100010307070711656432353531393a61636d653a41414141";
+    const BORROW: &str = "07fc809e93e3fca0ba93e3010a323033302d30362d32390a323033302d30362d3330fc905f0100010307070711656432353531393a61636d653a41414141010308080811656432353531393a61636d653a41414141010a323033302d30362d3238";
     const OFF: &str = "07fc809e93e30575696420300673746f6c656e";
     const BAR: &str = "0441434d450363616407616e6e00777337fc905f0100057569642030066261636b7570";
     const WAIT: &str = "09020202020202020202020202020202020303030303030303030303030303030302010441434d4503636164fb2c01000363616d010101010101010101010101010101010103616e6e0377733701000a0102030c6c696e75782d7838365f36347700010178000103342e32000000fb67120108080808080808080808080808080808fc70110100fc905f0100";

@@ -2,16 +2,19 @@
 //! no text.
 
 use seats::change::{Cause, PoolKind, WaitCause};
+use seats::maintenance::Granted as Runs;
 use seats::request::{Facts, Item};
 
 use super::what::{
-    AdminAction, BorrowReturned, BorrowWrittenOff, ClockChanged, DayServed, Numbers, PoolChanged, QueueEnded,
+    AdminAction, BorrowReturned, BorrowWrittenOff, ClockChanged, DayServed, Maintenance, MaintenanceEnded,
+    MaintenanceExpiringSoon, MaintenanceRenewed, MaintenanceStarted, Numbers, PoolChanged, QueueEnded,
     QueueWaiting, Release, Seats, SessionDenied, SessionEnded, SessionGranted, SessionReduced, Wanted, What,
     Who,
 };
-use crate::answer::key_type;
+use crate::answer::{ending, key_type};
 use crate::clock::{rfc3339, rfc3339_ms};
 use crate::engine::happened::{self, Back, Happened};
+use crate::engine::remind::Notice;
 
 /// Whether a note is told as two events: lent seats that are back end a session and a loan.
 pub(super) fn is_a_loan_returned(happened: &Happened) -> bool {
@@ -21,7 +24,8 @@ pub(super) fn is_a_loan_returned(happened: &Happened) -> bool {
 /// The event of a note that happened then.
 pub(super) fn what(happened: &Happened, unix_ms: i64) -> What {
     match happened {
-        Happened::Granted(of, waiter, above_soft_limit) => SessionGranted {
+        Happened::Granted(of, waiter, above_soft_limit, notice) => SessionGranted {
+            notice: notice.and_then(notice_of),
             of: seats(of),
             until: of.lent_until.map(|until| rfc3339(until.saturating_mul(1_000))),
             waiter: waiter.map(|waiter| waiter.to_string()),
@@ -110,6 +114,25 @@ pub(super) fn what(happened: &Happened, unix_ms: i64) -> What {
             day: *day,
         }
         .into(),
+        Happened::Maintained(of) => {
+            let said = Maintenance {
+                vendor: of.vendor.as_str().into(),
+                feature: of.feature.as_str().into(),
+                of: ending(of.of).into(),
+                seats: of.seats.limited(),
+                sn: of.sn.as_ref().map(|sn| sn.to_string()),
+                end: of.end,
+                days_left: of.days_left,
+                contact: Some(of.contact.to_string()),
+                text: Some(of.text.clone()),
+            };
+            match of.notice {
+                Notice::ExpiringSoon => MaintenanceExpiringSoon(said).into(),
+                Notice::Ended => MaintenanceEnded(said).into(),
+                Notice::Renewed => MaintenanceRenewed(said).into(),
+                Notice::Started => MaintenanceStarted(said).into(),
+            }
+        }
         Happened::Done(done) => AdminAction {
             action: done.action.into(),
             by: done.by.clone(),
@@ -118,6 +141,19 @@ pub(super) fn what(happened: &Happened, unix_ms: i64) -> What {
             reason: said(&done.reason),
         }
         .into(),
+    }
+}
+
+/// What administrators are told of a grant (rules 3, 6.6).
+fn notice_of(runs: Runs) -> Option<String> {
+    match runs {
+        Runs::Grace(days) => Some(format!(
+            "released {days} days after maintenance ended; allowed until it is renewed (MAINTENANCE_GRACE)"
+        )),
+        Runs::Fallback => {
+            Some("the subscription is over, and this is its fallback version (FALLBACK)".into())
+        }
+        _ => None,
     }
 }
 

@@ -199,6 +199,9 @@ pub struct SessionGranted {
     pub waiter: Option<String>,
     /// They lie above the soft limit (L61).
     pub above_soft_limit: bool,
+    /// Why the version runs, where administrators should know: in days of grace, or as a fallback (rules 3, 6.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
 }
 
 /// `session.ended`
@@ -492,7 +495,9 @@ pub struct Maintenance {
     pub vendor: String,
     /// What it allows.
     pub feature: String,
-    /// Seats of the license; null: no bound.
+    /// `maintenance`, or `license`: its own END (of a subscription, of an upgrade).
+    pub of: String,
+    /// Seats of the license, or of its pool; null: no bound.
     pub seats: Option<u32>,
     /// The serial number of the license. Absent for readers of counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -187,6 +187,9 @@ fn row(http: &Http, feature: &Feature, ends: &mut BTreeMap<NaiveDate, f64>) -> R
     let zone = http.server.context.clock.zone();
     let mut end = |day: NaiveDate| *ends.entry(day).or_insert_with(|| seconds(zone.end_instant(day)));
     let bounded = |seats: Option<u64>| Some(seats.map_or(f64::INFINITY, float));
+    // A subscription that goes on with its fallback version grants, and has no end any more.
+    let has_fallen_back = feature.ends_at.is_none() && feature.total != Some(0);
+    let last_day = feature.end.filter(|_| !has_fallen_back);
     let mut labels = String::new();
     text::label(&mut labels, "app", &feature.vendor);
     text::label(&mut labels, "name", &feature.name);
@@ -204,7 +207,7 @@ fn row(http: &Http, feature: &Feature, ends: &mut BTreeMap<NaiveDate, f64>) -> R
             Some(float(feature.reserved)),
             Some(float(feature.queued)),
             Some(float(feature.upgrades)),
-            Some(feature.end.map_or(f64::INFINITY, &mut end)),
+            Some(last_day.map_or(f64::INFINITY, &mut end)),
             feature.maintenance_ends.map(&mut end),
             Some(float(denials)),
         ],

@@ -23,22 +23,22 @@ use crate::shown::{json, seatkeeper};
 const NOON: &str = "2030-06-30T12:00:00Z";
 
 /// The key that the daemon of a site will have, made before its first start.
-fn server_key(site: &Site) -> String {
+pub(crate) fn server_key(site: &Site) -> String {
     StateDir::open(&site.state(), false).expect("a new state directory").identity().fingerprint()
 }
 
 /// A feature that needs the server's key.
-fn locked(key: &str, name: &str, settings: &str) -> String {
+pub(crate) fn locked(key: &str, name: &str, settings: &str) -> String {
     let block = format!("    <SERVER_HOSTID><SETTING SERVERKEY=\"{key}\"/></SERVER_HOSTID>\n  </FEATURE>");
     feature(name, settings).replace("  </FEATURE>", &block)
 }
 
-fn borrowing(items: &[(&str, u32)], hours: u32) -> Checkout {
+pub(crate) fn borrowing(items: &[(&str, u32)], hours: u32) -> Checkout {
     Checkout { extras: vec![Hours { hours }.extra()], ..asking(items) }
 }
 
 /// Borrows, or asks for the same once more: what is held, and the tokens.
-fn borrow(client: &mut Client, asked: &Checkout) -> (Held, Vec<Loan>) {
+pub(crate) fn borrow(client: &mut Client, asked: &Checkout) -> (Held, Vec<Loan>) {
     let answer: answer::Granted = granted(client.ask(asked));
     let sessions = answer.sessions.iter().map(|s| (s.session, s.count)).collect();
     let loans = Loan::among(&answer.extras);
@@ -46,7 +46,7 @@ fn borrow(client: &mut Client, asked: &Checkout) -> (Held, Vec<Loan>) {
     (Held { asked: asked.clone(), bundle: answer.bundle, sessions }, loans)
 }
 
-fn denied(client: &mut Client, asked: &Checkout) -> (String, Value, String) {
+pub(crate) fn denied(client: &mut Client, asked: &Checkout) -> (String, Value, String) {
     let no = client.ask(asked).expect("the connection lives").expect_err("this must be refused");
     let message = no.message.clone();
     let (code, details) = refused::<answer::Granted>(Err(no));

@@ -18,7 +18,7 @@ use crate::grace::{Grace, Signal};
 use crate::link::Link;
 use crate::seats::{Place, Seats};
 use crate::wait::{Cancel, checkout_or_wait};
-use crate::{Options, facts};
+use crate::{Options, Release, facts};
 
 /// What to ask for: one or more features, all of them or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,26 @@ impl Want {
     #[must_use]
     pub fn released(mut self, date: &str) -> Want {
         self.facts.release_date = Some(date.to_owned());
+        self
+    }
+
+    /// The day on which the MAJOR.MINOR of the program's version was first published, `YYYY-MM-DD`; not after that of its build.
+    #[must_use]
+    pub fn line(mut self, date: &str) -> Want {
+        self.facts.line_date = Some(date.to_owned());
+        self
+    }
+
+    /// With what the program says of its release once and for all, where this says nothing of it.
+    pub(crate) fn completed(mut self, release: Option<&Release>) -> Want {
+        let facts = &mut self.facts;
+        let is_silent =
+            (&facts.release_version, &facts.release_date, &facts.line_date) == (&None, &None, &None);
+        if let Some(release) = release.filter(|_| is_silent) {
+            facts.release_version = Some(release.version.clone());
+            facts.release_date.clone_from(&release.date);
+            facts.line_date.clone_from(&release.line);
+        }
         self
     }
 }
@@ -227,6 +247,7 @@ impl Client {
     ///
     /// [`CheckoutError`]; [`CheckoutError::Cancelled`] if it was ended.
     pub fn checkout_or_cancel(&self, want: Want, cancel: &Cancel) -> Result<Seats, CheckoutError> {
+        let want = want.completed(self.options.release.as_ref());
         let (is_again, wait) = (want.again, want.wait);
         let ask = Checkout {
             request_key: draw()?,
@@ -265,11 +286,12 @@ impl Client {
     ///
     /// As for [`Client::checkout`].
     pub fn would_grant(&self, want: &Want) -> Result<String, CheckoutError> {
+        let want = want.clone().completed(self.options.release.as_ref());
         let ask = Try {
-            items: want.items.clone(),
-            facts: want.facts.clone(),
-            share: want.share.clone(),
-            reservation_token: want.token.clone(),
+            items: want.items,
+            facts: want.facts,
+            share: want.share,
+            reservation_token: want.token,
             ..Try::default()
         };
         first(self.grace.links(), another_may_grant, |link| {

@@ -18,6 +18,7 @@
 //! - If no server answers at all, seats go on for the hours that their license allows (L65): see [`Seats`].
 //! - An application that says when its user is at work, [`Client::report_activity`], lets idle seats go to who needs them.
 //! - A seat can be borrowed for a computer that will be offline, and is verified there each time it is used: [`borrow`].
+//! - Before it is updated, a program or its installer asks whether the new version would run: [`Client::check_update`].
 //! - [`Connection`]: one connection and its calls, for tools that ask questions and for administrators.
 //! - [`Address`]: where servers are. [`InstallId`] and [`facts`]: who asks.
 //!
@@ -49,15 +50,17 @@ mod install;
 mod keeper;
 mod link;
 mod pulse;
+mod release;
 mod seats;
 mod stream;
 mod told;
 #[cfg(unix)]
 mod unix;
+mod update;
 mod wait;
 
 pub use wire::answer::{Grant, SignedLicense};
-pub use wire::request::{Facts, HostId, Item};
+pub use wire::request::{Candidate, Facts, HostId, Item};
 pub use wire::{codes, request};
 
 pub use address::{Address, AddressError, DEFAULT_PORT, SERVERS_MAX, SERVERS_VARIABLE};
@@ -71,7 +74,9 @@ pub use connection::{Connection, Told};
 pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
 pub use event::{Event, GraceEnd};
 pub use install::InstallId;
+pub use release::{Release, release_date_from_unix};
 pub use seats::Seats;
+pub use update::{Advice, CandidateAnswer, MaintenanceState, UpdateAnswer, UpdateQuestion};
 pub use wait::Cancel;
 
 use std::path::PathBuf;
@@ -85,8 +90,11 @@ pub struct Options {
     pub servers: Vec<Address>,
     /// The program's name, for the server's log.
     pub program: String,
-    /// Its version, for the log. What rules look at stands in [`Facts`].
+    /// Its version, for the log. What rules look at is [`Options::release`].
     pub program_version: String,
+    /// The release of the program, for rules (rules 3, 6.2); stated by every [`Want`] that says nothing of a release. `None`, to
+    /// begin with: each says it, or none.
+    pub release: Option<Release>,
     /// Who asks (S2).
     pub install_id: InstallId,
     /// How long to try to connect to one address, hello not included. Looking up a name can take longer: the system's
@@ -117,6 +125,7 @@ impl Options {
             servers,
             program: program.to_owned(),
             program_version: program_version.to_owned(),
+            release: None,
             install_id: InstallId::kept(),
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use scripted::{PATIENCE, Server, granted, nobody, options};
-use seatkeeper_client::{CheckinError, CheckoutError, Client, Event, Want};
+use seatkeeper_client::{CheckinError, CheckoutError, Client, Event, Release, Want, release_date_from_unix};
 use wire::{Answer, Request, answer, event};
 
 #[test]
@@ -37,6 +37,31 @@ fn a_checkout_and_its_checkin() {
     seats.checkin().unwrap();
     drop(client);
     server.finish();
+}
+
+/// Rules 3, 6.2: given once, before anything else is possible.
+#[test]
+fn the_release_of_the_options_is_stated_by_whoever_says_nothing_of_one() {
+    let stated = |facts: &seatkeeper_client::Facts| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        [&facts.release_version, &facts.release_date, &facts.line_date].map(text)
+    };
+    let server = Server::start(30_000, 1, move |_, peer| {
+        peer.hello();
+        assert_eq!(stated(&peer.grant(9).facts), ["4.2.7", "2026-11-20", "2026-11-02"]);
+        assert_eq!(stated(&peer.grant(10).facts), ["3.0", "", ""], "its own word, and nothing of the other");
+        let Some((call, Request::Try(asked))) = peer.next() else { panic!("no question") };
+        assert_eq!(stated(&asked.facts), ["4.2.7", "2026-11-20", "2026-11-02"]);
+        peer.answer(call, Answer::Try(answer::Try::default()));
+        peer.next();
+    });
+    let mut options = server.options();
+    options.release = Some(Release::new("4.2.7", &release_date_from_unix(1_795_132_800)).line("2026-11-02"));
+    let client = Client::new(options);
+    std::mem::forget(client.checkout(Want::feature("cad")).unwrap());
+    std::mem::forget(client.checkout(Want::feature("cad").version("3.0")).unwrap());
+    client.would_grant(&Want::feature("cad")).unwrap();
+    drop(client);
 }
 
 #[test]

@@ -339,12 +339,25 @@ pub struct Borrowed {
     pub from: i64,
     /// The first moment at which it is over, Unix seconds.
     pub until: i64,
+    /// The day of the grant, in the server's zone; `None`: it was lent when that was not kept, and its tokens do not say it.
+    pub first_day: Option<NaiveDate>,
     /// The last day it reaches into, in the server's zone (S41).
     pub last_day: NaiveDate,
     /// The tick before which it does not end while the server runs on (S42).
     pub due: Tick,
-    /// What the vendor signed, one for each session of the grant, in its order.
-    pub licenses: Vec<Arc<Signed>>,
+    /// What lends, one for each session of the grant, in its order.
+    pub licenses: Vec<LentLicense>,
+}
+
+/// What a token says of the license that lends: everything by which a program is judged that has no server (rules 3, 6.12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LentLicense {
+    /// The license, as its vendor signed it.
+    pub signed: Arc<Signed>,
+    /// The renewals that counted for it at the grant or begin before its end, as the vendor signed them.
+    pub renewals: Vec<Arc<Signed>>,
+    /// The day of its first checkout, where its maintenance begins with that (rules 3, 6.10).
+    pub first_checkout: Option<NaiveDate>,
 }
 
 /// An administrator noted that a borrowed seat will not be given back before its time (S42). It comes back then as it would

@@ -718,6 +718,12 @@ impl License {
         given.is_some_and(|given| given.trigger == StartTrigger::FirstCheckout)
     }
 
+    /// Whether it may let a version run and have administrators told (rules 3, 6.6): in days of grace, or as its fallback.
+    pub fn grants_with_notice(&self) -> bool {
+        let given = self.carried.maintenance.as_deref();
+        self.has_fallback() || given.is_some_and(|given| given.grace_days > 0)
+    }
+
     /// Whether versions within FALLBACK_VERSION go on working after its END (L31).
     pub fn has_fallback(&self) -> bool {
         let given = self.carried.maintenance.as_deref();

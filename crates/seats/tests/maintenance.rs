@@ -5,10 +5,11 @@ mod driver;
 use std::sync::Arc;
 
 use chrono::{Datelike as _, NaiveDate};
-use driver::{Server, date, exclusive, facts, request};
+use driver::{Server, date, exclusive, facts, request, sealed};
+use seats::catalog::Catalog;
 use seats::ledger::CheckoutOutcome;
 use seats::license::{
-    Carried, Count, KeyType, License, LicenseType, LicenseVersion, Maintenance, Patches, Period,
+    Carried, Count, KeyType, License, LicenseType, LicenseVersion, Maintenance, Patches, Period, Replaces,
     StartTrigger, Updates,
 };
 use seats::maintenance::{
@@ -524,4 +525,57 @@ fn how_maintenance_stands_is_shown_by_the_day() {
         state("VERSION=2.0, MAINTENANCE_END=2027-08-31, renewal any time..UNLIMITED"),
         State::Unlimited
     );
+}
+
+/// 6.9, L6: renewals are found whatever the order of the files, and however often the same one is there.
+#[test]
+fn the_order_of_files_leaves_no_trace_in_what_is_covered() {
+    let seed = std::env::var("SEATKEEPER_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_300_102);
+    println!("seed: SEATKEEPER_SEED={seed}");
+    let mut random = Random(seed);
+    for _ in 0..300 {
+        let mut licenses = Vec::new();
+        for nth in 0..1 + random.below(4) {
+            let issued = Some(date("2026-01-01") + chrono::Days::new(random.below(400).into()));
+            let (mut sold, _) = license(&format!("VERSION=1.0, MAINTENANCE_END=20{}-03-31", 27 + nth));
+            sold.sn = Some(format!("s{nth}").into());
+            sold.issued = issued;
+            sold.key_type = if random.below(2) == 0 { KeyType::Exclusive } else { KeyType::Additive };
+            if random.below(3) == 0 {
+                let sn = format!("s{}", random.below(5));
+                sold.carried.special.get_or_insert_default().replaces = Some(Replaces::Sn(sn.into()));
+            }
+            licenses.push(sold);
+        }
+        for nth in 0..random.below(5) {
+            let (_, renewals) =
+                license(&format!("VERSION=1.0, renewal any time..20{}-06-30", 28 + random.below(9)));
+            let mut renewal = (*renewals[0]).clone();
+            renewal.key_type = KeyType::Maintenance;
+            renewal.count = None;
+            renewal.sn = Some(format!("r{nth}").into());
+            let parent = format!("s{}", random.below(5));
+            renewal.carried.special.get_or_insert_default().renews = Some(parent.into());
+            licenses.push(renewal);
+        }
+        let covered = |licenses: &[License]| {
+            let all: Vec<_> = licenses.iter().map(|l| Arc::new(sealed(l.clone()))).collect();
+            let catalog = Catalog::new(all);
+            let mut ends = Vec::new();
+            for of in catalog.features() {
+                for at in (0..of.licenses.len()).filter(|at| of.can_count(*at)) {
+                    let plan = of.plan(at, None, date("2027-01-01"));
+                    ends.push((of.licenses[at].sn.clone(), plan.effective_end(), of.renewed_by(at).len()));
+                }
+            }
+            ends
+        };
+        let expected = covered(&licenses);
+        // Twice in the directory, and in another order.
+        licenses.push(licenses[random.below(u32::try_from(licenses.len()).unwrap()) as usize].clone());
+        for at in (1..licenses.len()).rev() {
+            licenses.swap(at, random.below(u32::try_from(at).unwrap() + 1) as usize);
+        }
+        assert_eq!(covered(&licenses), expected, "{licenses:?}");
+    }
 }

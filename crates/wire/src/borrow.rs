@@ -65,10 +65,44 @@ pub struct Lent {
     pub server_key: [u8; 32],
     /// The license that lends, as its vendor signed it.
     pub license: SignedLicense,
-    /// The maintenance renewals that count for it, as the vendor signed them.
+    /// The maintenance renewals that count for it, as the vendor signed them (rules 3, 6.12). A server that knew nothing of them
+    /// put none here, and no [`Days`] either.
     pub renewals: Vec<SignedLicense>,
     /// See [`Extra`].
     pub extras: Vec<Extra>,
+}
+
+/// The days of a borrow in the server's zone, by which a release is judged offline (rules 3, 6.12): the extra [`Days::TAG`] of
+/// [`Lent`]. Dates are written `YYYY-MM-DD`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Days {
+    /// The day on which it was lent.
+    pub first: String,
+    /// The last day it reaches into, included.
+    pub last: String,
+    /// The day of the license's first checkout, where its maintenance begins with that (rules 3, 6.10).
+    pub first_checkout: Option<String>,
+}
+
+impl Days {
+    /// The tag of the extra. It is even: who knows nothing of it judges a release by the owned version alone, which is less.
+    pub const TAG: u16 = 8;
+
+    /// The extra that says this.
+    pub fn extra(&self) -> Extra {
+        let mut bytes = Vec::new();
+        layout::append_part(&mut bytes, self);
+        Extra { tag: Days::TAG, bytes }
+    }
+
+    /// What a token says; `None`: it is one of before there was such an extra.
+    ///
+    /// # Errors
+    /// The extra is there and cannot be read.
+    pub fn of(lent: &Lent) -> Result<Option<Days>, DecodeError> {
+        let extra = lent.extras.iter().find(|extra| extra.tag == Days::TAG);
+        extra.map(|extra| layout::part_from_bytes(&extra.bytes)).transpose()
+    }
 }
 
 /// What was lent, signed.

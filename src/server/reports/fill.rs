@@ -4,14 +4,14 @@
 use seats::catalog::FeatureLicenses;
 use seats::change::PoolKind;
 use seats::denial::Numbers;
-use seats::evaluate::{Evaluation, Total, evaluate};
+use seats::evaluate::{Evaluation, Total, evaluate, falls_back};
 use seats::ledger::{BorrowView, Counters, Presentation, SessionView};
 use seats::license::{Count, License};
 use seats::request::Item;
 
 use super::Reader;
 use super::explain::share;
-use super::maintenance::{ends, is_stated, maintenance};
+use super::maintenance::{ends, is_stated, maintenance, notices};
 use crate::answer;
 use crate::clock::rfc3339;
 use crate::engine::ask::{WaiterPresence, WaiterView};
@@ -46,8 +46,9 @@ impl Reader<'_> {
             share: main.map(|l| share(l)).unwrap_or_default(),
             start: shown.and_then(|l| l.start),
             end: shown.and_then(|l| l.end),
-            ends_at: main.and_then(|l| self.ends_at(l)),
+            ends_at: main.and_then(|l| self.ends_at(l, picture)),
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
+            notices: notices(feature, picture, self.origin.sees_all),
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
             denials_24h: Some(self.denials_of_a_day(feature.vendor.as_str(), feature.feature.as_str())),
             pools: if self.origin.sees_all {
@@ -137,7 +138,7 @@ impl Reader<'_> {
             held_until: c.held_until.map(instant),
             soft_limit: license.and_then(|l| l.carried.soft_limit).map(u64::from),
             share: license.map(share).unwrap_or_default(),
-            ends_at: license.and_then(|l| self.ends_at(l)),
+            ends_at: license.and_then(|l| self.ends_at(l, picture)),
             maintenance: stated.map(|(feature, at)| maintenance(feature, at, picture)),
             highest_version: c.highest.map(|(version, _)| version.to_string()),
             highest_release_date: c.highest.and_then(|(_, released)| released),
@@ -145,8 +146,12 @@ impl Reader<'_> {
         }
     }
 
-    fn ends_at(&self, license: &License) -> Option<String> {
-        license.end.map(|end| rfc3339(self.zone().end_instant(end)))
+    /// A subscription that goes on with its fallback version has no end any more.
+    fn ends_at(&self, license: &License, picture: &Picture) -> Option<String> {
+        license
+            .end
+            .filter(|_| !falls_back(license, picture.day))
+            .map(|end| rfc3339(self.zone().end_instant(end)))
     }
 
     pub(super) fn session(&self, view: &SessionView) -> report::Session {

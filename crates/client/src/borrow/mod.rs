@@ -35,6 +35,10 @@
 //! id, and the clock: [`NotValid`] lists what can be wrong. Count, user, installation, hours and days are held against what
 //! vendor and server signed; seats that other programs of this user have open count.
 //!
+//! **The release that runs now** is judged as a server would judge it (rules 3, 6.12), by the license and the renewals that the
+//! token carries: an upgrade that is installed on the journey runs if maintenance covers it, and is refused with the server's
+//! sentence if not. The vendor's release list stays with the server, so offline the dates count that the program states.
+//!
 //! **The clock.** The latest moment that was seen is kept. A token is refused while the clock stands more than five minutes
 //! before it, or before its own grant; what was seen to be over stays over. A borrow from a server sets right what a wrong clock
 //! had left.
@@ -47,8 +51,10 @@ mod form;
 mod keys;
 mod online;
 mod record;
+mod release;
 mod seats;
 mod store;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -116,7 +122,7 @@ impl Client {
     /// [`BorrowError`]. Nothing was borrowed then, but for [`BorrowError::InDoubt`].
     pub fn borrow(&self, want: Want, hours: u32) -> Result<Vec<Borrowed>, BorrowError> {
         let store = self.borrows().ok_or_else(|| BorrowError::Store(NO_DIRECTORY.to_owned()))?;
-        let online = self.online(&store);
+        let (online, want) = (self.online(&store), want.completed(self.options.release.as_ref()));
         store.turn(|| online.lend(&want, hours)).map_err(BorrowError::Store)?
     }
 
@@ -185,7 +191,7 @@ impl Client {
     ///
     /// [`OpenError`].
     pub fn open_borrowed(&self, want: &Want) -> Result<BorrowedSeats, OpenError> {
-        seats::open(self, want)
+        seats::open(self, &want.clone().completed(self.options.release.as_ref()))
     }
 
     /// The borrowed seats if there are some for everything that is wanted, else those of a server.

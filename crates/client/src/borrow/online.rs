@@ -211,21 +211,13 @@ impl Online<'_> {
                 return Err(breach("its token is for something else than was asked for"));
             }
             if !self.options.vendor_keys.is_empty() {
-                let verified = verify(&loan.token, self.asker(&ask.facts));
+                let asker = Asker::new(self.options, &ask.facts, now);
+                let verified = verify(&loan.token, asker);
                 verified.and_then(|lent| in_time(&lent, now, 0)).map_err(BorrowError::NotValid)?;
             }
             Ok(token)
         };
         granted.sessions.iter().zip(&ask.items).map(token).collect()
-    }
-
-    fn asker<'a>(&'a self, facts: &'a request::Facts) -> Asker<'a> {
-        Asker {
-            keys: &self.options.vendor_keys,
-            install_id: self.options.install_id,
-            user: &facts.user,
-            version: facts.release_version.as_deref(),
-        }
     }
 
     /// A server has just said what time it is. So a mark that a wrong clock had left is set right, and what has long been over is

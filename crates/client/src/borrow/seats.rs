@@ -11,7 +11,7 @@ use super::Borrowed;
 use super::error::OpenError;
 use super::record::{Record, State};
 use super::store::{Store, Use};
-use super::verify::{Asker, NotValid, in_time, verify};
+use super::verify::{Asker, NotValid, for_asker, in_time, verify};
 use crate::client::{Client, Want};
 use crate::event::{Event, Subscribers, tell};
 use crate::grace::clock::Clock;
@@ -62,12 +62,7 @@ pub(super) fn open(client: &Client, want: &Want) -> Result<BorrowedSeats, OpenEr
     }
     let clock = Arc::clone(client.grace.clock());
     let now = clock.unix_seconds();
-    let asker = Asker {
-        keys: &client.options.vendor_keys,
-        install_id: client.options.install_id,
-        user: &want.facts.user,
-        version: want.facts.release_version.as_deref(),
-    };
+    let asker = Asker::new(&client.options, &want.facts, now);
     // Nothing changes between the look and the use.
     let opened = store.locked(|| {
         let (records, _) = store.list()?;
@@ -167,7 +162,7 @@ fn usable(
 fn newest_grant(records: &[Record], asker: Asker<'_>) -> i64 {
     let tokens = records.iter().flat_map(|record| &record.tokens);
     let granted =
-        tokens.filter_map(|kept| Some(verify(&kept.token.to_bytes().ok()?, asker).ok()?.granted_at));
+        tokens.filter_map(|kept| Some(for_asker(&kept.token.to_bytes().ok()?, asker).ok()?.0.granted_at));
     granted.map(|at| at.saturating_sub(super::verify::CLOCK_TOLERANCE_SECONDS)).max().unwrap_or(0)
 }
 

@@ -7,16 +7,26 @@
 //! What cannot be verified here: how many seats the server had. Upgrades add to a license and are not in the token, so its
 //! count is the server's word; only an ADDITIVE, which stands alone, bounds it.
 
+use std::sync::Arc;
+
+use chrono::NaiveDate;
 use ed25519_dalek::{Signature, VerifyingKey};
-use seats::license::{LicenseVersion, Name, host_ids_needed};
+use seats::license::{License as Terms, Name, host_ids_needed};
+use seats::maintenance::Release;
 use seats::request::NameRules;
-use seats::version::{ReleaseVersion, parse_date};
+use seats::version::parse_date;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use wire::answer::SignedLicense;
 use wire::borrow::{BorrowToken, Lent, TokenError};
+use wire::request::Facts;
 
 use super::form::Form;
 use super::keys::{VendorKey, read_signature};
+use super::release;
+use super::terms::{self, number};
+use crate::Options;
+use crate::error::Refusal;
 use crate::grace::clock::shown;
 use crate::install::InstallId;
 
@@ -106,9 +116,15 @@ pub enum NotValid {
     /// Its time is over.
     #[error("the time for which {feature} was lent ended at {}; borrow it again", shown(*.ends_at))]
     Over { feature: String, ends_at: i64 },
-    /// The license does not own this release of the program.
+    /// The license and its renewals do not let this release of the program run (rules 3, 6.4): the code and the sentence that a
+    /// server would answer a checkout with.
     #[error("{0}")]
-    Release(String),
+    Release(Refusal),
+    /// A renewal is for another license, and this release needs one.
+    #[error(
+        "a renewal of maintenance in the borrow token of {feature} is for another license; borrow again from the license server"
+    )]
+    OtherRenewal { feature: String },
     /// It is being given back, and that may have happened.
     #[error("{feature} is being given back; borrow it again")]
     Returning { feature: String },
@@ -120,20 +136,49 @@ pub(super) struct Asker<'a> {
     pub(super) keys: &'a [VendorKey],
     pub(super) install_id: InstallId,
     pub(super) user: &'a str,
-    /// The program's version, where it states one.
-    pub(super) version: Option<&'a str>,
+    /// What the program states of its release.
+    pub(super) release: Release<'a>,
+    /// The day it is here.
+    pub(super) day: NaiveDate,
+}
+
+impl<'a> Asker<'a> {
+    /// Who asks by these facts, at this moment, Unix seconds.
+    pub(super) fn new(options: &'a Options, facts: &'a Facts, now: i64) -> Asker<'a> {
+        let here = now.saturating_add(i64::from(facts.offset_minutes) * 60);
+        Asker {
+            keys: &options.vendor_keys,
+            install_id: options.install_id,
+            user: &facts.user,
+            release: Release {
+                version: facts.release_version.as_deref(),
+                date: facts.release_date.as_deref(),
+                line: facts.line_date.as_deref(),
+            },
+            // A clock beyond the calendar is beyond the end of every token.
+            day: release::of_unix(here).unwrap_or(NaiveDate::MAX),
+        }
+    }
 }
 
 /// Verifies all of a token but the time, in the order that the module tells.
 pub(super) fn verify(bytes: &[u8], asker: Asker<'_>) -> Result<Lent, NotValid> {
+    let (lent, terms) = for_asker(bytes, asker)?;
+    release::check(&lent, &terms, &asker)?;
+    Ok(lent)
+}
+
+/// The same whatever the program's release is; with what the license says of releases.
+pub(super) fn for_asker(bytes: &[u8], asker: Asker<'_>) -> Result<(Lent, Arc<Terms>), NotValid> {
     let token = BorrowToken::from_bytes(bytes).map_err(NotValid::Damaged)?;
     let lent = &token.lent;
     let form = Form::read(&lent.license.canonical).ok_or(NotValid::License)?;
     let license = License::read(&form)?;
-    vouched_by_vendor(lent, &license, asker.keys)?;
+    let terms = terms::read(&form).ok_or(NotValid::License)?;
+    vouched_by_vendor(&lent.license, &license.vendor, asker.keys)?;
     locked_to_server(lent, &form, &license)?;
     signed_by_server(&token)?;
-    lent_from(lent, &license)?;
+    lent_from(lent, &license, &terms)?;
 
     let feature = || lent.feature.clone();
     if lent.install_id != asker.install_id.0 {
@@ -144,8 +189,7 @@ pub(super) fn verify(bytes: &[u8], asker: Asker<'_>) -> Result<Lent, NotValid> {
         let (lent_to, user) = (lent.user.clone(), asker.user.to_owned());
         return Err(NotValid::OtherUser { feature: feature(), lent_to, user });
     }
-    check_release(&lent.feature, &license, asker.version)?;
-    Ok(token.lent)
+    Ok((token.lent, terms))
 }
 
 /// Whether it may be used at this moment, Unix seconds; `mark` is the latest that this computer has seen.
@@ -168,7 +212,6 @@ pub(super) fn in_time(lent: &Lent, now: i64, mark: i64) -> Result<(), NotValid> 
 struct License<'f> {
     feature: &'f str,
     vendor: Name,
-    version: Option<LicenseVersion>,
     borrow_hours: Option<u32>,
     /// `None`: a kind from which nothing is lent.
     seats_max: Option<u32>,
@@ -202,7 +245,6 @@ impl<'f> License<'f> {
         Some(License {
             feature: form.name,
             vendor: Name::new(get("VENDOR")??)?,
-            version: version(form)?,
             borrow_hours: match get("BORROW")? {
                 Some(hours) => Some(number(hours)?),
                 None => None,
@@ -221,38 +263,21 @@ impl<'f> License<'f> {
     }
 }
 
-/// The version owned, as a server reads it. Outer `None`: what stands there is no version.
-fn version(form: &Form<'_>) -> Option<Option<LicenseVersion>> {
-    let get = |name| form.get(name).ok();
-    let (major, minor) = (get("MAJOR_VERSION")?, get("MINOR_VERSION")?);
-    if let Some(whole) = get("VERSION")? {
-        let (major, minor) = whole.split_once('.').unwrap_or((whole, "0"));
-        return Some(Some(LicenseVersion { major: number(major)?, minor: number(minor)? }));
-    }
-    if major.is_some() || minor.is_some() {
-        let (major, minor) = (number(major.unwrap_or("1"))?, number(minor.unwrap_or("0"))?);
-        return Some(Some(LicenseVersion { major, minor }));
-    }
-    let is_maintained = form.has_any("MAINTENANCE_")
-        || ["MAX_VERSION", "FALLBACK_VERSION"].into_iter().any(|name| form.has_any(name));
-    Some(is_maintained.then_some(LicenseVersion { major: 1, minor: 0 }))
-}
-
-/// ASCII digits only: Rust's own parsing would let `+1` through.
-fn number(text: &str) -> Option<u32> {
-    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
-}
-
-fn vouched_by_vendor(lent: &Lent, license: &License<'_>, keys: &[VendorKey]) -> Result<(), NotValid> {
+/// Whether the vendor that a license or a renewal names has signed it.
+pub(super) fn vouched_by_vendor(
+    signed: &SignedLicense,
+    of: &Name,
+    keys: &[VendorKey],
+) -> Result<(), NotValid> {
     if keys.is_empty() {
         return Err(NotValid::NoKeys);
     }
-    let vendor = || license.vendor.as_str().to_owned();
+    let vendor = || of.as_str().to_owned();
     let (id, signature) =
-        read_signature(&lent.license.key).ok_or_else(|| NotValid::VendorSignature { vendor: vendor() })?;
-    let key = keys.iter().find(|key| key.is_named(id, &license.vendor));
+        read_signature(&signed.key).ok_or_else(|| NotValid::VendorSignature { vendor: vendor() })?;
+    let key = keys.iter().find(|key| key.is_named(id, of));
     let key = key.ok_or_else(|| NotValid::UnknownKey { id: id.to_owned(), vendor: vendor() })?;
-    if !key.has_signed(&lent.license.canonical, &signature) {
+    if !key.has_signed(&signed.canonical, &signature) {
         return Err(NotValid::VendorSignature { vendor: vendor() });
     }
     Ok(())
@@ -288,7 +313,7 @@ fn signed_by_server(token: &BorrowToken) -> Result<(), NotValid> {
 }
 
 /// What the server lent against what the license lets it lend.
-fn lent_from(lent: &Lent, license: &License<'_>) -> Result<(), NotValid> {
+fn lent_from(lent: &Lent, license: &License<'_>, terms: &Terms) -> Result<(), NotValid> {
     let feature = || lent.feature.clone();
     let vendor = || license.vendor.as_str().to_owned();
     let is_same = lent.feature.eq_ignore_ascii_case(license.feature)
@@ -309,37 +334,13 @@ fn lent_from(lent: &Lent, license: &License<'_>) -> Result<(), NotValid> {
         return Err(NotValid::TooLong { feature: feature(), hours, hours_max });
     }
     let is_early = license.starts.is_some_and(|day| lent.granted_at < day - ZONE_EAST_SECONDS);
+    // Of a subscription with a fallback version that one is lent beyond its END; others are judged by the day they run on.
     let is_late = license.ends.is_some_and(|day| lent.ends_at > day + ZONE_WEST_SECONDS);
+    let is_late = is_late && !terms.has_fallback();
     if is_early || is_late {
         return Err(NotValid::Term { feature: feature() });
     }
     Ok(())
-}
-
-/// Rules 3, 6.4 a and e. What maintenance adds to VERSION is not judged here yet, so a release that runs by it alone is refused:
-/// the renewals that it rests on are not in the token before the server puts them there.
-fn check_release(feature: &str, license: &License<'_>, version: Option<&str>) -> Result<(), NotValid> {
-    let vendor = license.vendor.as_str();
-    let version = match version {
-        None => None,
-        Some(text) => Some(text.parse::<ReleaseVersion>().map_err(|()| {
-            NotValid::Release(format!(
-                "the program reported the version \"{text}\", which is not of the form 1.2, 1.2.3 or 1.2.3.4; a fault of \
-                 the program: tell {vendor}"
-            ))
-        })?),
-    };
-    match (license.version, version) {
-        (None, _) => Ok(()),
-        (Some(_), None) => Err(NotValid::Release(format!(
-            "the program did not say which version it is; a fault of the program, not of your license: tell {vendor}"
-        ))),
-        (Some(owned), Some(version)) if version.is_within(owned) => Ok(()),
-        (Some(owned), Some(version)) => Err(NotValid::Release(format!(
-            "the license of the borrowed seat covers {feature} {owned} and older, so version {version} is not included: use \
-             {owned}, or ask {vendor} for an upgrade"
-        ))),
-    }
 }
 
 /// What a SERVERKEY says of a key: its SHA-256 in hexadecimal.

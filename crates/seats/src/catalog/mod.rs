@@ -118,7 +118,7 @@ impl FeatureLicenses {
 
     /// Whether both are made of the very same licenses, not only of equal ones, and other features make the same of
     /// them: those of a file that was not read again are, mostly. Cheap, and right whenever it says yes.
-    pub(crate) fn has_the_licenses_of(&self, other: &FeatureLicenses) -> bool {
+    pub fn is_made_of_the_same(&self, other: &FeatureLicenses) -> bool {
         let marked_alike = match (&self.marks, &other.marks) {
             (None, None) => true,
             (Some(marks), Some(others)) => marks.act_as(others),
@@ -190,6 +190,8 @@ pub struct Catalog {
     boundaries: BTreeMap<NaiveDate, Vec<u32>>,
     /// Whether the maintenance of any license begins with its first checkout.
     has_windows: bool,
+    /// Whether any license grants with a notice: days of grace, or a fallback version.
+    has_notices: bool,
     /// Every release list, by vendor and feature.
     releases: BTreeMap<(Name, Name), Vec<Arc<ReleaseList>>>,
 }
@@ -203,12 +205,13 @@ impl Catalog {
     pub fn new(licenses: Vec<Arc<License>>) -> Catalog {
         let mut groups: BTreeMap<(Name, Name), Vec<Arc<License>>> = BTreeMap::new();
         let (mut has_tokens, mut has_replacing, mut has_lineages) = (false, false, false);
-        let mut has_windows = false;
+        let (mut has_windows, mut has_notices) = (false, false);
         for license in licenses {
             has_tokens |= license.key_type == KeyType::Token;
             has_replacing |= license.replaces().is_some();
             has_lineages |= lineage::concerns(&license);
             has_windows |= license.starts_at_first_checkout();
+            has_notices |= license.grants_with_notice();
             groups.entry((license.feature.clone(), license.vendor.clone())).or_default().push(license);
         }
         let features: Vec<_> = groups.into_values().map(FeatureLicenses::new).collect();
@@ -217,6 +220,7 @@ impl Catalog {
             features,
             boundaries: BTreeMap::new(),
             has_windows,
+            has_notices,
             releases: BTreeMap::new(),
         };
         catalog.fill_table();
@@ -257,6 +261,11 @@ impl Catalog {
     /// Whether the maintenance of any of its licenses begins with a first checkout (rules 3, 6.10).
     pub fn has_windows(&self) -> bool {
         self.has_windows
+    }
+
+    /// Whether any of its licenses grants with a notice (rules 3, 6.6).
+    pub fn has_notices(&self) -> bool {
+        self.has_notices
     }
 
     /// The release list of one vendor's feature that counts.

@@ -3,10 +3,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use chrono::NaiveDate;
+
 use super::{ConnectionId, Highest, Ledger, Suspect};
-use crate::change::{BundleId, PoolId, PoolKind, SessionId, Tick, WrittenOff};
+use crate::change::{BundleId, LentLicense, PoolId, PoolKind, SessionId, Tick, WrittenOff};
 use crate::evaluate::Total;
-use crate::license::{License, Name, Signed};
+use crate::license::{License, Name};
 use crate::request::Facts;
 
 /// One session of a grant, as its client is told.
@@ -25,7 +27,7 @@ pub struct SessionGrant {
     /// The license it was granted under, as long as it is in the directory.
     pub license: Option<Arc<License>>,
     /// Where it is lent: what the vendor signed of the license that lends, also when that is gone (S40).
-    pub signed: Option<Arc<Signed>>,
+    pub lends: Option<LentLicense>,
 }
 
 /// A bundle, as its client is told.
@@ -48,6 +50,9 @@ pub struct LentView {
     pub from: i64,
     /// The first moment at which it is over, Unix seconds.
     pub until: i64,
+    /// The day of the grant and the last day it reaches into, in the server's zone as it was then; `None`: the first was not
+    /// kept then.
+    pub days: Option<(NaiveDate, NaiveDate)>,
 }
 
 /// A borrow for a list.
@@ -175,12 +180,17 @@ impl Ledger {
                 count: s.count,
                 above_soft_limit: s.above_soft_limit,
                 license: license.cloned(),
-                signed: borrow.and_then(|borrow| borrow.licenses.get(usize::from(s.nth))).cloned(),
+                lends: borrow.and_then(|borrow| borrow.licenses.get(usize::from(s.nth))).cloned(),
             })
         };
         // What a token took goes with the token: its client holds the token (L51).
         let own = bundle.sessions().iter().filter(|s| s.token().is_none());
-        let lent = borrow.map(|b| LentView { facts: bundle.facts.clone(), from: b.from, until: b.until });
+        let lent = borrow.map(|b| LentView {
+            facts: bundle.facts.clone(),
+            from: b.from,
+            until: b.until,
+            days: b.first_day.map(|first| (first, b.last_day)),
+        });
         Some(GrantView { bundle: id, sessions: own.filter_map(session).collect(), lent })
     }
 

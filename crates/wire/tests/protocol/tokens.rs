@@ -9,8 +9,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wire::answer::SignedLicense;
 use wire::borrow::{
-    BorrowToken, CANONICAL_BYTES_MAX, KEY_BYTES_MAX, LABEL, Lent, RENEWALS_MAX, SIGNATURE_BYTES, TEXT_PREFIX,
-    TOKEN_BYTES_MAX, TOKEN_TEXT_MAX, TokenError,
+    BorrowToken, CANONICAL_BYTES_MAX, Days, KEY_BYTES_MAX, LABEL, Lent, RENEWALS_MAX, SIGNATURE_BYTES,
+    TEXT_PREFIX, TOKEN_BYTES_MAX, TOKEN_TEXT_MAX, TokenError,
 };
 use wire::message::TEXT_BYTES_MAX;
 use wire::{DecodeError, Extra};
@@ -96,6 +96,61 @@ fn signed() -> BorrowToken {
     BorrowToken { lent, signature }
 }
 
+/// The same with all that a release is judged by: the days, and a renewal that `acme-2026` has signed.
+fn renewed() -> BorrowToken {
+    let vendor = SigningKey::from_bytes(&[b'v'; 32]);
+    let string =
+        |text: &str| [&u32::try_from(text.len()).unwrap().to_le_bytes()[..], text.as_bytes()].concat();
+    let mut canonical = b"seatkeeper-feature-v1\0".to_vec();
+    canonical.extend(string("cad"));
+    canonical.extend(5u32.to_le_bytes());
+    for (name, value) in [
+        ("KEYTYPE", "MAINTENANCE"),
+        ("MAINTENANCE_END", "2029-12-31"),
+        ("RENEWS", "SN=7"),
+        ("SN", "R-1"),
+        ("VENDOR", "ACME"),
+    ] {
+        canonical.extend([string(name), string(value)].concat());
+    }
+    canonical.extend([0u32.to_le_bytes(), 0u32.to_le_bytes()].concat());
+    let key = format!("ed25519:acme-2026:{}", base64(&vendor.sign(&canonical).to_bytes()));
+    let lent = Lent {
+        renewals: vec![SignedLicense { canonical, key }],
+        extras: vec![days().extra()],
+        ..signed().lent
+    };
+    let signature = SigningKey::from_bytes(&[b's'; 32]).sign(&lent.signed_bytes().unwrap()).to_bytes();
+    BorrowToken { lent, signature }
+}
+
+fn days() -> Days {
+    Days { first: "2030-01-01".into(), last: "2030-01-03".into(), first_checkout: Some("2028-02-29".into()) }
+}
+
+#[test]
+fn the_days_of_a_token_are_what_the_page_describes() {
+    let page = Page::read();
+    let fields = serde_json::json!(
+        { "first": "2030-01-01", "last": "2030-01-03", "first_checkout": "2028-02-29" }
+    );
+    let mut bytes = Vec::new();
+    page.value("Days", &fields, &mut bytes);
+    assert_eq!(hex(&days().extra().bytes), hex(&bytes));
+    assert!(page.text.contains(&format!("| {} | `days` | Lent | Days |", Days::TAG)));
+    assert_eq!(Days::of(&renewed().lent), Ok(Some(days())));
+    // Tokens of before there was such an extra, and tags that somebody else defines.
+    for token in [least(), full(), signed()] {
+        assert_eq!(Days::of(&token.lent), Ok(None));
+    }
+    for cut in 0..bytes.len() {
+        let extras = vec![Extra { tag: Days::TAG, bytes: bytes[..cut].to_vec() }];
+        assert!(Days::of(&Lent { extras, ..Lent::default() }).is_err(), "cut at {cut}");
+    }
+    let extras = vec![Extra { tag: Days::TAG, bytes: [&bytes[..], &[0]].concat() }];
+    assert!(Days::of(&Lent { extras, ..Lent::default() }).is_err(), "a byte too many");
+}
+
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -135,7 +190,8 @@ fn written(page: &Page, name: &str, token: &BorrowToken) -> String {
 #[test]
 fn token_vectors_are_what_the_crate_writes() {
     let page = Page::read();
-    let samples = BTreeMap::from([("full", full()), ("least", least()), ("signed", signed())]);
+    let samples =
+        BTreeMap::from([("full", full()), ("least", least()), ("signed", signed()), ("renewed", renewed())]);
     if std::env::var_os("UPDATE_VECTORS").is_some_and(|v| v == "1") {
         fs::create_dir_all(folder()).expect("tests/tokens");
         for (name, token) in &samples {
@@ -153,7 +209,7 @@ fn token_vectors_are_what_the_crate_writes() {
 fn an_implementation_made_from_the_page_writes_the_same_token() {
     let page = Page::read();
     let vectors = read();
-    assert!(vectors.len() >= 3);
+    assert!(vectors.len() >= 4);
     for (name, token, json) in vectors {
         let mut bytes = b"seatkeeper-borrow-v1\0".to_vec();
         page.value("Lent", &json["fields"], &mut bytes);
@@ -182,7 +238,7 @@ fn the_limits_of_the_page_are_those_of_the_crate() {
 
 #[test]
 fn every_cut_of_a_token_and_every_byte_too_many_is_refused() {
-    for token in [least(), full()] {
+    for token in [least(), full(), renewed()] {
         let bytes = token.to_bytes().unwrap();
         for cut in 0..bytes.len() {
             let refused = BorrowToken::from_bytes(&bytes[..cut]);
@@ -228,7 +284,7 @@ fn a_mutated_token_is_refused_or_is_another_one_in_its_only_form() {
     println!("WIRE_SEED={seed}");
     let mut random = Random(seed);
     let (mut refused, mut read) = (0u32, 0u32);
-    for token in [least(), full()] {
+    for token in [least(), full(), renewed()] {
         let whole = token.to_bytes().unwrap();
         for _ in 0..50_000 {
             // Behind the label, or nothing but the label would be tried.

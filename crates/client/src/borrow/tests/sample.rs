@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
+use seats::maintenance::Release;
 use sha2::{Digest, Sha256};
 use wire::answer::SignedLicense;
-use wire::borrow::{BorrowToken, Lent};
+use wire::borrow::{BorrowToken, Days, Lent};
 
 use crate::borrow::keys::VendorKey;
 use crate::borrow::verify::{Asker, NotValid, verify};
@@ -27,6 +28,10 @@ pub(super) struct Sample {
     pub(super) feature: String,
     pub(super) settings: Entries,
     pub(super) servers: Vec<Entries>,
+    /// The settings of each renewal.
+    pub(super) renewals: Vec<Entries>,
+    /// `None`: a token of before servers said so.
+    pub(super) days: Option<Days>,
     /// Without server key and license, which are put in.
     pub(super) lent: Lent,
 }
@@ -54,6 +59,8 @@ impl Sample {
             server,
             feature: "cad".into(),
             settings: Vec::new(),
+            renewals: Vec::new(),
+            days: None,
             lent,
         };
         for (name, value) in [
@@ -70,6 +77,32 @@ impl Sample {
         sample
     }
 
+    /// The same with maintenance to the end of 2028, a renewal for one year more, and all that a server says of days.
+    pub(super) fn renewed() -> Sample {
+        let mut sample = Sample::new();
+        sample.set("MAINTENANCE_END", "2028-12-31");
+        sample.renew("SN=7", None, "2029-12-31");
+        sample.lend_on("2030-03-17", "2030-03-19", Some("2027-05-01"));
+        sample
+    }
+
+    pub(super) fn renew(&mut self, renews: &str, start: Option<&str>, end: &str) {
+        let mut settings = vec![
+            entry("KEYTYPE", "MAINTENANCE"),
+            entry("MAINTENANCE_END", end),
+            entry("RENEWS", renews),
+            entry("SN", &format!("R-{}", self.renewals.len())),
+            entry("VENDOR", "ACME"),
+        ];
+        settings.extend(start.map(|start| entry("MAINTENANCE_START", start)));
+        self.renewals.push(settings);
+    }
+
+    pub(super) fn lend_on(&mut self, first: &str, last: &str, first_checkout: Option<&str>) {
+        let first_checkout = first_checkout.map(str::to_owned);
+        self.days = Some(Days { first: first.into(), last: last.into(), first_checkout });
+    }
+
     pub(super) fn set(&mut self, name: &str, value: &str) {
         self.unset(name);
         self.settings.push(entry(name, value));
@@ -79,30 +112,31 @@ impl Sample {
         self.settings.retain(|(n, _)| n != name);
     }
 
-    pub(super) fn canonical(&self) -> Vec<u8> {
-        let mut settings = self.settings.clone();
-        settings.sort();
-        let mut blocks: Vec<Vec<u8>> = self.servers.iter().map(|block| list(block)).collect();
-        blocks.sort();
-        let mut form = b"seatkeeper-feature-v1\0".to_vec();
-        form.extend(string(&self.feature));
-        form.extend(list(&settings));
-        form.extend(number(blocks.len()));
-        form.extend(blocks.concat());
-        form.extend(number(0));
-        form
-    }
-
     /// What the vendor signs, with KEY.
     pub(super) fn license(&self) -> SignedLicense {
-        let canonical = self.canonical();
+        self.signed(&self.settings, &self.servers)
+    }
+
+    fn signed(&self, settings: &Entries, servers: &[Entries]) -> SignedLicense {
+        let mut settings = settings.clone();
+        settings.sort();
+        let mut blocks: Vec<Vec<u8>> = servers.iter().map(|block| list(block)).collect();
+        blocks.sort();
+        let mut canonical = b"seatkeeper-feature-v1\0".to_vec();
+        canonical.extend(string(&self.feature));
+        canonical.extend(list(&settings));
+        canonical.extend(number(blocks.len()));
+        canonical.extend(blocks.concat());
+        canonical.extend(number(0));
         let signature = BASE64_STANDARD.encode(self.vendor.sign(&canonical).to_bytes());
         SignedLicense { canonical, key: format!("ed25519:acme-2026:{signature}") }
     }
 
     pub(super) fn lent(&self) -> Lent {
         let server_key = self.server.verifying_key().to_bytes();
-        Lent { server_key, license: self.license(), ..self.lent.clone() }
+        let renewals = self.renewals.iter().map(|settings| self.signed(settings, &[])).collect();
+        let extras = self.days.iter().map(Days::extra).collect();
+        Lent { server_key, license: self.license(), renewals, extras, ..self.lent.clone() }
     }
 
     pub(super) fn token(&self) -> BorrowToken {
@@ -135,8 +169,13 @@ pub(super) fn public(key: &SigningKey, id: &str, vendor: &str) -> VendorKey {
 }
 
 pub(super) fn verify_bytes(bytes: &[u8]) -> Result<Lent, NotValid> {
-    let keys = [vendor_key()];
-    verify(bytes, Asker { keys: &keys, install_id: INSTALL, user: "ann", version: Some("4.1") })
+    verify(bytes, asker(&[vendor_key()]))
+}
+
+/// Ann's cad 4.1 of the installation that it was lent to, on the day of the grant.
+pub(super) fn asker(keys: &[VendorKey]) -> Asker<'_> {
+    let release = Release { version: Some("4.1"), ..Release::default() };
+    Asker { keys, install_id: INSTALL, user: "ann", release, day: "2030-03-17".parse().unwrap() }
 }
 
 pub(super) fn key_of(server: &SigningKey) -> String {

@@ -1,9 +1,10 @@
 //! Good tokens pass; whatever is changed, put together or made by somebody else does not.
 
 use ed25519_dalek::SigningKey;
+use seats::maintenance::Release;
 use wire::borrow::{BorrowToken, LABEL, SIGNATURE_BYTES};
 
-use super::sample::{ENDS, GRANTED, INSTALL, Sample, entry, key_of, public, sign, vendor_key, verify_bytes};
+use super::sample::{ENDS, GRANTED, Sample, asker, entry, key_of, public, sign, vendor_key, verify_bytes};
 use crate::borrow::verify::{Asker, CLOCK_TOLERANCE_SECONDS, NotValid, in_time, verify};
 use crate::install::InstallId;
 
@@ -15,7 +16,8 @@ fn after(change: impl Fn(&mut Sample)) -> Result<(), NotValid> {
 }
 
 fn by(keys: &[crate::VendorKey], user: &str, version: Option<&str>) -> Result<(), NotValid> {
-    verify(&Sample::new().bytes(), Asker { keys, install_id: INSTALL, user, version }).map(|_| ())
+    let release = Release { version, ..Release::default() };
+    verify(&Sample::new().bytes(), Asker { user, release, ..asker(keys) }).map(|_| ())
 }
 
 #[test]
@@ -31,14 +33,17 @@ fn the_signed_vector_of_the_protocol_is_good() {
     let text = vector.split("\"text\": \"").nth(1).unwrap().split('"').next().unwrap();
     let token = BorrowToken::from_text(text).unwrap();
     let keys = [vendor_key()];
-    let asker = Asker { keys: &keys, install_id: InstallId([0x11; 16]), user: "Ann", version: Some("4.2.7") };
+    let release = Release { version: Some("4.2.7"), ..Release::default() };
+    let install_id = InstallId([0x11; 16]);
+    let asker = Asker { install_id, user: "Ann", release, ..asker(&keys) };
     let lent = verify(&token.to_bytes().unwrap(), asker).unwrap();
     assert_eq!(lent, token.lent);
 }
 
 #[test]
 fn every_bit_that_is_flipped_is_found() {
-    let whole = Sample::new().bytes();
+    let whole = Sample::renewed().bytes();
+    assert!(verify_bytes(&whole).is_ok());
     let mut refused = 0;
     for at in 0..whole.len() {
         for bit in 0..8 {
@@ -49,7 +54,7 @@ fn every_bit_that_is_flipped_is_found() {
             refused += 1;
         }
     }
-    assert!(refused > 4_000, "{refused}");
+    assert!(refused > 6_000, "{refused}");
 }
 
 /// As above, but by somebody who has a server of his own and signs what he changed.
@@ -80,7 +85,7 @@ fn every_bit_of_the_license_and_its_key_is_found_though_a_server_signs_it_anew()
 
 #[test]
 fn every_cut_is_found() {
-    let whole = Sample::new().bytes();
+    let whole = Sample::renewed().bytes();
     for cut in 0..whole.len() {
         assert!(matches!(verify_bytes(&whole[..cut]), Err(NotValid::Damaged(_))), "cut at {cut}");
     }
@@ -196,7 +201,8 @@ fn only_the_vendor_of_the_license_can_sign_it() {
 fn what_the_license_does_not_allow_was_not_lent() {
     let not_lent = Err(NotValid::NotLent { feature: "cad".into(), vendor: "ACME".into() });
     assert_eq!(after(|s| s.unset("BORROW")), not_lent);
-    for kind in ["UPGRADE", "TOKEN", "MAINTENANCE", "exclusive"] {
+    assert_eq!(after(|s| s.set("KEYTYPE", "exclusive")), Err(NotValid::License), "no word of the language");
+    for kind in ["UPGRADE", "TOKEN", "MAINTENANCE"] {
         assert_eq!(after(|s| s.set("KEYTYPE", kind)), not_lent, "{kind}");
     }
     assert_eq!(after(|s| s.unset("COUNT")), not_lent, "a local license");
@@ -271,13 +277,13 @@ fn the_release_must_be_one_that_the_license_owns() {
         assert_eq!(by(&keys, "ann", Some(runs)), Ok(()), "{runs}");
     }
     for (version, says) in [
-        (Some("4.3"), "covers cad 4.2 and older, so version 4.3 is not included"),
+        (Some("4.3"), "covers cad 4.2 and older, and all its patches"),
         (Some("5.0"), "so version 5.0 is not included"),
         (Some("4"), "not of the form"),
         (None, "did not say which version"),
     ] {
         let refused = by(&keys, "ann", version).unwrap_err();
-        assert!(matches!(&refused, NotValid::Release(text) if text.contains(says)), "{refused}");
+        assert!(matches!(&refused, NotValid::Release(no) if no.message.contains(says)), "{refused}");
     }
     // Without VERSION any runs; with a setting of maintenance it is 1.0.
     assert_eq!(after(|s| s.unset("VERSION")), Ok(()));

@@ -10,22 +10,28 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::iter;
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDate};
 
 use super::super::{Ledger, Now};
 use super::draft::Draft;
 use super::judge::{Asked, Failure, Unfit, Want};
-use crate::change::{Borrowed, Granted, PoolId, SessionId, WrittenOff};
+use crate::change::{Borrowed, Granted, GrantedSession, LentLicense, PoolId, SessionId, WrittenOff};
 use crate::denial::{BorrowFact, Code, Denial, LimitFact};
 use crate::evaluate::lent_until;
-use crate::license::{License, Signed};
+use crate::license::{License, LicenseType, Signed};
+use crate::maintenance::{Block, Plan, Release, decide};
 use crate::policy::{Access, BorrowTerms, RuleId};
 use crate::request::Lend;
 
 /// The most bytes of licenses, inclusive, that one borrow's tokens carry, so that its answer fits a frame: real licenses
 /// have hundreds each.
 pub const LENT_BYTES_MAX: usize = 256 << 10;
+
+/// The most renewals, inclusive, that one token carries: one counts, and any more are those that begin while it is out.
+const LENT_RENEWALS_MAX: usize = 32;
 
 const HOUR_S: i64 = 3_600;
 
@@ -179,6 +185,7 @@ impl Ledger {
         let mut out: Vec<_> = self.state.borrowed_in(pool).filter_map(seats).collect();
         out.extend(draft.more(pool).iter().map(|(_, n)| (lend.last_day, u64::from(*n))));
         let today = asked.now.day;
+        self.check_lasts(want, asked, license, lend)?;
         let until = lent_until(want.feature, &kind, today, lend.last_day, &out, u64::from(want.count));
         if until.is_some_and(|day| day >= lend.last_day) {
             return Ok(());
@@ -196,6 +203,30 @@ impl Ledger {
         Err(Failure::Lent(text, BorrowFact { hours: until.is_none().then_some(0), last_day: until }))
     }
 
+    /// The pool of a subscription with a fallback version goes on after its END, and other versions do not: what is lent to them
+    /// ends with it (S41, L31).
+    fn check_lasts(
+        &self,
+        want: &Want<'_>,
+        asked: &Asked<'_>,
+        license: &License,
+        lend: &Lend,
+    ) -> Result<(), Failure> {
+        let Some(end) = license.end.filter(|end| license.has_fallback() && *end < lend.last_day) else {
+            return Ok(());
+        };
+        let plan = Plan::of(license, &[], None, lend.last_day);
+        let version = asked.facts.release_version.as_deref();
+        if decide(&plan, lend.last_day, Release { version, ..Release::default() }).is_ok() {
+            return Ok(());
+        }
+        let text = format!(
+            "{} can be lent until {end}, that day included: its subscription ends, and this version is none that stays",
+            want.name
+        );
+        Err(Failure::Lent(text, BorrowFact { hours: None, last_day: Some(end) }))
+    }
+
     /// What stands behind the grant of a borrow.
     pub(super) fn lent(
         &self,
@@ -203,12 +234,15 @@ impl Ledger {
         lend: &Lend,
         now: Now,
     ) -> Result<Box<Borrowed>, Box<Denial>> {
-        let signed = |s: &crate::change::GrantedSession| -> Option<Arc<Signed>> {
-            let pool = self.terms.license_of(s.pool, &self.state)?;
-            pool.signed.clone().filter(|_| pool.fingerprint == s.license)
+        let lends = |s: &GrantedSession| {
+            let license = self.terms.license_of(s.pool, &self.state)?;
+            let signed = license.signed.clone().filter(|_| license.fingerprint == s.license)?;
+            let (renewals, first_checkout) = self.lent_with(license, lend, now);
+            Some(LentLicense { signed, renewals, first_checkout })
         };
-        let licenses: Vec<Arc<Signed>> = granted.sessions.iter().filter_map(signed).collect();
-        let bytes: usize = licenses.iter().map(|l| l.canonical.len() + l.key.len()).sum();
+        let licenses: Vec<LentLicense> = granted.sessions.iter().filter_map(lends).collect();
+        let signed = licenses.iter().flat_map(|lent| iter::once(&lent.signed).chain(&lent.renewals));
+        let bytes: usize = signed.map(|signed| signed.canonical.len() + signed.key.len()).sum();
         if licenses.len() != granted.sessions.len() || bytes > LENT_BYTES_MAX {
             let text = format!(
                 "the licenses of these features have {bytes} bytes and a borrow carries {LENT_BYTES_MAX} at most: borrow them \
@@ -221,10 +255,31 @@ impl Ledger {
             bundle: granted.bundle,
             from: lend.from,
             until: lend.from.saturating_add(seconds),
+            first_day: Some(now.day),
             last_day: lend.last_day,
             due: now.tick.saturating_add(seconds.unsigned_abs().saturating_mul(1_000)),
             licenses,
         }))
+    }
+
+    /// What a license is lent with (rules 3, 6.12): the renewals that count for it until the end of the borrow, and the day of its
+    /// first checkout, which this may be.
+    fn lent_with(
+        &self,
+        license: &Arc<License>,
+        lend: &Lend,
+        now: Now,
+    ) -> (Vec<Arc<Signed>>, Option<NaiveDate>) {
+        let catalog = self.terms.catalog();
+        let of = catalog.index_of(&license.vendor, &license.feature).map(|at| &catalog.features()[at]);
+        let Some((of, at)) = of.and_then(|of| Some((of, of.index_of(license)?))) else {
+            return (Vec::new(), None);
+        };
+        let first_checkout = license
+            .starts_at_first_checkout()
+            .then(|| self.state.first_checkouts().day_of(of, at).unwrap_or(now.day));
+        let own = Plan::of(license, &[], first_checkout, now.day).blocks;
+        (renewals_that_count(license, own, of.renewals(at), now.day, lend.last_day), first_checkout)
     }
 
     /// An administrator notes that a borrowed seat will not be given back before its time (S42): the change.
@@ -249,4 +304,39 @@ impl Ledger {
         }
         Ok(WrittenOff { borrow: id, at: unix_s, by: by.into(), reason: reason.into() })
     }
+}
+
+/// Those renewals without which something would be refused that they allow, on some day from `today` to `last`, both included;
+/// by the day on which they begin. `own`: the license's own blocks.
+fn renewals_that_count(
+    license: &License,
+    own: Vec<Block>,
+    renewals: &[Arc<License>],
+    today: NaiveDate,
+    last: NaiveDate,
+) -> Vec<Arc<Signed>> {
+    // Any version runs, so there is nothing to extend.
+    if license.version.is_none() || license.license_type == LicenseType::Evaluation {
+        return Vec::new();
+    }
+    let mut blocks: Vec<(Block, Option<&Arc<Signed>>)> = own.into_iter().map(|block| (block, None)).collect();
+    for renewal in renewals {
+        let start = renewal.carried.maintenance.as_deref().and_then(|given| given.start);
+        if let (Some(end), Some(signed)) = (renewal.carried.maintenance_end, &renewal.signed) {
+            blocks.push((Block { start, end }, Some(signed)));
+        }
+    }
+    let begins = |block: &Block| block.start.map_or(today, |start| start.max(today));
+    // Its own comes first of those that are alike.
+    blocks.sort_by_key(|(block, signed)| (begins(block), Reverse(block.end), signed.is_some()));
+    let mut covered_until = NaiveDate::MIN;
+    let mut counting = Vec::new();
+    for (block, signed) in blocks.into_iter().filter(|(block, _)| begins(block) <= last) {
+        if block.end > covered_until {
+            covered_until = block.end;
+            counting.extend(signed.cloned());
+        }
+    }
+    counting.truncate(LENT_RENEWALS_MAX);
+    counting
 }

@@ -9,10 +9,12 @@ use alloc::vec::Vec;
 use super::super::{Ledger, Now};
 use super::judge::Unfit;
 use crate::catalog::FeatureLicenses;
-use crate::change::{FirstCheckout, Granted};
+use crate::change::{FirstCheckout, Granted, PoolId};
 use crate::denial::Code;
 use crate::license::{License, LicenseVersion};
-use crate::maintenance::{Plan, Release, decide_listed, newest_that_runs, sentence};
+use crate::maintenance::{
+    Granted as Runs, Plan, Refused, Release, decide_listed, newest_that_runs, sentence,
+};
 use crate::request::Facts;
 use crate::version::ReleaseVersion;
 
@@ -50,6 +52,17 @@ impl Ledger {
         license: &Arc<License>,
         facts: &Facts,
     ) -> Result<(), Unfit> {
+        self.decide_version(of, license, facts)
+            .map(|_| ())
+            .map_err(|refused| Unfit::Version(Box::new(refused)))
+    }
+
+    fn decide_version(
+        &self,
+        of: &FeatureLicenses,
+        license: &Arc<License>,
+        facts: &Facts,
+    ) -> Result<Runs, Refused> {
         let plan = self.plan(of, license);
         let list = self.terms.catalog().releases_of(&of.vendor, &of.feature);
         let release = Release {
@@ -57,8 +70,21 @@ impl Ledger {
             date: facts.release_date.as_deref(),
             line: facts.line_date.as_deref(),
         };
-        let decided = decide_listed(&plan, self.terms.day(), release, list.map(|list| &**list));
-        decided.map(|_| ()).map_err(|refused| Unfit::Version(Box::new(refused)))
+        decide_listed(&plan, self.terms.day(), release, list.map(|list| &**list))
+    }
+
+    /// What administrators are told of a seat that was granted (rules 3, 6.6): it runs in days of grace, or as a fallback. `None`:
+    /// nothing.
+    pub fn notice_of(&self, facts: &Facts, pool: PoolId) -> Option<Runs> {
+        if !self.terms.catalog().has_notices() {
+            return None;
+        }
+        let license =
+            self.terms.license_of(pool, &self.state).filter(|license| license.grants_with_notice())?;
+        let catalog = self.terms.catalog();
+        let of = &catalog.features()[catalog.index_of(&license.vendor, &license.feature)?];
+        let runs = self.decide_version(of, license, facts).ok()?;
+        matches!(runs, Runs::Grace(_) | Runs::Fallback).then_some(runs)
     }
 
     /// What a person is told whose program does not fit a license (rules 3, 6.6). `feature` as it was asked for.

@@ -2,12 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use chrono::NaiveDate;
 
-use crate::change::{Borrowed, BundleId, PoolId, SessionId, Tick, WrittenOff};
+use crate::change::{Borrowed, BundleId, LentLicense, PoolId, SessionId, Tick, WrittenOff};
 use crate::intern::Interned;
 use crate::license::Signed;
 
@@ -18,13 +17,15 @@ pub struct Borrow {
     pub from: i64,
     /// The first moment at which it is over, Unix seconds.
     pub until: i64,
+    /// The day of the grant, in the server's zone as it was then; `None`: it was not kept then.
+    pub first_day: Option<NaiveDate>,
     /// The last day it reaches into, in the server's zone as it was then (S41).
     pub last_day: NaiveDate,
     /// The tick before which it does not end while the server runs on (S42).
     pub due: Tick,
-    /// What the vendor signed, for each session of the bundle in the order of their numbers, those that have ended
-    /// included: its token is made of this again, though the file is gone.
-    pub licenses: Vec<Arc<Signed>>,
+    /// What lends, for each session of the bundle in the order of their numbers, those that have ended included: its token is
+    /// made of this again, though the files are gone.
+    pub licenses: Vec<LentLicense>,
     /// What an administrator noted, for each session at most once.
     pub written_off: Vec<WrittenOff>,
 }
@@ -42,23 +43,32 @@ pub(super) struct Borrows {
     all: BTreeMap<BundleId, Box<Borrow>>,
     by_end: BTreeSet<(i64, BundleId)>,
     in_pool: BTreeSet<(PoolId, SessionId)>,
-    /// Few licenses lend, and each of them often.
+    /// Few licenses lend, and each of them often; the same of renewals.
     licenses: Interned<Signed>,
 }
 
 impl Borrows {
     pub(super) fn add(&mut self, borrowed: &Borrowed) {
-        let licenses = borrowed.licenses.iter().map(|signed| self.licenses.share(signed)).collect();
-        let Borrowed { bundle, from, until, last_day, due, .. } = *borrowed;
+        let mut share = |signed| self.licenses.share(signed);
+        let licenses = borrowed.licenses.iter().map(|lent| LentLicense {
+            signed: share(&lent.signed),
+            renewals: lent.renewals.iter().map(&mut share).collect(),
+            first_checkout: lent.first_checkout,
+        });
+        let licenses = licenses.collect();
+        let Borrowed { bundle, from, until, first_day, last_day, due, .. } = *borrowed;
         self.by_end.insert((until, bundle));
-        let borrow = Borrow { from, until, last_day, due, licenses, written_off: Vec::new() };
+        let borrow = Borrow { from, until, first_day, last_day, due, licenses, written_off: Vec::new() };
         self.all.insert(bundle, Box::new(borrow));
     }
 
     pub(super) fn remove(&mut self, id: BundleId) {
         if let Some(borrow) = self.all.remove(&id) {
             self.by_end.remove(&(borrow.until, id));
-            borrow.licenses.iter().for_each(|signed| self.licenses.release(signed));
+            for lent in &borrow.licenses {
+                self.licenses.release(&lent.signed);
+                lent.renewals.iter().for_each(|signed| self.licenses.release(signed));
+            }
         }
     }
 

@@ -95,8 +95,8 @@ impl Pool {
 
 impl Borrow {
     fn as_change(&self, bundle: BundleId) -> Borrowed {
-        let Borrow { from, until, last_day, due, .. } = *self;
-        Borrowed { bundle, from, until, last_day, due, licenses: self.licenses.clone() }
+        let Borrow { from, until, first_day, last_day, due, .. } = *self;
+        Borrowed { bundle, from, until, first_day, last_day, due, licenses: self.licenses.clone() }
     }
 }
 
