@@ -1,6 +1,6 @@
 //! Which path gives what. Everything is a GET; nothing here changes anything.
 //!
-//! To come, each a route in [`router`] below those that are there, so that [`admit`] stands before it: `/` (the dashboard),
+//! To come, each a route in `router` below those that are there, so that `admit` stands before it: `/` (the dashboard),
 //! `/api/v1/events` (server-sent events), `/api/v1/usage` (history).
 
 use std::sync::Arc;
