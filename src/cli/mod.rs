@@ -7,7 +7,7 @@
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
 //! - [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`]: what answers look like
-//! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by [`words`](crate::compat::words)
+//! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by `compat::words`
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
 pub mod admin;

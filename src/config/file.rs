@@ -46,6 +46,9 @@ pub(super) struct File {
     pub(super) host_ids: Vec<Spanned<String>>,
     pub(super) fqdn: bool,
     pub(super) reminder_days: Option<Spanned<Vec<i64>>>,
+    pub(super) notify_command: Vec<Spanned<String>>,
+    pub(super) notify_events: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) notify_timeout_seconds: Option<Spanned<i64>>,
     pub(super) limits: LimitsTable,
 }
 

@@ -14,6 +14,7 @@ pub mod error;
 mod file;
 pub mod flags;
 pub mod limits;
+mod notify;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Fault, Place};
 pub use flags::Flags;
 pub use limits::Limits;
+pub use notify::{Chosen, Notify};
 
 use seats::maintenance::THRESHOLDS;
 
@@ -96,6 +98,8 @@ pub struct Config {
     /// `reminder_days`: on which days before an end administrators are reminded (rules 3, 6.11); the largest first, each 1 to 365.
     /// Default 60, 30, 14, 7, 1. Empty: never before, only when it has ended.
     pub reminder_days: Vec<u16>,
+    /// `notify_command`, `notify_events`, `notify_timeout_seconds`: what is run when something happens. Default nothing.
+    pub notify: Option<Notify>,
     /// `[limits]` (S82).
     pub limits: Limits,
 }
@@ -316,6 +320,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         );
         faults.push(source.fault(span, text).help("make reap_after at least resume_window"));
     }
+    let notify = Notify::check(&file, &source, beside_file, &mut faults);
     let limits = Limits::check(&file.limits, heartbeat, &source, &mut faults);
     for id in &file.host_ids {
         let text = id.get_ref();
@@ -351,6 +356,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         host_ids: file.host_ids.into_iter().map(toml::Spanned::into_inner).collect(),
         fqdn: file.fqdn,
         reminder_days,
+        notify,
         limits,
         file: source.path,
     })

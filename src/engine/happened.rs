@@ -3,7 +3,7 @@
 //! A note is cheap: numbers, and references to names and facts that the ledger keeps anyway. Nobody's checkout waits for
 //! a text: `src/events` makes events of notes on other threads. Without a sink nothing is noted at all.
 //!
-//! Every change passes through [`Engine::note`], so nothing that is journaled is forgotten here; what is not journaled (a
+//! Every change passes through `Engine::note`, so nothing that is journaled is forgotten here; what is not journaled (a
 //! denial, a clock that is doubted, who asked for what) is noted where it is decided.
 
 use std::collections::HashMap;

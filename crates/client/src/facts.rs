@@ -38,6 +38,15 @@ pub fn offset_minutes() -> i16 {
     i16::try_from(seconds.div_euclid(60)).unwrap_or(0)
 }
 
+/// The day of a moment, Unix seconds, in UTC; see [`release_date_from_unix`](crate::release_date_from_unix).
+pub(crate) fn utc_day(seconds: i64) -> String {
+    /// 0000-01-01: before it a year would have a sign.
+    const FIRST: i64 = -62_167_219_200;
+    let seconds = seconds.clamp(FIRST, jiff::Timestamp::MAX.as_second());
+    let moment = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    jiff::tz::Offset::UTC.to_datetime(moment).date().to_string()
+}
+
 /// Ids of this machine that cost nothing to read, for licenses that are locked to a client (L13): MACHINEID, and ETHERNET of
 /// each real interface. Empty where the system does not keep them in files.
 ///

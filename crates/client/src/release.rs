@@ -1,5 +1,7 @@
 //! What a program says of its own build (rules 3, 6.2): constants that the vendor compiles in.
 
+use crate::facts::utc_day;
+
 /// The release of the program, given once in [`Options::release`](crate::Options::release) and stated by every checkout whose
 /// [`Want`](crate::Want) says nothing of a release.
 ///
@@ -41,11 +43,7 @@ impl Release {
 /// The day of a moment, Unix seconds, in UTC, as `YYYY-MM-DD`: the same whatever the time zone of the machine that builds. What is
 /// before the year 0 gives its first day, and what is after 9999-12-30 that day.
 pub fn release_date_from_unix(seconds: i64) -> String {
-    /// 0000-01-01: before it a year would have a sign.
-    const FIRST: i64 = -62_167_219_200;
-    let seconds = seconds.clamp(FIRST, jiff::Timestamp::MAX.as_second());
-    let moment = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
-    jiff::tz::Offset::UTC.to_datetime(moment).date().to_string()
+    utc_day(seconds)
 }
 
 #[cfg(test)]
