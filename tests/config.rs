@@ -92,6 +92,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         state = "../state"
         listen = ["0.0.0.0:6200", "[::1]:7000"]
         http = "off"
+        http_token_file = "http-token"
         admin_socket = "a.sock"
         admin_group = "4711"
         policy = "p.toml"
@@ -130,6 +131,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
     assert_eq!(config.state, site.path("conf/../state"));
     assert_eq!(config.listen, ["0.0.0.0:6200".parse().unwrap(), "[::1]:7000".parse().unwrap()]);
     assert_eq!(config.http, None);
+    assert_eq!(config.http_token_file, Some(site.path("conf/http-token")));
     assert_eq!(config.admin_socket, site.path("conf/a.sock"));
     assert_eq!(config.admin_group, Some(4711));
     assert_eq!(config.policy, Some(site.path("conf/p.toml")));
@@ -376,6 +378,25 @@ fn a_mistake_is_told_with_file_line_and_column() {
     ] {
         let error = error_of(lines);
         assert!(error.starts_with(expected), "{lines}\n  says {error}\n  not  {expected}");
+    }
+}
+
+#[test]
+fn http_answers_other_machines_only_with_a_token() {
+    for address in ["0.0.0.0:6199", "[::]:6199", "192.0.2.7:6199"] {
+        let error = Site::with(&format!("{LEAST}http = \"{address}\"\n")).error(&[]);
+        let says =
+            format!("http = \"{address}\" answers the network, and no token is set that readers must know");
+        assert!(error.starts_with(&format!("seatkeeper.toml:4:8: {says}")), "{error}");
+        assert!(error.contains("http_token_file"), "{error}");
+        let error = Site::with(LEAST).error(&["--http", address]);
+        assert!(error.contains(&says), "{error}");
+        let site = Site::with(&format!("{LEAST}http = \"{address}\"\nhttp_token_file = \"t\"\n"));
+        assert_eq!(site.load(&[]).unwrap().http, Some(address.parse().unwrap()));
+        assert_eq!(site.load(&["--http", "off"]).unwrap().http, None);
+    }
+    for here in ["127.0.0.1:0", "[::1]:6199", "[::ffff:127.0.0.1]:6199"] {
+        assert!(Site::with(&format!("{LEAST}http = \"{here}\"\n")).load(&[]).is_ok(), "{here}");
     }
 }
 

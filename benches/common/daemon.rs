@@ -24,6 +24,8 @@ pub struct Daemon {
     process: Child,
     /// Where clients connect.
     pub address: SocketAddr,
+    /// Where HTTP is answered, if it was asked for.
+    pub http: Option<SocketAddr>,
     /// From the start of the process to READY.
     pub to_ready: Duration,
     /// Processor time of the thread that starts everything, until READY: what a busy machine makes longer least.
@@ -50,13 +52,22 @@ impl Start<'_> {
     /// # Errors
     /// It ended instead, with the end of its log; or it took longer than two minutes.
     pub fn start(&self) -> Result<Daemon> {
+        self.start_with(&[])
+    }
+
+    /// As [`Start::start`], with more words on the command line.
+    ///
+    /// # Errors
+    /// As there.
+    #[allow(dead_code, reason = "benches/load")]
+    pub fn start_with(&self, words: &[&str]) -> Result<Daemon> {
         let config = self.home.join("seatkeeper.toml");
         fs::write(&config, self.config())?;
         let (ear, notify_path) = ear(self.home)?;
         let log_path = self.home.join("log");
         let log = File::create(&log_path)?;
         let mut command = on_core(self.program, self.core);
-        command.arg("--config").arg(&config).args(["--log-format", "json"]);
+        command.arg("--config").arg(&config).args(["--log-format", "json"]).args(words);
         command.env("NOTIFY_SOCKET", &notify_path).env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let begun = Instant::now();
@@ -85,12 +96,16 @@ impl Start<'_> {
         };
         let processor_to_ready = main_thread_time(process.id())?;
         let log = fs::read_to_string(&log_path)?;
-        let address = log.lines().rev().find_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            line.get("address")?.as_str()?.parse().ok()
-        });
-        let address = address.ok_or_else(|| told("the log names no address"))?;
-        Ok(Daemon { process, address, to_ready, processor_to_ready })
+        let address_of = |message: &str| {
+            log.lines().find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).ok()?;
+                let is_it = line.get("message")?.as_str()? == message;
+                is_it.then(|| line.get("address")?.as_str()?.parse().ok()).flatten()
+            })
+        };
+        let address = address_of("listening for clients").ok_or_else(|| told("the log names no address"))?;
+        let http = address_of("answering HTTP");
+        Ok(Daemon { process, address, http, to_ready, processor_to_ready })
     }
 
     /// With limits that a load generator does not meet: the defaults are made for single programs.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench load -- [--short] [--rounds N] [--seconds S] [--cells 1,16,128,1024,128x16] [--pin]
-//!                             [--seed N] [--against SEATKEEPERD]...
+//!                             [--seed N] [--against SEATKEEPERD]... [--scrape]
 //! ```
 //!
 //! A cell is a number of connections, and after an `x` how many requests each has in flight. In every round a cell
@@ -14,6 +14,9 @@
 //! two versions each, one that runs and one that does not, and an echo of frames of their sizes. `--pin` gives server and generator a core each (`taskset`);
 //! `--against` runs other builds of the daemon beside this one.
 //!
+//! `--scrape` measures something else: a daemon of 1,000 features with and without 100 scrapes of `/metrics` a second, one
+//! after the other in each round (`scrape.rs`). `--short` does both.
+//!
 //! `--short` or `SEATKEEPER_BENCH_SHORT=1` takes seconds: it shows that all of this works, not how fast it is.
 
 mod checks;
@@ -22,6 +25,7 @@ mod common;
 mod disk;
 mod echo;
 mod generator;
+mod scrape;
 mod talk;
 
 use std::io::Write;
@@ -53,6 +57,7 @@ struct Options {
     is_pinned: bool,
     against: Vec<PathBuf>,
     seed: u64,
+    is_scraped: bool,
 }
 
 impl Options {
@@ -65,6 +70,7 @@ impl Options {
             is_pinned: false,
             against: Vec::new(),
             seed: 1,
+            is_scraped: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -78,6 +84,7 @@ impl Options {
                 "--seed" => options.seed = value()?.parse()?,
                 "--against" => options.against.push(value()?.into()),
                 "--pin" => options.is_pinned = true,
+                "--scrape" => options.is_scraped = true,
                 _ => {
                     return Err(
                         format!("{word} is not known here; see the top of benches/load/main.rs").into()
@@ -253,7 +260,13 @@ fn main() -> Result<()> {
             return Err("taskset could not give the generator a core of its own".into());
         }
     }
-    let line = measure(&options)?;
-    writeln!(std::io::stdout(), "{line}")?;
+    if !options.is_scraped {
+        let line = measure(&options)?;
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    if options.is_scraped || common::is_short() {
+        let line = scrape::measure(&options)?;
+        writeln!(std::io::stdout(), "{line}")?;
+    }
     Ok(())
 }

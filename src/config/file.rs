@@ -27,8 +27,8 @@ pub(super) struct Source {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) listen: Option<Spanned<Addresses>>,
-    #[serde(deserialize_with = "http")]
-    pub(super) http: Option<Http>,
+    pub(super) http: Option<Spanned<HttpText>>,
+    pub(super) http_token_file: Option<Spanned<PathBuf>>,
     pub(super) admin_socket: Option<Spanned<PathBuf>>,
     pub(super) admin_group: Option<Spanned<String>>,
     pub(super) licenses: Option<PathBuf>,
@@ -69,6 +69,10 @@ pub(super) struct LimitsTable {
     pub(super) hello_time: Option<Spanned<DurationText>>,
     pub(super) idle_time: Option<Spanned<DurationText>>,
 }
+
+/// Where HTTP is answered, as text: `"127.0.0.1:6199"` or `"off"`.
+#[derive(Clone, Copy)]
+pub(super) struct HttpText(pub(super) Http);
 
 /// A duration as text, `"30s"`.
 pub(super) struct DurationText(pub(super) Duration);
@@ -146,8 +150,10 @@ fn known_keys(message: &str) -> Option<String> {
     Some(keys.trim_start_matches("one of ").replace('`', "").trim_end().to_owned())
 }
 
-fn http<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Http>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
+impl<'de> Deserialize<'de> for HttpText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HttpText, D::Error> {
+        String::deserialize(deserializer)?.parse().map(HttpText).map_err(D::Error::custom)
+    }
 }
 
 impl<'de> Deserialize<'de> for DurationText {

@@ -29,7 +29,8 @@ pub struct Flags {
     /// Where clients connect, such as 0.0.0.0:6200; may be given several times [default: 127.0.0.1:6200]
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     pub listen: Vec<SocketAddr>,
-    /// Where HTTP will be answered, or off; this version answers none yet [default: 127.0.0.1:6199]
+    /// Where HTTP is answered (metrics, status), or off; away from this machine it takes http_token_file
+    /// in the configuration [default: 127.0.0.1:6199]
     #[arg(long, value_name = "ADDR|off")]
     pub http: Option<Http>,
     /// The directory of the journal and the server's identity

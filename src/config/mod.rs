@@ -56,6 +56,9 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// `http`, `--http`: where HTTP is answered; `None` for `"off"`. Default [`DEFAULT_HTTP`].
     pub http: Option<SocketAddr>,
+    /// `http_token_file`: the file whose first line every HTTP request must present as a bearer token. Default none, which
+    /// only a loopback address takes.
+    pub http_token_file: Option<PathBuf>,
     /// `admin_socket`: the Unix socket of the administrator (S80). Default `admin.sock` in systemd's runtime
     /// directory, else in `state`.
     pub admin_socket: PathBuf,
@@ -184,10 +187,14 @@ impl Config {
     /// What a reader who came in by `listener` may see (S84): as configured, else everything on a loopback address
     /// and counts on any other.
     pub fn readers_on(&self, listener: &SocketAddr) -> Readers {
-        let by_listener =
-            if listener.ip().to_canonical().is_loopback() { Readers::All } else { Readers::Counts };
+        let by_listener = if is_loopback(listener) { Readers::All } else { Readers::Counts };
         self.readers.unwrap_or(by_listener)
     }
+}
+
+/// Whether only this machine reaches a listener on that address.
+pub fn is_loopback(listener: &SocketAddr) -> bool {
+    listener.ip().to_canonical().is_loopback()
 }
 
 fn find_file(flags: &Flags, around: &Surroundings) -> Result<Option<PathBuf>, ConfigError> {
@@ -236,7 +243,21 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
     };
 
     let listen = listeners(flags, &file, &source, &mut faults);
-    let http = flags.http.or(file.http).unwrap_or(flags::Http::At(DEFAULT_HTTP)).address();
+    let http_key = file.http.as_ref().map(|key| key.get_ref().0);
+    let http = flags.http.or(http_key).unwrap_or(flags::Http::At(DEFAULT_HTTP)).address();
+    let http_token_file = file.http_token_file.as_ref().map(|key| beside_file(key.get_ref()));
+    if let Some(http) = http
+        && http_token_file.is_none()
+        && !is_loopback(&http)
+    {
+        // A flag has no place in the file.
+        let span = file.http.as_ref().filter(|_| flags.http.is_none()).map(toml::Spanned::span);
+        let text =
+            format!("http = \"{http}\" answers the network, and no token is set that readers must know");
+        faults.push(source.fault(span, text).help(
+            "name a file with a long random line in http_token_file, or stay on this machine: \"127.0.0.1:6199\"",
+        ));
+    }
     if let Some(http) = http
         && http.port() != 0
         && listen.contains(&http)
@@ -317,6 +338,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
     Ok(Config {
         listen,
         http,
+        http_token_file,
         admin_socket,
         admin_group,
         licenses,

@@ -34,6 +34,7 @@ use crate::answer::Context;
 use crate::causes::with_causes;
 use crate::clock::{Clock, Ticks, tzdata_version};
 use crate::config::{Config, Flags, Readers, Surroundings};
+use crate::counts::{Counting, Counts, Watching};
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
 use crate::engine::record::StateFold;
@@ -43,6 +44,7 @@ use crate::events::what::{ServerStarted, ServerStopping};
 use crate::exit;
 use crate::hook::Hook;
 use crate::hostid::HostFacts;
+use crate::http;
 use crate::journal::{Options, RealDisk};
 use crate::licenses::{Loader, LoaderConfig};
 use crate::notify::{Notifier, Watchdog};
@@ -120,7 +122,8 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let mut instance = [0; 16];
     getrandom::fill(&mut instance)
         .map_err(|e| Failure::new(exit::INTERNAL, format!("no random numbers: {e}")))?;
-    let events = start_events(instance, &clock, config, &fold)?;
+    let counts = Arc::new(Counts::new(clock.clone()));
+    let events = start_events(instance, &clock, config, &fold, &counts)?;
     // Dropped at the very end, and when the start fails.
     let _hook = start_hook(config, &events)?;
     // A clock that was set back does not bring an older day back (S71).
@@ -152,7 +155,8 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection)
         .in_zone(config.zone.clone())
         .with_reminders(config.reminder_days.clone())
-        .with_events(Arc::new(events.clone()));
+        .with_events(Arc::new(Counting::new(counts.clone(), events.clone())))
+        .timing_syncs(counts.journal_sync.clone());
     if opened.lost.is_some() {
         engine.close_borrowing(clock.now()).map_err(|e| failure::of_journal(&e))?;
     }
@@ -180,7 +184,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         keeper_facts.clone(),
         events.clone(),
     ));
-    let server = Arc::new(Server::new(
+    let server = Server::new(
         handle.clone(),
         context,
         config.limits.clone(),
@@ -190,7 +194,11 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         keeper_facts.name(),
         events,
         connections_max,
-    ));
+    );
+    let server = Arc::new(server.counting(counts));
+    let start_http = |(listener, access)| http::start(listener, server.clone(), access);
+    let http: Vec<http::Running> = (sockets.http.into_iter().map(start_http).collect::<Result<_, _>>())
+        .map_err(|e| Failure::new(exit::INTERNAL, format!("HTTP cannot be answered: {e}")))?;
     let (new_admins, admins) = mpsc::unbounded_channel();
     let doors = Doors { clients: sockets.clients, admin: sockets.admin, again: admins };
     let guard = Guard::start(state, sockets.admin_place, new_admins, keeper_facts)?;
@@ -198,6 +206,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     if outcome.is_ok() {
         guard.remove_admin_socket();
     }
+    drop(http);
     // Reports that are being made end by themselves; nobody waits for them.
     runtime.shutdown_timeout(Duration::from_millis(100));
     drop(reload);
@@ -322,8 +331,10 @@ fn start_events(
     clock: &Clock,
     config: &Config,
     state: &StateFold,
+    counts: &Arc<Counts>,
 ) -> Result<Hub, Failure> {
     let (events, intake) = Hub::new(instance, clock.clone());
+    let intake = intake.observed_by(Watching::new(counts.clone()));
     intake.start().map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))?;
     events.publish(ServerStarted {
         name: host_name(),

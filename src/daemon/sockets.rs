@@ -11,8 +11,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use super::Failure;
-use crate::config::{Config, Readers};
+use crate::causes::with_causes;
+use crate::config::{Config, Readers, is_loopback};
 use crate::exit;
+use crate::http::Access;
 use crate::notify::Activated;
 
 /// Descriptors kept for files, the journal and administrators (S82).
@@ -30,6 +32,8 @@ pub(super) struct Sockets {
     pub admin: UnixListener,
     /// Where that one lies.
     pub admin_place: AdminPlace,
+    /// Non-blocking, each with who comes in and sees what.
+    pub http: Vec<(TcpListener, Access)>,
 }
 
 /// Where the administrator's socket lies, and which file it is.
@@ -98,7 +102,35 @@ pub(super) fn bind(config: &Config) -> Result<Sockets, Failure> {
         (listener, readers)
     });
     let (admin_place, admin) = AdminPlace::bind(config.admin_socket.clone(), config.admin_group)?;
-    Ok(Sockets { clients: clients.collect(), admin, admin_place })
+    let clients = clients.collect();
+    Ok(Sockets { clients, admin, admin_place, http: bind_http(config, activated.http)? })
+}
+
+/// Where HTTP is answered: systemd's sockets, else the configured address; nowhere if it is off.
+fn bind_http(config: &Config, activated: Vec<TcpListener>) -> Result<Vec<(TcpListener, Access)>, Failure> {
+    let Some(address) = config.http else { return Ok(Vec::new()) };
+    let mut listeners = activated;
+    if listeners.is_empty() {
+        let listener = TcpListener::bind(address).and_then(|l| l.set_nonblocking(true).map(|()| l));
+        let failed = |e| {
+            let text = format!("cannot answer HTTP on {address}: {e}; --http ADDR:PORT or --http off");
+            Failure::new(exit::UNAVAILABLE, text)
+        };
+        listeners.push(listener.map_err(failed)?);
+    }
+    let with_access = |listener: TcpListener| {
+        let address = listener.local_addr().unwrap_or(address);
+        if config.http_token_file.is_none() && !is_loopback(&address) {
+            let text =
+                format!("systemd hands over {address} for HTTP, and no token is set: set http_token_file");
+            return Err(Failure::new(exit::CONFIG, text));
+        }
+        let readers = config.readers_on(&address);
+        let access = Access::read(config.http_token_file.as_deref(), readers)
+            .map_err(|e| Failure::new(exit::CONFIG, with_causes(&e)))?;
+        Ok((listener, access))
+    };
+    listeners.into_iter().map(with_access).collect()
 }
 
 impl AdminPlace {

@@ -40,7 +40,8 @@ use self::happened::{EventSink, Happened, PoolNames};
 use self::picture::{PICTURE_MS, Picture};
 use self::record::StateFold;
 use self::remind::Reminding;
-use crate::clock::{Reading, Zone};
+use crate::clock::{Reading, Stopwatch, Zone};
+use crate::counts::Histogram;
 use crate::journal::{Compactor, Disk, Journal, JournalError};
 
 /// How many sessions a step ends, or tells of an expiry, before it serves the next batch.
@@ -89,6 +90,8 @@ pub struct Engine<D: Disk> {
     pool_names: PoolNames,
     /// When this step began, by the wall clock.
     unix_ms: i64,
+    /// How long syncs take; `None`: nobody wants to know.
+    sync_times: Option<Arc<Histogram>>,
 }
 
 enum Output {
@@ -138,7 +141,15 @@ impl<D: Disk> Engine<D> {
             happened: Vec::new(),
             pool_names: PoolNames::new(),
             unix_ms: 0,
+            sync_times: None,
         }
+    }
+
+    /// The same engine, counting how long its syncs take.
+    #[must_use]
+    pub fn timing_syncs(mut self, times: Arc<Histogram>) -> Self {
+        self.sync_times = Some(times);
+        self
     }
 
     /// The ledger, for tests and the simulation.
@@ -580,7 +591,11 @@ impl<D: Disk> Engine<D> {
 
     /// One write, one sync, and then everything that waited for it leaves (S60).
     fn release(&mut self) -> Result<(), JournalError> {
-        self.journal.commit()?;
+        let sync = Stopwatch::start();
+        let committed = self.journal.commit()?;
+        if let Some(times) = self.sync_times.as_ref().filter(|_| committed.records > 0) {
+            times.observe(sync.elapsed());
+        }
         // Before the answers: whoever has read one finds what it tells among the events.
         self.tell_happened();
         let presence = self.ledger.presence();

@@ -6,6 +6,7 @@
 //! The [`Intake`] takes it out on a thread of its own. A reader keeps nothing but the number of its next event.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -87,6 +88,15 @@ enum Stored {
 pub struct Intake {
     inbox: Receiver<Inbound>,
     shared: Arc<Shared>,
+    observer: Option<Box<dyn Observer>>,
+}
+
+/// Looks at everything that is taken in, in order, on the intake's thread: it may take a lock, and must not wait for more.
+pub trait Observer: Send + fmt::Debug {
+    /// What the engine did.
+    fn batch(&mut self, batch: &Batch);
+    /// What happened beside it, and when (Unix milliseconds).
+    fn told(&mut self, what: &What, unix_ms: i64);
 }
 
 /// What a reader gets next.
@@ -128,7 +138,7 @@ impl Hub {
             arrived: Condvar::new(),
             last: watch::channel((0, false)).0,
         });
-        let intake = Intake { inbox: received, shared: shared.clone() };
+        let intake = Intake { inbox: received, shared: shared.clone(), observer: None };
         (Hub { inbox, shared, clock }, intake)
     }
 
@@ -189,6 +199,13 @@ impl EventSink for Hub {
 }
 
 impl Intake {
+    /// The same intake, showing this observer what it takes in.
+    #[must_use]
+    pub fn observed_by(mut self, observer: impl Observer + 'static) -> Intake {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
     /// Starts the thread that takes things in. It ends when every [`Hub`] is gone.
     ///
     /// # Errors
@@ -221,6 +238,9 @@ impl Intake {
         match inbound {
             Inbound::Batch(batch) => {
                 self.shared.waiting.fetch_sub(batch.happened.len(), Ordering::Relaxed);
+                if let Some(observer) = &mut self.observer {
+                    observer.batch(&batch);
+                }
                 let mut ring = self.shared.ring();
                 ring.skip(&self.shared.dropped);
                 for note in batch.happened {
@@ -231,6 +251,9 @@ impl Intake {
             }
             Inbound::One(what, unix_ms) => {
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                if let Some(observer) = &mut self.observer {
+                    observer.told(&what, unix_ms);
+                }
                 let mut ring = self.shared.ring();
                 ring.skip(&self.shared.dropped);
                 ring.enter(Stored::Told(what), unix_ms);

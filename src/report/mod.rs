@@ -188,7 +188,8 @@ pub struct Feature {
     /// Ends of maintenance and of licenses that come within 60 days or are not 30 days past, and nobody has renewed (rules 3, 6.11).
     #[serde(default)]
     pub notices: Vec<Notice>,
-    /// Denied checkouts in the last 24 hours; null where the server does not count them.
+    /// Denied checkouts in the last 24 hours, to the half hour, and at most since the server started; null where it does not
+    /// count them.
     pub denials_24h: Option<u64>,
     /// What the sums are made of: those that grant in the order in which they are tried, then the others. Empty where the
     /// reader sees counts only.

@@ -86,7 +86,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
         Ok(Some(first)) => first,
     };
     match greet(first, &origin) {
-        Err(refusal) => {
+        Err((detail, refusal)) => {
+            detail.into_iter().for_each(|detail| server.counts.protocol_error(detail));
             last_words(&mut writer, refusal).await;
             linger(frames.get_mut(), &server.lingering).await;
         }
@@ -98,6 +99,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
                 peer,
                 server.context.clone(),
                 server.limits.unread_bytes as usize,
+                server.counts.checkout_duration.clone(),
             ));
             outbox.add(|buffer| answer::put(buffer, call, &hello_answer(&server)));
             let connection = Connection {
@@ -154,38 +156,50 @@ fn refuse_field(call: u32, BadField { field, message }: BadField) -> Refusal {
     })
 }
 
-/// The first frame: who is there, and the call number of its hello; or the refusal that ends the connection.
-fn greet(first: Result<Frame, NoFrame>, origin: &Origin) -> Result<(Peer, u32), Refusal> {
+/// The first frame: who is there, and the call number of its hello; or the refusal that ends the connection, and which of
+/// [`PROTOCOL_ERRORS`](crate::counts::PROTOCOL_ERRORS) it is for.
+fn greet(
+    first: Result<Frame, NoFrame>,
+    origin: &Origin,
+) -> Result<(Peer, u32), (Option<&'static str>, Refusal)> {
     let (head, body) = match first {
         Ok(frame) => frame,
-        Err(NoFrame::Length(error)) => return Err(bad_length(error)),
+        Err(NoFrame::Length(error)) => return Err((Some(error.as_str()), bad_length(error))),
         // Nobody is there to read it.
-        Err(NoFrame::Io(_)) => return Err(Box::new(|_| {})),
+        Err(NoFrame::Io(_)) => return Err((None, Box::new(|_| {}))),
     };
     let call = head.call;
+    let no_hello = || (Some("order"), refuse(call, Code::BadRequest, "a connection begins with a hello", ""));
+    let bad_field = |bad| (Some("field"), refuse_field(call, bad));
     if head.number != asked::Hello::NUMBER || call == 0 {
-        return Err(refuse(call, Code::BadRequest, "a connection begins with a hello", ""));
+        return Err(no_hello());
     }
     let hello = match Incoming::decode(head.number, &body) {
         Ok(Incoming::Hello(hello)) => hello,
-        Ok(_) => return Err(refuse(call, Code::BadRequest, "a connection begins with a hello", "")),
-        Err(e) => return Err(refuse(call, Code::BadRequest, e.to_string(), e.as_str())),
+        Ok(_) => return Err(no_hello()),
+        Err(e) => {
+            return Err((Some(e.as_str()), refuse(call, Code::BadRequest, e.to_string(), e.as_str())));
+        }
     };
     if hello.magic != MAGIC {
         let message = "this is not a Seatkeeper client".into();
-        return Err(refuse_field(call, BadField { field: "magic", message }));
+        return Err(bad_field(BadField { field: "magic", message }));
     }
-    answer::check_text("program", &hello.program).map_err(|bad| refuse_field(call, bad))?;
-    answer::check_text("program_version", &hello.program_version).map_err(|bad| refuse_field(call, bad))?;
+    answer::check_text("program", &hello.program).map_err(bad_field)?;
+    answer::check_text("program_version", &hello.program_version).map_err(bad_field)?;
     let text = || {
         let (lowest, highest) = (hello.lowest, hello.highest);
         format!("client speaks versions {lowest} to {highest}, server {}", wire::message::VERSION_HIGHEST)
     };
     match pick_version(hello.lowest, hello.highest) {
         Ok(_) => {}
-        Err(wire::codes::CLIENT_TOO_OLD) => return Err(refuse(call, Code::ClientTooOld, text(), "")),
-        Err(wire::codes::SERVER_TOO_OLD) => return Err(refuse(call, Code::ServerTooOld, text(), "")),
-        Err(_) => return Err(refuse_field(call, BadField { field: "lowest", message: text() })),
+        Err(wire::codes::CLIENT_TOO_OLD) => {
+            return Err((Some("client_too_old"), refuse(call, Code::ClientTooOld, text(), "")));
+        }
+        Err(wire::codes::SERVER_TOO_OLD) => {
+            return Err((Some("server_too_old"), refuse(call, Code::ServerTooOld, text(), "")));
+        }
+        Err(_) => return Err(bad_field(BadField { field: "lowest", message: text() })),
     }
     debug!(program = hello.program, version = hello.program_version, address = ?origin.address, "hello");
     let (address, admin, sees_all) = (origin.address, origin.admin.clone(), origin.sees_all);
@@ -360,6 +374,7 @@ impl Connection {
                 None => return Next::End(End::Closed),
                 Some(Ok(frame)) => frame,
                 Some(Err(NoFrame::Length(error))) => {
+                    self.server.counts.protocol_error(error.as_str());
                     self.outbox.add(bad_length(error));
                     return Next::End(End::Refused("frame length"));
                 }
@@ -397,12 +412,14 @@ impl Connection {
         }
         let call = head.call;
         if call == 0 {
+            self.server.counts.protocol_error("order");
             self.outbox.add(refuse(0, Code::BadRequest, "a request has a call number other than 0", ""));
             return Next::End(End::Refused("call 0"));
         }
         match head.kind() {
             Kind::Request | Kind::Admin => {}
             Kind::Answer | Kind::Event => {
+                self.server.counts.protocol_error("order");
                 self.outbox.add(refuse(0, Code::BadRequest, "only a server sends this number", ""));
                 return Next::End(End::Refused("an answer from a client"));
             }
@@ -422,6 +439,7 @@ impl Connection {
         }
         match Incoming::decode(head.number, body) {
             Err(error) => {
+                self.server.counts.protocol_error(error.as_str());
                 self.outbox.add(refuse(call, Code::BadRequest, error.to_string(), error.as_str()));
                 Next::GoOn
             }
@@ -433,6 +451,7 @@ impl Connection {
         let peer = self.outbox.peer();
         let request = match message {
             Incoming::Hello(_) => {
+                self.server.counts.protocol_error("order");
                 self.outbox.add(refuse(call, Code::BadRequest, "the hello was said already", ""));
                 return Next::GoOn;
             }
@@ -472,6 +491,7 @@ impl Connection {
             }
             Incoming::HostIds(message) => {
                 if let Err(bad) = answer::check_text("explain", message.explain.as_deref().unwrap_or("")) {
+                    self.server.counts.protocol_error("field");
                     self.outbox.add(refuse_field(call, bad));
                     return Next::GoOn;
                 }
@@ -505,7 +525,10 @@ impl Connection {
             }
         };
         match request {
-            Err(bad) => self.outbox.add(refuse_field(call, bad)),
+            Err(bad) => {
+                self.server.counts.protocol_error("field");
+                self.outbox.add(refuse_field(call, bad));
+            }
             Ok(request) => self.ask(call, request),
         }
         Next::GoOn
@@ -528,9 +551,14 @@ impl Connection {
     /// Hands a request to the engine; a full queue is the client's to hear of, and nobody's to wait for (S82).
     fn ask(&self, call: u32, request: Request) {
         let from: Arc<dyn Outbox> = self.outbox.clone();
+        let is_checkout = matches!(request, Request::Checkout(..) | Request::Borrow(..));
+        if is_checkout {
+            self.outbox.asks(call);
+        }
         match self.server.engine.ask(Ask::Request { from, call, request }) {
             Ok(()) => {}
             Err(NotTaken::Full(_)) => {
+                self.outbox.asked_in_vain(call);
                 let text = "the server has as many requests as it can hold: ask again after a moment of random length";
                 self.outbox.add(refuse(call, Code::Busy, text, ""));
             }
@@ -599,7 +627,7 @@ impl Connection {
                     call,
                     &told::Report { json: part.json, next: part.next, extras: Vec::new() },
                 ),
-                Err(refusal) => put_refusal(buffer, call, refusal),
+                Err(refusal) => put_refusal(&server, buffer, call, refusal),
             });
         });
     }
@@ -620,7 +648,7 @@ impl Connection {
                     call,
                     &told::Events { json: part.json, next: part.next, extras: Vec::new() },
                 ),
-                Err(refusal) => put_refusal(buffer, call, refusal),
+                Err(refusal) => put_refusal(&server, buffer, call, refusal),
             });
         });
     }
@@ -641,7 +669,10 @@ impl Connection {
     }
 }
 
-fn put_refusal(buffer: &mut Vec<u8>, call: u32, refusal: reports::Refusal) {
+fn put_refusal(server: &Server, buffer: &mut Vec<u8>, call: u32, refusal: reports::Refusal) {
+    if refusal.field.is_some() {
+        server.counts.protocol_error("field");
+    }
     let details = refusal.field.map_or_else(String::new, answer::field_details);
     answer::append_refusal(buffer, call, refusal.code, &refusal.message, details);
 }

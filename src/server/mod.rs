@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::answer::Context;
 use crate::config::{Limits, Readers};
+use crate::counts::Counts;
 use crate::engine::thread::Handle;
 use crate::events::Hub;
 use crate::server::reports::Facts;
@@ -55,6 +56,8 @@ pub struct Server {
     pub name: String,
     /// What happened, for those who ask.
     pub events: Hub,
+    /// What is counted, for metrics.
+    pub counts: Arc<Counts>,
     /// Cancelled when connections are to flush and end.
     pub closing: CancellationToken,
     /// Connections in all are bounded by this, which is never above the descriptors there are (S82).
@@ -93,6 +96,7 @@ impl Server {
         events: Hub,
         connections_max: usize,
     ) -> Server {
+        let counts = Arc::new(Counts::new(context.clock.clone()));
         Server {
             engine,
             context,
@@ -102,6 +106,7 @@ impl Server {
             instance,
             name,
             events,
+            counts,
             closing: CancellationToken::new(),
             connections_max,
             reports: Semaphore::new(REPORTS_AT_ONCE),
@@ -112,6 +117,13 @@ impl Server {
             places: Places::default(),
             update_checks: UpdateChecks::default(),
         }
+    }
+
+    /// The same server, counting there, where others count too.
+    #[must_use]
+    pub fn counting(mut self, counts: Arc<Counts>) -> Server {
+        self.counts = counts;
+        self
     }
 
     /// After [`Hub::close`]: completes when all who follow have been told the last events.

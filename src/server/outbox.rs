@@ -1,14 +1,18 @@
 //! Where the engine puts what a connection is told: one buffer, one wake and one write for each batch.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use seats::ledger::ConnectionId;
 use tokio::sync::Notify;
 
 use crate::answer::{self, Context, Peer};
+use crate::clock::Stopwatch;
+use crate::counts::Histogram;
 use crate::engine::ask::{Answer, Event, Outbox};
 
+/// How many checkouts of one connection are timed at once; of one that has more under way, some are not.
+const TIMED_AT_ONCE: usize = 64;
 /// More than a heartbeat can say.
 const LONGEST_IDLE_MS: u64 = 1000 << 33;
 
@@ -19,7 +23,9 @@ pub struct ConnectionOutbox {
     peer: Peer,
     context: Context,
     unread_max: usize,
-    buffer: Mutex<Vec<u8>>,
+    buffer: Mutex<Outgoing>,
+    /// How long checkouts take.
+    durations: Arc<Histogram>,
     is_over: AtomicBool,
     wake: Notify,
     heard: AtomicU64,
@@ -28,16 +34,32 @@ pub struct ConnectionOutbox {
     sessions: AtomicU32,
 }
 
+/// What is to be written, and what is still to be answered.
+#[derive(Debug, Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    /// Checkouts that the engine has not answered: their call numbers, and since when.
+    asked: Vec<(u32, Stopwatch)>,
+}
+
 impl ConnectionOutbox {
-    /// An empty one. `unread_max`: bytes that may wait here before the connection is given up (S82).
-    pub fn new(id: ConnectionId, peer: Peer, context: Context, unread_max: usize) -> ConnectionOutbox {
+    /// An empty one. `unread_max`: bytes that may wait here before the connection is given up (S82). `durations` counts how
+    /// long checkouts take.
+    pub fn new(
+        id: ConnectionId,
+        peer: Peer,
+        context: Context,
+        unread_max: usize,
+        durations: Arc<Histogram>,
+    ) -> ConnectionOutbox {
         let heard = AtomicU64::new(context.clock.tick().0);
         ConnectionOutbox {
             id,
             peer,
             context,
             unread_max,
-            buffer: Mutex::new(Vec::new()),
+            buffer: Mutex::default(),
+            durations,
             is_over: AtomicBool::new(false),
             wake: Notify::new(),
             heard,
@@ -73,15 +95,31 @@ impl ConnectionOutbox {
         self.sessions.load(Ordering::Relaxed)
     }
 
+    /// A checkout goes to the engine: its time runs until its answer is here.
+    pub fn asks(&self, call: u32) {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.asked.len() < TIMED_AT_ONCE {
+            buffer.asked.push((call, Stopwatch::start()));
+        }
+    }
+
+    /// The engine did not take it.
+    pub fn asked_in_vain(&self, call: u32) {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner).answered(call);
+    }
+
     /// Adds frames that do not come from the engine: answers to heartbeats, refusals, reports.
     /// A connection that is over gets nothing more: nobody would read it.
     pub fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.add_to(&mut self.buffer.lock().unwrap_or_else(PoisonError::into_inner), write);
+    }
+
+    fn add_to(&self, buffer: &mut Outgoing, write: impl FnOnce(&mut Vec<u8>)) {
         if self.is_over() {
             return;
         }
-        write(&mut buffer);
-        if buffer.len() > self.unread_max {
+        write(&mut buffer.bytes);
+        if buffer.bytes.len() > self.unread_max {
             self.is_over.store(true, Ordering::Relaxed);
         }
     }
@@ -94,14 +132,14 @@ impl ConnectionOutbox {
 
     /// What is to be written now; `into` is empty beforehand and keeps its room.
     pub fn take(&self, into: &mut Vec<u8>) {
-        std::mem::swap(&mut *self.buffer.lock().unwrap_or_else(PoisonError::into_inner), into);
+        std::mem::swap(&mut self.buffer.lock().unwrap_or_else(PoisonError::into_inner).bytes, into);
     }
 
     /// The connection has ended: what comes for it later, a report or an event, is not kept.
     pub fn give_up(&self) {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_over.store(true, Ordering::Relaxed);
-        *buffer = Vec::new();
+        *buffer = Outgoing::default();
     }
 
     /// Whether more lies unread than may: the connection is lost, never an event (interfaces.md 7).
@@ -112,6 +150,14 @@ impl ConnectionOutbox {
     /// Completes when something was added by others.
     pub async fn woken(&self) {
         self.wake.notified().await;
+    }
+}
+
+impl Outgoing {
+    fn answered(&mut self, call: u32) -> Option<Stopwatch> {
+        // Answers come in the order of the questions, nearly always.
+        let at = self.asked.iter().position(|(asked, _)| *asked == call)?;
+        Some(self.asked.remove(at).1)
     }
 }
 
@@ -134,7 +180,13 @@ impl Outbox for ConnectionOutbox {
     }
 
     fn answer(&self, call: u32, answer: &Answer) {
-        self.add(|buffer| answer::append_answer(buffer, call, answer, &self.peer, &self.context));
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asked) = buffer.answered(call) {
+            self.durations.observe(asked.elapsed());
+        }
+        self.add_to(&mut buffer, |bytes| {
+            answer::append_answer(bytes, call, answer, &self.peer, &self.context);
+        });
     }
 
     fn event(&self, event: &Event) {

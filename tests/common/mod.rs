@@ -17,6 +17,8 @@ const TOOLS: &[(&str, &str)] = &[
     ("mkfs.ext4", "mkfs.ext4"),
     ("xmllint", "xmllint"),
     ("openssl", "openssl"),
+    ("prometheus", "prometheus"),
+    ("promtool", "promtool"),
     ("systemd-analyze", "systemd-analyze"),
     ("systemd-socket-activate", "systemd-socket-activate"),
     // A Python that has the package; `.ci/run` makes it, and so does who wants the test by hand.

@@ -50,6 +50,7 @@ impl Reader<'_> {
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
             notices: notices(feature, picture, self.origin.sees_all),
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
+            denials_24h: Some(self.denials_of_a_day(feature.vendor.as_str(), feature.feature.as_str())),
             pools: if self.origin.sees_all {
                 self.pools(feature, &evaluation, counters.clone(), picture)
             } else {
@@ -57,6 +58,10 @@ impl Reader<'_> {
             },
             ..sums(counters)
         }
+    }
+
+    fn denials_of_a_day(&self, vendor: &str, feature: &str) -> u64 {
+        self.server.counts.by_feature.of(vendor, feature).1
     }
 
     /// A feature that no file names any more: its sessions go on, in pools without seats (L39).
@@ -75,6 +80,7 @@ impl Reader<'_> {
             name: name.into(),
             base: Some(0),
             queued: picture.queued_for(vendor, name),
+            denials_24h: Some(self.denials_of_a_day(vendor, name)),
             pools: pools.map(|c| self.pool(c, None, Vec::new(), picture)).collect(),
             ..sums(counters)
         }

@@ -7,6 +7,7 @@ pub mod events;
 mod explain;
 mod fill;
 mod maintenance;
+pub mod pictures;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use seats::evaluate::evaluate;
 use seats::ledger::{Counters, SessionView};
 use tokio::sync::oneshot;
 
+use self::pictures::Pictures;
 use super::Server;
 use super::connection::Origin;
 use crate::clock::{Zone, rfc3339};
@@ -57,13 +59,38 @@ pub struct Question {
     pub limit: u32,
 }
 
-/// One part of a report.
+impl Question {
+    /// A whole report, from its beginning.
+    pub fn whole(what: &str) -> Question {
+        Question { what: what.into(), feature: None, vendor: None, cursor: String::new(), limit: 0 }
+    }
+}
+
+/// One part of a report, as JSON.
 #[derive(Debug)]
 pub struct Part {
     /// A whole JSON object.
     pub json: String,
     /// Where the next part begins; empty: this was the last.
     pub next: String,
+}
+
+/// The same before it is written.
+#[derive(Debug)]
+pub struct Piece {
+    /// What the part holds.
+    pub report: Report,
+    /// Where the next part begins; empty: this was the last.
+    pub next: String,
+}
+
+/// What a report is.
+#[derive(Debug)]
+pub enum Report {
+    /// The status, or a list of it.
+    Status(Box<report::Status>),
+    /// The sum of one feature.
+    Explain(Box<report::Explain>),
 }
 
 /// Why there is no part.
@@ -85,11 +112,29 @@ fn bad(field: &'static str, message: impl Into<String>) -> Refusal {
     Refusal { code: Code::BadRequest, message: message.into(), field: Some(field) }
 }
 
-/// Makes one part.
+/// Makes one part for a client of the wire, from a picture that is asked for now.
 ///
 /// # Errors
 /// [`Refusal`]: an unknown list, a list the reader may not see, a text over its limit, a cursor that leads nowhere.
 pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result<Part, Refusal> {
+    let Piece { report, next } = piece_of(server, origin, &message, None).await?;
+    match report {
+        Report::Status(status) => json(&status, next),
+        Report::Explain(explain) => json(&explain, next),
+    }
+}
+
+/// Makes one part. With `pictures` the engine is not asked for another picture while the last is fresh: for readers who
+/// come as often as they like.
+///
+/// # Errors
+/// As [`part`].
+pub async fn piece_of(
+    server: &Server,
+    origin: &Origin,
+    message: &Question,
+    pictures: Option<&Pictures>,
+) -> Result<Piece, Refusal> {
     let limit = match message.limit as usize {
         0 => ITEMS_MAX,
         n => n.min(ITEMS_MAX),
@@ -100,7 +145,7 @@ pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result
     text("feature", message.feature.as_deref().unwrap_or(""))?;
     text("vendor", message.vendor.as_deref().unwrap_or(""))?;
     text("cursor", &message.cursor)?;
-    let reader = Reader { server, origin, limit, message: &message };
+    let reader = Reader { server, origin, limit, message, pictures };
     match message.what.as_str() {
         "status" => reader.status().await,
         "features" => reader.features().await,
@@ -119,6 +164,7 @@ struct Reader<'a> {
     origin: &'a Origin,
     limit: usize,
     message: &'a Question,
+    pictures: Option<&'a Pictures>,
 }
 
 impl Reader<'_> {
@@ -130,10 +176,10 @@ impl Reader<'_> {
     async fn picture(&self) -> Result<Arc<Picture>, Refusal> {
         let mut tries = 0;
         loop {
-            let (give, take) = oneshot::channel();
-            let ask = Ask::Picture(Box::new(move |picture| drop(give.send(picture))));
-            self.server.engine.ask_soon(ask).await.map_err(|_| stopping())?;
-            let picture = take.await.map_err(|_| stopping())?;
+            let picture = match self.pictures {
+                Some(pictures) => pictures.latest(self.server).await?,
+                None => pictures::ask(self.server).await?,
+            };
             tries += 1;
             if picture.is_complete || tries == TRIES {
                 return Ok(picture);
@@ -165,14 +211,14 @@ impl Reader<'_> {
     }
 
     /// Server, features, sessions, problems: one after the other, by a cursor that says which.
-    async fn status(&self) -> Result<Part, Refusal> {
+    async fn status(&self) -> Result<Piece, Refusal> {
         let mut status = report::Status::default();
         let cursor = self.message.cursor.as_str();
         if !self.origin.sees_counts {
             let all = self.server.facts.server();
             status.server =
                 Some(report::Server { name: all.name, version: all.version, ..Default::default() });
-            return json(&status, String::new());
+            return piece(status, String::new());
         }
         let (list, at) = match cursor {
             "" => ("f", "0"),
@@ -204,7 +250,7 @@ impl Reader<'_> {
             }
             _ => return Err(bad_cursor()),
         };
-        json(&status, next)
+        piece(status, next)
     }
 
     fn server_facts(&self, picture: &Picture) -> report::Server {
@@ -221,14 +267,14 @@ impl Reader<'_> {
         }
     }
 
-    async fn features(&self) -> Result<Part, Refusal> {
+    async fn features(&self) -> Result<Piece, Refusal> {
         if !self.origin.sees_counts {
             return Err(no(Code::NotPermitted, "features are for the administrator here (S84)"));
         }
         let picture = self.picture().await?;
         let (features, next) = self.feature_page(&picture, number(&self.message.cursor)?)?;
         let status = report::Status { features: Some(features), ..Default::default() };
-        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+        piece(status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
     /// Features from an index on: those of the catalog first, then pools that no file names any more.
@@ -237,28 +283,9 @@ impl Reader<'_> {
         picture: &Picture,
         from: u64,
     ) -> Result<(Vec<report::Feature>, Option<usize>), Refusal> {
-        let (listed, rest) = (picture.catalog.features(), &picture.by_feature().without_license);
         let mut page = Page::new(self.limit);
-        for at in usize::try_from(from).map_err(|_| bad_cursor())?..listed.len() + rest.len() {
-            let feature = match listed.get(at) {
-                Some(f) if !self.wants(f.vendor.as_str(), f.feature.as_str()) => continue,
-                Some(f) => {
-                    let counters = picture.counters_of(at);
-                    // Licenses that are all refused serve nobody, but for the sessions from before (L39).
-                    if !f.has_good_license() && counters.clone().all(|c| c.used == 0 && c.held == 0) {
-                        continue;
-                    }
-                    self.feature(f, counters, picture)
-                }
-                None => {
-                    let counters = picture.at(&rest[at - listed.len()]);
-                    let is_wanted = |c: &Counters| self.wants(c.vendor.as_str(), c.feature.as_str());
-                    if !counters.clone().any(is_wanted) {
-                        continue;
-                    }
-                    self.without_license(counters, picture)
-                }
-            };
+        for at in usize::try_from(from).map_err(|_| bad_cursor())?..places(picture) {
+            let Some(feature) = self.feature_at(picture, at) else { continue };
             if !page.add(feature) {
                 return Ok((page.items, Some(at)));
             }
@@ -266,11 +293,33 @@ impl Reader<'_> {
         Ok((page.items, None))
     }
 
-    async fn sessions(&self) -> Result<Part, Refusal> {
+    /// The feature at a place of a picture, below [`places`]; `None`: it is not asked for, or not to be shown.
+    fn feature_at(&self, picture: &Picture, at: usize) -> Option<report::Feature> {
+        let listed = picture.catalog.features();
+        match listed.get(at) {
+            Some(f) if !self.wants(f.vendor.as_str(), f.feature.as_str()) => None,
+            Some(f) => {
+                let counters = picture.counters_of(at);
+                // Licenses that are all refused serve nobody, but for the sessions from before (L39).
+                if !f.has_good_license() && counters.clone().all(|c| c.used == 0 && c.held == 0) {
+                    return None;
+                }
+                Some(self.feature(f, counters, picture))
+            }
+            None => {
+                let counters = picture.at(picture.by_feature().without_license.get(at - listed.len())?);
+                let is_wanted = |c: &Counters| self.wants(c.vendor.as_str(), c.feature.as_str());
+                let is_shown = counters.clone().any(is_wanted);
+                is_shown.then(|| self.without_license(counters, picture))
+            }
+        }
+    }
+
+    async fn sessions(&self) -> Result<Piece, Refusal> {
         self.may_see_all()?;
         let (sessions, next) = self.session_page(number(&self.message.cursor)?).await?;
         let status = report::Status { sessions: Some(sessions), ..Default::default() };
-        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+        piece(status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
     /// Sessions after a number; the number to go on after, if there may be more.
@@ -289,7 +338,7 @@ impl Reader<'_> {
     }
 
     /// What is lent, after a number.
-    async fn borrowed(&self) -> Result<Part, Refusal> {
+    async fn borrowed(&self) -> Result<Piece, Refusal> {
         self.may_see_all()?;
         let after = number(&self.message.cursor)?;
         let (give, take) = oneshot::channel();
@@ -308,11 +357,11 @@ impl Reader<'_> {
             last = view.session.0;
         }
         let status = report::Status { borrowed: Some(page.items), ..Default::default() };
-        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+        piece(status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
     /// Who waits, after a number.
-    async fn queue(&self) -> Result<Part, Refusal> {
+    async fn queue(&self) -> Result<Piece, Refusal> {
         self.may_see_all()?;
         let after = number(&self.message.cursor)?;
         let (give, take) = oneshot::channel();
@@ -337,10 +386,10 @@ impl Reader<'_> {
             last = view.waiter.0;
         }
         let status = report::Status { queue: Some(page.items), ..Default::default() };
-        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+        piece(status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
-    async fn licenses(&self) -> Result<Part, Refusal> {
+    async fn licenses(&self) -> Result<Piece, Refusal> {
         self.may_see_all()?;
         let picture = self.picture().await?;
         let (feature, license) = match self.message.cursor.split_once(':') {
@@ -361,18 +410,18 @@ impl Reader<'_> {
                 license.vendor = Some(feature.vendor.as_str().into());
                 if !page.add(license) {
                     let status = report::Status { licenses: Some(page.items), ..Default::default() };
-                    return json(&status, format!("{at}:{nth}"));
+                    return piece(status, format!("{at}:{nth}"));
                 }
             }
         }
-        json(&report::Status { licenses: Some(page.items), ..Default::default() }, String::new())
+        piece(report::Status { licenses: Some(page.items), ..Default::default() }, String::new())
     }
 
-    async fn problems(&self) -> Result<Part, Refusal> {
+    async fn problems(&self) -> Result<Piece, Refusal> {
         self.may_see_all()?;
         let (problems, next) = self.problem_page(number(&self.message.cursor)?).await?;
         let status = report::Status { problems: Some(problems), ..Default::default() };
-        json(&status, next.map_or_else(String::new, |n| n.to_string()))
+        piece(status, next.map_or_else(String::new, |n| n.to_string()))
     }
 
     /// What is wrong with the files; first, where the journal has no room, that (S60).
@@ -390,7 +439,7 @@ impl Reader<'_> {
     }
 
     /// The sum of one feature and what comes next (L30).
-    async fn explain(&self) -> Result<Part, Refusal> {
+    async fn explain(&self) -> Result<Piece, Refusal> {
         if !self.origin.sees_counts {
             return Err(no(Code::NotPermitted, "explanations are for the administrator here (S84)"));
         }
@@ -422,8 +471,24 @@ impl Reader<'_> {
                 ));
             }
         };
-        json(&self.explanation(feature, &picture), String::new())
+        Ok(Piece {
+            report: Report::Explain(Box::new(self.explanation(feature, &picture))),
+            next: String::new(),
+        })
     }
+}
+
+/// How many features a picture shows at most: those of the catalog first, then those that no file names any more.
+pub fn places(picture: &Picture) -> usize {
+    picture.catalog.features().len() + picture.by_feature().without_license.len()
+}
+
+/// The features of a picture at these places, as `status` shows them to a reader of counts.
+pub fn counts_at(server: &Server, picture: &Picture, places: std::ops::Range<usize>) -> Vec<report::Feature> {
+    let origin = Origin { address: None, admin: None, sees_all: false, sees_counts: true };
+    let message = Question::whole("features");
+    let reader = Reader { server, origin: &origin, limit: ITEMS_MAX, message: &message, pictures: None };
+    places.filter_map(|at| reader.feature_at(picture, at)).collect()
 }
 
 /// The disk is full: the first of all problems.
@@ -466,6 +531,10 @@ fn json<T: serde::Serialize>(value: &T, next: String) -> Result<Part, Refusal> {
     let json = serde_json::to_string(value)
         .map_err(|e| no(Code::Internal, format!("the report cannot be written: {e}")))?;
     Ok(Part { json, next })
+}
+
+fn piece(status: report::Status, next: String) -> Result<Piece, Refusal> {
+    Ok(Piece { report: Report::Status(Box::new(status)), next })
 }
 
 fn clock_reset(reset: &ClockReset) -> report::ClockReset {

@@ -1,0 +1,168 @@
+//! Which path gives what. Everything is a GET; nothing here changes anything.
+//!
+//! To come, each a route in `router` below those that are there, so that `admit` stands before it: `/` (the dashboard),
+//! `/api/v1/events` (server-sent events), `/api/v1/usage` (history).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::Response;
+use axum::routing::get;
+use seats::denial::Code;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::access::Stranger;
+use super::connections::REQUEST_TIME;
+use super::{Http, status};
+use crate::server::reports::{self, Question, Refusal};
+
+/// How long the engine may take to give a picture before the daemon counts as not ready.
+const ENGINE_TIME: Duration = Duration::from_secs(2);
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Every path.
+pub(super) fn router(http: Arc<Http>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/readyz", get(ready))
+        .route("/api/v1/status", get(whole_status))
+        .layer(from_fn_with_state(http.clone(), admit))
+        // Whoever reaches the port may know that somebody is there.
+        .route("/healthz", get(async || text(StatusCode::OK, "alive\n")))
+        .fallback(async || {
+            text(
+                StatusCode::NOT_FOUND,
+                "nothing is here; there are /metrics, /healthz, /readyz and /api/v1/status\n",
+            )
+        })
+        .method_not_allowed_fallback(async || {
+            text(StatusCode::METHOD_NOT_ALLOWED, "HTTP only reads here: ask with GET\n")
+        })
+        .layer(map_response(for_nobody_else))
+        .with_state(http)
+}
+
+/// Answers are of the moment, and are what they say they are.
+async fn for_nobody_else(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// Who may come in, and for how long an answer may be made.
+async fn admit(State(http): State<Arc<Http>>, request: Request, next: Next) -> Response {
+    match http.access.admit(request.headers()) {
+        Ok(()) => {}
+        Err(Stranger::NoToken) => {
+            let mut no = text(
+                StatusCode::UNAUTHORIZED,
+                "a token is needed here: Authorization: Bearer, with that of http_token_file\n",
+            );
+            no.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return no;
+        }
+        Err(Stranger::OtherHost) => {
+            return text(
+                StatusCode::MISDIRECTED_REQUEST,
+                "without a token this answers only under an address or as localhost; behind a proxy set http_token_file\n",
+            );
+        }
+    }
+    match timeout(REQUEST_TIME, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "this took too long: ask again later\n"),
+    }
+}
+
+async fn metrics(State(http): State<Arc<Http>>) -> Response {
+    if !http.access.reader().sees_counts {
+        return text(
+            StatusCode::FORBIDDEN,
+            "metrics are for the administrator here (S84): readers = \"admin\"\n",
+        );
+    }
+    match http.metrics.scrape(&http).await {
+        Ok(body) => with_type(StatusCode::OK, super::text::CONTENT_TYPE, body),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// Whether clients are served; the reason where they are not.
+async fn ready(State(http): State<Arc<Http>>) -> Response {
+    let not = |why: String| text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"));
+    match timeout(ENGINE_TIME, http.pictures.latest(&http.server)).await {
+        Err(_) => not(format!("the engine has not answered for {} s", ENGINE_TIME.as_secs())),
+        Ok(Err(refusal)) => not(refusal.message),
+        Ok(Ok(picture)) => match &picture.no_room {
+            Some((cause, left)) => not(format!(
+                "no room for the journal ({cause}), {left} bytes are left: checkouts are refused"
+            )),
+            None if picture.catalog.features().is_empty() => not("no license is loaded".into()),
+            None if !picture.is_complete => not("new licenses are being taken in".into()),
+            None => text(StatusCode::OK, "ready\n"),
+        },
+    }
+}
+
+/// What may be asked of a report.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Asked {
+    feature: Option<String>,
+    vendor: Option<String>,
+    /// With one of these two a part is answered and not the whole; the header `Link` leads to the next.
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn whole_status(
+    State(http): State<Arc<Http>>,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let Query(asked) = match asked {
+        Ok(asked) => asked,
+        Err(error) => {
+            return text(StatusCode::BAD_REQUEST, format!("{}: {}\n", error, error.body_text()));
+        }
+    };
+    let is_part = asked.cursor.is_some() || asked.limit.is_some();
+    let question = Question {
+        what: "status".into(),
+        feature: asked.feature,
+        vendor: asked.vendor,
+        cursor: asked.cursor.unwrap_or_default(),
+        limit: asked.limit.unwrap_or_default(),
+    };
+    let answered =
+        if is_part { status::part(&http, question).await } else { status::whole(http, question).await };
+    answered.unwrap_or_else(|refusal| refused(&refusal))
+}
+
+pub(super) fn text(status: StatusCode, text: impl Into<Body>) -> Response {
+    with_type(status, TEXT, text)
+}
+
+pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+fn refused(refusal: &reports::Refusal) -> Response {
+    let Refusal { code, message, .. } = refusal;
+    let status = match code {
+        Code::BadRequest => StatusCode::BAD_REQUEST,
+        Code::NotPermitted => StatusCode::FORBIDDEN,
+        Code::ShuttingDown | Code::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    text(status, format!("{message}\n"))
+}
