@@ -78,6 +78,7 @@ fn a_short_file_is_filled_in_with_defaults() {
     assert_eq!((config.resume_window, config.reap_after), (Duration::from_secs(5), Duration::from_secs(900)));
     assert_eq!(config.limits, Limits::default());
     assert!(!config.fqdn);
+    assert_eq!(config.notify, None);
 }
 
 #[test]
@@ -103,6 +104,9 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         reap_after = "7d"
         host_ids = ["rack 7"]
         fqdn = true
+        notify_command = ["bin/tell", "--to", ""]
+        notify_events = ["session.granted", "maintenance.*"]
+        notify_timeout_seconds = 600
         [limits]
         connections = 1
         connections_per_address = 2
@@ -134,6 +138,17 @@ fn every_key_is_read_and_paths_start_at_the_file() {
     assert_eq!((config.resume_window, config.reap_after), (Duration::ZERO, Duration::from_secs(7 * 86_400)));
     assert_eq!(config.host_ids, ["rack 7"]);
     assert!(config.fqdn);
+    let notify = config.notify.unwrap();
+    assert_eq!(notify.program, site.path("conf/bin/tell"));
+    assert_eq!(notify.arguments, ["--to", ""]);
+    assert_eq!(notify.time_limit, Duration::from_secs(600));
+    let is_chosen = |kind: &&&str| notify.events.iter().any(|chosen| chosen.is(kind));
+    let chosen: Vec<&&str> = seatkeeper::events::What::KINDS.iter().filter(is_chosen).collect();
+    assert_eq!(chosen[0], &"session.granted");
+    assert!(
+        chosen.len() > 1 && chosen[1..].iter().all(|kind| kind.starts_with("maintenance.")),
+        "{chosen:?}"
+    );
     let limits = Limits {
         connections: 1,
         connections_per_address: 2,
@@ -312,6 +327,27 @@ fn a_mistake_is_told_with_file_line_and_column() {
         ("host_ids = [\"ok\", \"\"]\n", "seatkeeper.toml:4:19: a host id has 1 to 256 bytes"),
         ("admin_group = \"no such group\"\n", "seatkeeper.toml:4:15: there is no group \"no such group\""),
         ("# é\nadmin_group = \"ü\" # ö\n", "seatkeeper.toml:5:15: there is no group \"ü\""),
+        (
+            "notify_command = [\"\"]\n",
+            "seatkeeper.toml:4:19: notify_command names no program; notify_command = [\"",
+        ),
+        (
+            "notify_command = [\"a\\u0000\"]\n",
+            "seatkeeper.toml:4:19: notify_command has a zero byte, which no argument of a program can have",
+        ),
+        (
+            "notify_events = [\"maintenance\"]\n",
+            "seatkeeper.toml:4:18: \"maintenance\" is no kind of event; write one of session.granted, ",
+        ),
+        ("notify_events = [\"maint*\"]\n", "seatkeeper.toml:4:18: \"maint*\" is no kind of event; "),
+        (
+            "notify_events = []\n",
+            "seatkeeper.toml:4:17: notify_events chooses nothing; leave notify_command out",
+        ),
+        (
+            "notify_timeout_seconds = 0\n",
+            "seatkeeper.toml:4:26: notify_timeout_seconds = 0 is out of range: allowed is 1 to 600; leave it out for the default, 30",
+        ),
         (
             "[limits]\nconnections = 0\n",
             "seatkeeper.toml:5:15: connections = 0 is out of range: allowed is 1 to 1000000; leave it out for the default, 20000",

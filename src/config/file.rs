@@ -45,6 +45,9 @@ pub(super) struct File {
     pub(super) reap_after: Option<Spanned<DurationText>>,
     pub(super) host_ids: Vec<Spanned<String>>,
     pub(super) fqdn: bool,
+    pub(super) notify_command: Vec<Spanned<String>>,
+    pub(super) notify_events: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) notify_timeout_seconds: Option<Spanned<i64>>,
     pub(super) limits: LimitsTable,
 }
 

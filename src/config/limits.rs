@@ -117,6 +117,11 @@ pub const REAP_AFTER: Bounds<Duration> = Bounds {
     most: Duration::from_secs(7 * 86_400),
 };
 
+/// Seconds that one run of the notify command may take: sending a mail takes a few, and one that hangs must not keep the
+/// next one waiting for long.
+pub const NOTIFY_TIMEOUT_SECONDS: Bounds<u32> =
+    Bounds { key: "notify_timeout_seconds", default: 30, least: 1, most: 600 };
+
 /// The limits in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -198,7 +203,7 @@ impl Limits {
 }
 
 impl Bounds<u32> {
-    fn check(self, value: Option<&Spanned<i64>>, source: &Source, faults: &mut Vec<Fault>) -> u32 {
+    pub(super) fn check(self, value: Option<&Spanned<i64>>, source: &Source, faults: &mut Vec<Fault>) -> u32 {
         let Some(value) = value else { return self.default };
         match u32::try_from(*value.get_ref()) {
             Ok(number) if (self.least..=self.most).contains(&number) => number,

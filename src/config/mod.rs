@@ -14,6 +14,7 @@ pub mod error;
 mod file;
 pub mod flags;
 pub mod limits;
+mod notify;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Fault, Place};
 pub use flags::Flags;
 pub use limits::Limits;
+pub use notify::{Chosen, Notify};
 
 use crate::clock::{Zone, ZoneError};
 use file::{File, Source};
@@ -86,6 +88,8 @@ pub struct Config {
     pub host_ids: Vec<String>,
     /// `fqdn`: whether hosts are compared with their domain (S1). Default false: up to the first dot.
     pub fqdn: bool,
+    /// `notify_command`, `notify_events`, `notify_timeout_seconds`: what is run when something happens. Default nothing.
+    pub notify: Option<Notify>,
     /// `[limits]` (S82).
     pub limits: Limits,
 }
@@ -288,6 +292,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         );
         faults.push(source.fault(span, text).help("make reap_after at least resume_window"));
     }
+    let notify = Notify::check(&file, &source, beside_file, &mut faults);
     let limits = Limits::check(&file.limits, heartbeat, &source, &mut faults);
     for id in &file.host_ids {
         let text = id.get_ref();
@@ -320,6 +325,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         reap_after,
         host_ids: file.host_ids.into_iter().map(toml::Spanned::into_inner).collect(),
         fqdn: file.fqdn,
+        notify,
         limits,
         file: source.path,
     })

@@ -41,6 +41,7 @@ use crate::engine::thread::{self as engine_thread, Handle};
 use crate::events::Hub;
 use crate::events::what::{ServerStarted, ServerStopping};
 use crate::exit;
+use crate::hook::Hook;
 use crate::hostid::HostFacts;
 use crate::journal::{Options, RealDisk};
 use crate::licenses::{Loader, LoaderConfig};
@@ -120,6 +121,8 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     getrandom::fill(&mut instance)
         .map_err(|e| Failure::new(exit::INTERNAL, format!("no random numbers: {e}")))?;
     let events = start_events(instance, &clock, config, &fold)?;
+    // Dropped at the very end, and when the start fails.
+    let _hook = start_hook(config, &events)?;
     // A clock that was set back does not bring an older day back (S71).
     let today = clock.now().today;
     let day = fold.state.day().map_or(today, |served| served.max(today));
@@ -327,6 +330,13 @@ fn start_events(
         sessions: state.state.session_count() as u64,
     });
     Ok(events)
+}
+
+/// The notify command, if there is one.
+fn start_hook(config: &Config, events: &Hub) -> Result<Option<Hook>, Failure> {
+    let start = |notify: &crate::config::Notify| Hook::start(notify.clone(), events);
+    let hook = config.notify.as_ref().map(start).transpose();
+    hook.map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))
 }
 
 fn say_hello(config: &Config) {

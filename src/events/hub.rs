@@ -313,6 +313,11 @@ impl Subscription {
         self.next - 1
     }
 
+    /// Whether no more events are to come; what was not read yet still is.
+    pub fn is_closed(&self) -> bool {
+        self.last.borrow().1
+    }
+
     /// What is there now, if anything.
     pub fn poll(&mut self) -> Option<Delivery> {
         let found = self.shared.ring().look(self.next);

@@ -17,6 +17,7 @@ mod disk;
 mod disk_bytes;
 mod disk_state;
 mod events;
+mod hook;
 mod hostile;
 mod load;
 mod maintenance;
