@@ -41,6 +41,7 @@ use crate::engine::thread::{self as engine_thread, Handle};
 use crate::events::Hub;
 use crate::events::what::{ServerStarted, ServerStopping};
 use crate::exit;
+use crate::history::{self, History};
 use crate::hook::Hook;
 use crate::hostid::HostFacts;
 use crate::journal::{Options, RealDisk};
@@ -48,6 +49,7 @@ use crate::licenses::{Loader, LoaderConfig};
 use crate::notify::{Notifier, Watchdog};
 use crate::server::Server;
 use crate::server::listener::{AdminSocket, ClientPort, listen};
+use crate::server::reports::usage::Past;
 use crate::state::StateDir;
 
 /// How long the last sync may take at a stop; the whole must end within 5 s (S64).
@@ -160,6 +162,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let sockets = sockets::bind(config)?;
     let (handle, asks) = engine_thread::queue(config.limits.queue_length as usize);
     let ended = start_engine(engine, asks, &clock, &notifier)?;
+    let _history = start_history(config, &clock, &events, &handle)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -179,7 +182,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         keeper_facts.clone(),
         events.clone(),
     ));
-    let server = Arc::new(Server::new(
+    let mut server = Server::new(
         handle.clone(),
         context,
         config.limits.clone(),
@@ -189,7 +192,11 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         keeper_facts.name(),
         events,
         connections_max,
-    ));
+    );
+    if config.history.enabled {
+        server.history = Some(Past::new(config.state.join(history::FILE_NAME)));
+    }
+    let server = Arc::new(server);
     let (new_admins, admins) = mpsc::unbounded_channel();
     let doors = Doors { clients: sockets.clients, admin: sockets.admin, again: admins };
     let guard = Guard::start(state, sockets.admin_place, new_admins, keeper_facts)?;
@@ -337,6 +344,22 @@ fn start_hook(config: &Config, events: &Hub) -> Result<Option<Hook>, Failure> {
     let start = |notify: &crate::config::Notify| Hook::start(notify.clone(), events);
     let hook = config.notify.as_ref().map(start).transpose();
     hook.map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))
+}
+
+/// What happens, on disk, if it is to be.
+fn start_history(
+    config: &Config,
+    clock: &Clock,
+    events: &Hub,
+    engine: &Handle,
+) -> Result<Option<History>, Failure> {
+    if !config.history.enabled {
+        return Ok(None);
+    }
+    let path = config.state.join(history::FILE_NAME);
+    let sessions = history::sessions_of(engine.clone());
+    let started = History::start(path, config.history.clone(), clock.clone(), events, sessions);
+    started.map(Some).map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))
 }
 
 fn say_hello(config: &Config) {

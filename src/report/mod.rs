@@ -5,6 +5,7 @@
 //!
 //! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
 //! - [`Explain`] is the sum of one feature, [`Denial`] the details of a refusal (S4)
+//! - [`Usage`] is what the history makes of some days; `docs/schema/usage.json` describes it
 //! - [`Reload`] and [`HostIds`] are the answers to an administrator
 //!
 //! **Absent or null.** An instant that never comes is null. Where the reader may not see something it is left out
@@ -16,12 +17,14 @@ use serde::{Deserialize, Serialize};
 
 mod explain;
 mod maintenance;
+mod usage;
 
 pub use explain::{
     Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
     TokenNeed,
 };
 pub use maintenance::Maintenance;
+pub use usage::{Missing, Usage, UsageRow};
 
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;

@@ -52,6 +52,8 @@ pub struct Server {
     pub name: String,
     /// What happened, for those who ask.
     pub events: Hub,
+    /// What happened in the last days, if it is kept.
+    pub history: Option<reports::usage::Past>,
     /// Cancelled when connections are to flush and end.
     pub closing: CancellationToken,
     /// Connections in all are bounded by this, which is never above the descriptors there are (S82).
@@ -98,6 +100,7 @@ impl Server {
             instance,
             name,
             events,
+            history: None,
             closing: CancellationToken::new(),
             connections_max,
             reports: Semaphore::new(REPORTS_AT_ONCE),

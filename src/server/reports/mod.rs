@@ -7,6 +7,7 @@ pub mod events;
 mod explain;
 mod fill;
 mod maintenance;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -110,6 +111,7 @@ pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result
         "licenses" => reader.licenses().await,
         "problems" => reader.problems().await,
         "explain" => reader.explain().await,
+        usage if usage.split(':').next() == Some("usage") => reader.usage().await,
         other => Err(bad("what", format!("there is no report \"{other}\""))),
     }
 }
