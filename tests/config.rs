@@ -80,6 +80,7 @@ fn a_short_file_is_filled_in_with_defaults() {
     let history = History { enabled: true, keep: Duration::from_secs(400 * 86_400), max_bytes: 1 << 30 };
     assert_eq!(config.history, history);
     assert!(!config.fqdn);
+    assert_eq!(config.reminder_days, [60, 30, 14, 7, 1]);
     assert_eq!(config.notify, None);
 }
 
@@ -106,6 +107,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         reap_after = "7d"
         host_ids = ["rack 7"]
         fqdn = true
+        reminder_days = [7, 30, 7]
         notify_command = ["bin/tell", "--to", ""]
         notify_events = ["session.granted", "maintenance.*"]
         notify_timeout_seconds = 600
@@ -121,6 +123,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         queue_length = 5
         waiters_per_feature = 6
         waiters_per_client = 7
+        update_checks_per_minute = 8
         frame_bytes = 4096
         unread_bytes = 2097152
         hello_time = "100ms"
@@ -144,6 +147,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
     assert_eq!((config.resume_window, config.reap_after), (Duration::ZERO, Duration::from_secs(7 * 86_400)));
     assert_eq!(config.host_ids, ["rack 7"]);
     assert!(config.fqdn);
+    assert_eq!(config.reminder_days, [30, 7]);
     let notify = config.notify.unwrap();
     assert_eq!(notify.program, site.path("conf/bin/tell"));
     assert_eq!(notify.arguments, ["--to", ""]);
@@ -165,6 +169,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         queue_length: 5,
         waiters_per_feature: 6,
         waiters_per_client: 7,
+        update_checks_per_minute: 8,
         frame_bytes: 4096,
         unread_bytes: 2_097_152,
         hello_time: Duration::from_millis(100),
@@ -333,6 +338,10 @@ fn a_mistake_is_told_with_file_line_and_column() {
             "seatkeeper.toml: an idle_time of 5m with a heartbeat of 5m: ",
         ),
         ("host_ids = [\"ok\", \"\"]\n", "seatkeeper.toml:4:19: a host id has 1 to 256 bytes"),
+        (
+            "reminder_days = [30, 0]\n",
+            "seatkeeper.toml:4:17: reminder_days are at most 10 numbers from 1 to 365",
+        ),
         ("admin_group = \"no such group\"\n", "seatkeeper.toml:4:15: there is no group \"no such group\""),
         ("# é\nadmin_group = \"ü\" # ö\n", "seatkeeper.toml:5:15: there is no group \"ü\""),
         (
@@ -526,6 +535,7 @@ fn the_operations_manual_states_every_default_as_it_is() {
         limits::QUEUE_LENGTH,
         limits::WAITERS_PER_FEATURE,
         limits::WAITERS_PER_CLIENT,
+        limits::UPDATE_CHECKS_PER_MINUTE,
         limits::FRAME_BYTES,
         limits::UNREAD_BYTES,
         history::KEEP_DAYS,

@@ -22,6 +22,8 @@ use seats::request::{Checkout, Facts, Item, NameRules};
 mod common;
 #[path = "engine/events.rs"]
 mod events;
+#[path = "engine/reminders.rs"]
+mod reminders;
 
 const LEASE_MS: u64 = 120_000;
 /// For how long a suspect stays whose seats nobody needs.

@@ -50,6 +50,7 @@ fn seats() -> Seats {
 
 fn maintenance() -> Maintenance {
     Maintenance {
+        of: "license".into(),
         vendor: "ACME".into(),
         feature: "cad".into(),
         seats: Some(16),

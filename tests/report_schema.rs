@@ -224,6 +224,15 @@ fn full_status() -> Status {
         end: Some(day()),
         ends_at: instant(),
         maintenance_ends: Some(day()),
+        notices: vec![Notice {
+            of: "license".into(),
+            seats: Some(6),
+            sn: text(),
+            end: day(),
+            days_left: -2,
+            contact: "ACME".into(),
+            message: "m".into(),
+        }],
         denials_24h: Some(0),
         pools: vec![pool],
         ..Feature::default()
@@ -409,6 +418,49 @@ fn empty_why() -> Why {
     }
 }
 
+fn full_update_check() -> UpdateCheck {
+    let runs = UpdateAnswer {
+        version: "1.0.1".into(),
+        will_run: true,
+        code: "GRANT".into(),
+        reason: Some("OWNED".into()),
+        seats_covered: None,
+        seats_free: None,
+        unlimited: true,
+        ..UpdateAnswer::default()
+    };
+    let refused = UpdateAnswer {
+        code: "maintenance_expired".into(),
+        seats_covered: Some(0),
+        seats_free: Some(0),
+        maintenance_end: Some(day()),
+        renew_to_at_least: Some(day()),
+        message: text(),
+        ..UpdateAnswer::default()
+    };
+    UpdateCheck {
+        schema: SCHEMA,
+        answers: vec![runs, refused],
+        newest_that_will_run: text(),
+        newest_offered: text(),
+        installed_keeps_working: Some(true),
+        seats: Some(15),
+        maintenance: UpdateMaintenance { state: "EXPIRED".into(), end: Some(day()), days_left: Some(-86) },
+        advice: "update_available".into(),
+        ..UpdateCheck::default()
+    }
+}
+
+/// As it is said where there is nothing to say.
+fn empty_update_check() -> UpdateCheck {
+    UpdateCheck {
+        schema: SCHEMA,
+        maintenance: UpdateMaintenance { state: "NONE".into(), ..UpdateMaintenance::default() },
+        advice: "up_to_date".into(),
+        ..UpdateCheck::default()
+    }
+}
+
 fn full_reload() -> Reload {
     let change = TotalChange { old_total: Some(10), new_total: None, ..TotalChange::default() };
     Reload { schema: SCHEMA, files: 2, licenses: 5, changes: vec![change], problems: vec![problem()] }
@@ -435,6 +487,8 @@ fn what_the_types_write_is_what_the_schema_says() {
     }
     valid("why", &full_why());
     valid("why", &empty_why());
+    valid("update_check", &full_update_check());
+    valid("update_check", &empty_update_check());
     valid("reload", &full_reload());
     valid("host_ids", &full_host_ids());
 }
@@ -451,6 +505,7 @@ fn every_member_of_the_schema_is_written_by_the_types() {
         ("explain", vec![valid("explain", &full_explain())]),
         ("denial", vec![valid("denial", &full_denial())]),
         ("why", vec![valid("why", &full_why())]),
+        ("update_check", vec![valid("update_check", &full_update_check())]),
         ("reload", vec![valid("reload", &full_reload())]),
         ("host_ids", vec![valid("host_ids", &full_host_ids())]),
     ] {
@@ -518,6 +573,8 @@ fn what_is_written_is_read_back() {
     });
     there_and_back(&full_why());
     there_and_back(&empty_why());
+    there_and_back(&full_update_check());
+    there_and_back(&empty_update_check());
     there_and_back(&full_reload());
     there_and_back(&full_host_ids());
 }

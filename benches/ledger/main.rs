@@ -1,7 +1,7 @@
 //! What many features and many sessions cost: loading, midnight, restart, memory, one decision.
 //!
 //! ```text
-//! cargo bench --bench ledger -- [--short] [--rounds N] [licenses] [restart] [connections] [decide] [policy]
+//! cargo bench --bench ledger -- [--short] [--rounds N] [licenses] [restart] [connections] [decide] [policy] [updates]
 //! ```
 //!
 //! One JSON line for each figure; without a name of a part, all parts. `--short` or `SEATKEEPER_BENCH_SHORT=1`
@@ -14,13 +14,14 @@ mod decide;
 mod licenses;
 mod policy;
 mod restart;
+mod updates;
 
 use crate::common::Result;
 pub(crate) use crate::common::{Scale, say};
 
 fn main() -> Result<()> {
     let scale = Scale::from_arguments(
-        &["licenses", "restart", "connections", "decide", "policy"],
+        &["licenses", "restart", "connections", "decide", "policy", "updates"],
         "benches/ledger/main.rs",
     )?;
     say(&serde_json::json!({ "bench": "ledger", "machine": common::machine(), "rounds": scale.rounds }))?;
@@ -32,6 +33,9 @@ fn main() -> Result<()> {
     }
     if scale.wants("policy") {
         policy::run(&scale)?;
+    }
+    if scale.wants("updates") {
+        updates::run(&scale)?;
     }
     if scale.wants("connections") {
         connections::run(&scale)?;

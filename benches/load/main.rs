@@ -1,4 +1,4 @@
-//! Checkouts and checkins against the real daemon, in the same run as what bounds them. Prints one JSON line.
+//! Checkouts and checkins, and update checks, against the real daemon, in the same run as what bounds them. Prints one JSON line.
 //!
 //! ```text
 //! cargo bench --bench load -- [--short] [--rounds N] [--seconds S] [--cells 1,16,128,1024,128x16] [--pin]
@@ -10,11 +10,13 @@
 //! one after the other, so that a noisy machine is noisy for both; `ratio` is the median of what each round gave.
 //! `processor_us` is the server's processor time for one operation, which a noisy machine blurs least.
 //! Between them the bare disk takes its turn. Each checkout and each checkin counts as one operation, and every
-//! one must be answered and granted, or the run fails. `--pin` gives server and generator a core each (`taskset`);
+//! one must be answered and granted, or the run fails. `update_checks` of a cell is the same with update checks (rules 3, 6.8) of
+//! two versions each, one that runs and one that does not, and an echo of frames of their sizes. `--pin` gives server and generator a core each (`taskset`);
 //! `--against` runs other builds of the daemon beside this one.
 //!
 //! `--short` or `SEATKEEPER_BENCH_SHORT=1` takes seconds: it shows that all of this works, not how fast it is.
 
+mod checks;
 #[path = "../common/mod.rs"]
 mod common;
 mod disk;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::checks::Checks;
 use crate::common::daemon::{DAEMON, Daemon, Start};
 use crate::common::{Result, hundredths, licenses, median, spread, tenths};
 use crate::disk::Loop;
@@ -170,11 +173,18 @@ fn measure(options: &Options) -> Result<Value> {
     let mut keepers = keepers(options, home.path())?;
     let sizes = sizes(keepers.first_mut().ok_or("there is one")?)?;
     let echo = EchoServer::start(&std::env::current_exe()?, options.server_core())?;
+    let mut checks = Checks::new(options.seed, FEATURES);
+    let check_sizes = {
+        let first = keepers.first().ok_or("there is one")?;
+        drive(first.daemon.address, Shape { connections: 1, depth: 1 }, Duration::ZERO, &mut checks)?;
+        checks.sizes
+    };
     let mut loops = [Loop::append(home.path())?, Loop::zeroed(home.path())?];
     let mut cells = Vec::new();
     for shape in &options.cells {
         let mut bound = Series::default();
         let mut ours: Vec<Series> = keepers.iter().map(|_| Series::default()).collect();
+        let (mut checks_bound, mut checked) = (Series::default(), Series::default());
         for _ in 0..options.rounds {
             loops.iter_mut().try_for_each(|disk| disk.run(options.length / 8))?;
             let run = |address, talk: &mut dyn Talk| drive(address, *shape, options.length, talk);
@@ -185,6 +195,14 @@ fn measure(options: &Options) -> Result<Value> {
                 let before = keeper.daemon.processor_time()?;
                 let came = run(keeper.daemon.address, &mut keeper.talk)?;
                 series.add(came, keeper.daemon.processor_time()? - before);
+            }
+            let before = echo.processor_time()?;
+            let came = run(echo.address, &mut Echo(check_sizes))?;
+            checks_bound.add(came, echo.processor_time()? - before);
+            if let Some(first) = keepers.first() {
+                let before = first.daemon.processor_time()?;
+                let came = run(first.daemon.address, &mut checks)?;
+                checked.add(came, first.daemon.processor_time()? - before);
             }
         }
         let told = |(keeper, series): (&Keeper, &Series)| {
@@ -202,6 +220,11 @@ fn measure(options: &Options) -> Result<Value> {
         let mut cell = json!({
             "connections": shape.connections, "depth": shape.depth, "echo": bound.told(), "seatkeeper": ours.remove(0),
         });
+        let ratios = checked.ratios(&checks_bound);
+        let mut told = checked.told();
+        told["ratio"] = hundredths(median(&ratios)).into();
+        told["ratio_spread"] = spread(&ratios).into();
+        cell["update_checks"] = json!({ "echo": checks_bound.told(), "seatkeeper": told });
         if !ours.is_empty() {
             cell["against"] = ours.into();
         }
@@ -212,7 +235,8 @@ fn measure(options: &Options) -> Result<Value> {
     Ok(json!({
         "bench": "load", "machine": machine, "rounds": options.rounds, "seconds": options.length.as_secs_f64(),
         "pinned": options.is_pinned, "seed": options.seed,
-        "frames": { "checkout": sizes.checkout, "granted": sizes.granted, "checkin": sizes.checkin, "checked_in": sizes.checked_in },
+        "frames": { "checkout": sizes.checkout, "granted": sizes.granted, "checkin": sizes.checkin, "checked_in": sizes.checked_in,
+            "update_check": check_sizes.checkout, "update_checked": check_sizes.granted },
         "disk": loops.iter().map(Loop::told).collect::<Vec<_>>(), "cells": cells, "memory_after": memory,
     }))
 }

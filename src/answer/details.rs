@@ -95,6 +95,14 @@ pub(super) fn rule(rule: &RuleFact) -> report::Place {
     report::Place { file: rule.file.to_string(), line: rule.line, text: Some(rule.text.to_string()) }
 }
 
+/// What ends, as JSON says it.
+pub(crate) fn ending(of: seats::maintenance::Ending) -> &'static str {
+    match of {
+        seats::maintenance::Ending::Maintenance => "maintenance",
+        seats::maintenance::Ending::Term => "license",
+    }
+}
+
 /// A pool's kind as JSON shows it.
 pub fn key_type(kind: &PoolKind) -> &'static str {
     match kind {

@@ -6,6 +6,7 @@
 
 mod borrow;
 mod details;
+mod update;
 mod why;
 
 use std::net::IpAddr;
@@ -26,8 +27,9 @@ use crate::engine::ask::{Answer, Booking, Event, Request};
 use crate::state::Identity;
 
 pub use borrow::write_off;
-pub(crate) use details::numbers;
 pub use details::{denial_details, key_type};
+pub(crate) use details::{ending, numbers};
+pub use update::update_check;
 pub use why::why;
 
 /// How far from GMT a client can be, in minutes, both inclusive.
@@ -372,6 +374,9 @@ pub fn append_answer(buffer: &mut Vec<u8>, call: u32, answer: &Answer, peer: &Pe
         Answer::Why(explanation, facts, tick, unix_ms) => {
             let json = why::json(explanation, facts, *tick, *unix_ms);
             put(buffer, call, &answer::Why { json, extras: Vec::new() });
+        }
+        Answer::UpdateCheck(answer) => {
+            put(buffer, call, &answer::UpdateCheck { json: update::json(answer), extras: Vec::new() });
         }
         Answer::Watching => put(buffer, call, &answer::Watch::default()),
         Answer::Denied(denial) => append_denial(buffer, call, denial, peer),

@@ -53,6 +53,14 @@ pub enum Command {
     Explain(ReadOneFeature),
     /// What would happen to somebody who asks for seats now, and which rule decides.
     Why(Why),
+    /// Ask whether a new version would run, before it is unpacked. Takes no seat.
+    ///
+    /// Without --version: which is the newest that may be installed, by the vendor's release list.
+    #[command(
+        after_help = "Exit codes: 0 will run, 3 will not, 4 will run but no seat that it may have is free now, \
+                            2 wrong use, 1 cannot tell: ask a person, do not assume."
+    )]
+    UpdateCheck(UpdateCheck),
     /// Take seats and keep them until Ctrl-C.
     Checkout(Checkout),
     /// Run a command with seats, and give them back when it ends.
@@ -258,6 +266,36 @@ pub struct Why {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `update-check`.
+#[derive(Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["feature", "named"])))]
+pub struct UpdateCheck {
+    /// What the program checks out: NAME or VENDOR/NAME.
+    #[arg(value_name = "FEATURE")]
+    pub feature: Option<FeatureName>,
+    /// The same.
+    #[arg(long = "feature", value_name = "FEATURE")]
+    pub named: Option<FeatureName>,
+    /// The version that is to be installed: 4.2, or up to four numbers.
+    #[arg(long, value_name = "V", value_parser = version)]
+    pub version: Option<String>,
+    /// The day of its build, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "version")]
+    pub released: Option<NaiveDate>,
+    /// The day its MAJOR.MINOR was first published, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "version")]
+    pub line_date: Option<NaiveDate>,
+    /// The version that is installed now.
+    #[arg(long, value_name = "V", value_parser = version)]
+    pub installed: Option<String>,
+    /// Who sells it, where two sell the same name.
+    #[arg(long, value_name = "VENDOR")]
+    pub vendor: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub read: Read,
 }
 
 /// What to ask for.
@@ -515,6 +553,12 @@ fn date(text: &str) -> Result<NaiveDate, String> {
     date.filter(|date| date.to_string() == text).ok_or_else(|| "write a day as YYYY-MM-DD".to_owned())
 }
 
+/// A version as programs state it.
+fn version(text: &str) -> Result<String, String> {
+    let wrong = || "write two to four numbers, as 4.2 or 4.2.0.1".to_owned();
+    text.parse::<seats::version::ReleaseVersion>().map(|_| text.to_owned()).map_err(|()| wrong())
+}
+
 /// A fact that is stated: an empty one would count as not stated.
 fn fact(text: &str) -> Result<String, String> {
     if text.is_empty() {
@@ -599,6 +643,29 @@ mod tests {
         }
         for text in ["", "+", "15", "1:60", "1:", "+-1", "1.5", "CET", "001"] {
             assert!(gmt_offset(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_update_check_names_its_feature_in_either_way() {
+        for words in ["update-check ACME/cad --version 1.1", "update-check --feature ACME/cad --version 1.1"]
+        {
+            let Ok(Command::UpdateCheck(ask)) = parse(words) else { panic!("{words}") };
+            let name = ask.feature.or(ask.named).unwrap();
+            assert_eq!((name.vendor.as_deref(), &*name.feature), (Some("ACME"), "cad"));
+            assert_eq!(ask.version.as_deref(), Some("1.1"));
+        }
+        assert!(parse("update-check cad").is_ok(), "which is the newest?");
+        for words in [
+            "update-check",
+            "update-check cad --feature cad",
+            "update-check cad --version 1.x",
+            "update-check cad --version 1",
+            "update-check cad --installed 1.1-beta",
+            "update-check cad --released 2012-04-01",
+            "update-check cad --version 1.1 --released 2012-4-1",
+        ] {
+            assert!(parse(words).is_err(), "{words}");
         }
     }
 

@@ -21,6 +21,13 @@ fn line(feature: &Feature) -> Option<String> {
     Some(format!("{}: {}", super::show::name(Some(&feature.vendor), &feature.name), parts.join("; ")))
 }
 
+/// What ends soon or has ended, the first end first.
+pub(super) fn notices(features: &[Feature]) -> Vec<String> {
+    let mut all: Vec<_> = features.iter().flat_map(|feature| &feature.notices).collect();
+    all.sort_by_key(|notice| notice.end);
+    all.into_iter().map(|notice| super::table::clean(&notice.message)).collect()
+}
+
 /// `10 seats cover releases to 2027-12-31 (7 used)`.
 fn part(pool: &Pool, maintenance: &Maintenance) -> String {
     let n = match pool.numbers.total {

@@ -6,7 +6,7 @@
 //!
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
-//! - [`show`], [`explain`], [`why`], [`denial`], [`events`], [`usage`]: what answers look like
+//! - [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`], [`usage`]: what answers look like
 //! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by [`words`](crate::compat::words)
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
@@ -25,6 +25,7 @@ pub mod server;
 pub mod show;
 pub mod state;
 pub mod table;
+pub mod update;
 pub mod usage;
 pub mod vendor;
 pub mod why;
@@ -81,11 +82,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u
     let words: Vec<OsString> = words.into_iter().collect();
     let done = match words::tool(&words) {
         Some(tool) => compat::run(tool, out),
-        None => match Cli::try_parse_from(words) {
+        None => match Cli::try_parse_from(&words) {
             Ok(cli) => act(cli.command, out),
             Err(error) => {
                 let _ = error.print();
-                return exit::from_clap(&error);
+                let is_update_check = words.get(1).is_some_and(|word| word == update::NAME);
+                return if is_update_check { update::from_clap(&error) } else { exit::from_clap(&error) };
             }
         },
     };
@@ -113,6 +115,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
         Command::Why(ask) => return why::why(&ask, out),
+        Command::UpdateCheck(ask) => return update::update_check(&ask, out),
         Command::Checkout(ask) => return seats::checkout(&ask, out),
         Command::Run(ask) => return seats::run(&ask),
         Command::Borrow(ask) => offline::borrow(&ask, out)?,

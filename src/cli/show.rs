@@ -37,6 +37,11 @@ pub fn status(read: &Read, out: &mut impl Write) -> Result<(), Failure> {
             text.push_str("\nreleases that run:\n");
             covered.iter().for_each(|line| text.push_str(&wrap(line, 2, 4)));
         }
+        let ends = coverage::notices(features);
+        if !ends.is_empty() {
+            text.push_str("\nends soon, or has ended:\n");
+            ends.iter().for_each(|line| text.push_str(&wrap(line, 2, 4)));
+        }
         text.push_str(&status.problems.as_deref().map_or_else(String::new, problem_list));
         text
     })

@@ -59,6 +59,11 @@ pub const WAITERS_PER_FEATURE: Bounds<u32> =
 pub const WAITERS_PER_CLIENT: Bounds<u32> =
     Bounds { key: "waiters_per_client", default: 64, least: 1, most: 1_000_000 };
 
+/// Update checks a minute of one installation at one address (rules 3, 6.8). A person or an installer asks once or a few times
+/// before an update; what asks more often is a loop gone wild, and seats come first.
+pub const UPDATE_CHECKS_PER_MINUTE: Bounds<u32> =
+    Bounds { key: "update_checks_per_minute", default: 60, least: 1, most: 10_000_000 };
+
 /// The largest frame taken from a client, in bytes. The default is what docs/PROTOCOL.md promises clients; less may
 /// refuse a legitimate checkout of many features.
 pub const FRAME_BYTES: Bounds<u32> =
@@ -139,6 +144,8 @@ pub struct Limits {
     pub waiters_per_feature: u32,
     /// [`WAITERS_PER_CLIENT`]
     pub waiters_per_client: u32,
+    /// [`UPDATE_CHECKS_PER_MINUTE`]
+    pub update_checks_per_minute: u32,
     /// [`FRAME_BYTES`]
     pub frame_bytes: u32,
     /// [`UNREAD_BYTES`]
@@ -159,6 +166,7 @@ impl Default for Limits {
             queue_length: QUEUE_LENGTH.default,
             waiters_per_feature: WAITERS_PER_FEATURE.default,
             waiters_per_client: WAITERS_PER_CLIENT.default,
+            update_checks_per_minute: UPDATE_CHECKS_PER_MINUTE.default,
             frame_bytes: FRAME_BYTES.default,
             unread_bytes: UNREAD_BYTES.default,
             hello_time: HELLO_TIME.default,
@@ -184,6 +192,7 @@ impl Limits {
             queue_length: number(QUEUE_LENGTH, &table.queue_length),
             waiters_per_feature: number(WAITERS_PER_FEATURE, &table.waiters_per_feature),
             waiters_per_client: number(WAITERS_PER_CLIENT, &table.waiters_per_client),
+            update_checks_per_minute: number(UPDATE_CHECKS_PER_MINUTE, &table.update_checks_per_minute),
             frame_bytes: number(FRAME_BYTES, &table.frame_bytes),
             unread_bytes: number(UNREAD_BYTES, &table.unread_bytes),
             hello_time: HELLO_TIME.check(table.hello_time.as_ref(), source, faults),

@@ -27,6 +27,8 @@ pub use history::History;
 pub use limits::Limits;
 pub use notify::{Chosen, Notify};
 
+use seats::maintenance::THRESHOLDS;
+
 use crate::clock::{Zone, ZoneError};
 use file::{File, Source};
 
@@ -44,6 +46,8 @@ pub const ADMIN_SOCKET_NAME: &str = "admin.sock";
 
 /// The longest path of a Unix socket on Linux: `sun_path` has 108 bytes, the last of them zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The most entries of `reminder_days`.
+const REMINDER_DAYS_MAX: usize = 10;
 
 /// Everything the daemon is told. Paths are absolute.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +94,9 @@ pub struct Config {
     pub host_ids: Vec<String>,
     /// `fqdn`: whether hosts are compared with their domain (S1). Default false: up to the first dot.
     pub fqdn: bool,
+    /// `reminder_days`: on which days before an end administrators are reminded (rules 3, 6.11); the largest first, each 1 to 365.
+    /// Default 60, 30, 14, 7, 1. Empty: never before, only when it has ended.
+    pub reminder_days: Vec<u16>,
     /// `notify_command`, `notify_events`, `notify_timeout_seconds`: what is run when something happens. Default nothing.
     pub notify: Option<Notify>,
     /// `[history]`.
@@ -307,6 +314,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
             );
         }
     }
+    let reminder_days = reminder_days(file.reminder_days.as_ref(), &source, &mut faults);
 
     if !faults.is_empty() {
         return Err(ConfigError::new(faults, source.text));
@@ -330,11 +338,31 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         reap_after,
         host_ids: file.host_ids.into_iter().map(toml::Spanned::into_inner).collect(),
         fqdn: file.fqdn,
+        reminder_days,
         notify,
         history,
         limits,
         file: source.path,
     })
+}
+
+/// `reminder_days`, the largest first.
+fn reminder_days(
+    given: Option<&toml::Spanned<Vec<i64>>>,
+    source: &Source,
+    faults: &mut Vec<Fault>,
+) -> Vec<u16> {
+    let Some(given) = given else { return THRESHOLDS.to_vec() };
+    let day = |days: &i64| u16::try_from(*days).ok().filter(|days| (1..=365).contains(days));
+    let mut days: Vec<u16> = given.get_ref().iter().filter_map(day).collect();
+    if days.len() != given.get_ref().len() || days.len() > REMINDER_DAYS_MAX {
+        let text = format!("reminder_days are at most {REMINDER_DAYS_MAX} numbers from 1 to 365");
+        faults.push(source.fault(Some(given.span()), text));
+    }
+    days.sort_unstable();
+    days.dedup();
+    days.reverse();
+    days
 }
 
 fn listeners(flags: &Flags, file: &File, source: &Source, faults: &mut Vec<Fault>) -> Vec<SocketAddr> {

@@ -153,6 +153,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     });
     let mut engine = Engine::new(ledger, opened.journal, config.limits.sessions_per_connection)
         .in_zone(config.zone.clone())
+        .with_reminders(config.reminder_days.clone())
         .with_events(Arc::new(events.clone()));
     if opened.lost.is_some() {
         engine.close_borrowing(clock.now()).map_err(|e| failure::of_journal(&e))?;

@@ -8,7 +8,7 @@ use seats::change::{BundleId, SessionId, Tick};
 use seats::denial::{Denial, Numbers};
 use seats::evaluate::Total;
 pub use seats::ledger::ConnectionId;
-use seats::ledger::{BorrowView, Explanation, GrantView, SessionView};
+use seats::ledger::{BorrowView, Explanation, GrantView, SessionView, UpdateAnswer, UpdateQuestion};
 use seats::license::Name;
 use seats::policy::Policy;
 use seats::request::{Checkout, Facts, Item};
@@ -139,6 +139,8 @@ pub enum Request {
     WriteOff(SessionId, String, String),
     /// S53: what a checkout of its one item would come to, and why. Who asks, where the policy has to let him.
     Why(Box<Checkout>, Option<Arc<Facts>>),
+    /// Rules 3, 6.8: would these versions run?
+    UpdateCheck(Box<UpdateQuestion>),
     /// S24: some seats, or all.
     Checkin(SessionId, Option<u32>),
     /// S10.
@@ -189,6 +191,8 @@ pub enum Answer {
     Unbooked(usize),
     /// What would happen to whom and why, with the tick and the instant of the answer, Unix milliseconds.
     Why(Box<Explanation>, Arc<Facts>, Tick, i64),
+    /// Which of the versions would run.
+    UpdateCheck(Box<UpdateAnswer>),
     /// As asked.
     Watching,
     /// No, with the reasons; the instant of a tick in the denial, for those who count in seconds.

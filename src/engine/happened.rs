@@ -21,6 +21,7 @@ use seats::wall::WallClock;
 
 use super::Engine;
 use super::ask::{Answer, Outbox, Request};
+use super::remind::Maintained;
 use crate::journal::Disk;
 
 /// How many pools' names are kept at hand.
@@ -165,6 +166,8 @@ pub enum Happened {
     DayServed(NaiveDate),
     /// What the clock is worth: before, now, the day it shows, the day used for grants (S71).
     ClockChanged(WallClock, WallClock, NaiveDate, NaiveDate),
+    /// Maintenance, or a license, begins, ends or goes on (rules 3, 6.11).
+    Maintained(Box<Maintained>),
     /// An administrator did something.
     Done(Box<Done>),
 }

@@ -17,10 +17,12 @@ pub mod picture;
 mod pools;
 mod queue;
 pub mod record;
+pub mod remind;
 pub mod reset;
 mod room;
 pub mod thread;
 mod time;
+mod update;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use self::ask::{Answer, Ask, Booking, Event, Outbox, Request, Then};
 use self::happened::{EventSink, Happened, PoolNames};
 use self::picture::{PICTURE_MS, Picture};
 use self::record::StateFold;
+use self::remind::Reminding;
 use crate::clock::{Reading, Zone};
 use crate::journal::{Compactor, Disk, Journal, JournalError};
 
@@ -61,6 +64,8 @@ pub struct Engine<D: Disk> {
     policy_taken: Vec<Then<()>>,
     /// Pools whose sessions are still to be told that the license has ended.
     expired: VecDeque<(PoolId, Option<SessionId>, NaiveDate)>,
+    /// What administrators are still to be told of.
+    reminding: Reminding,
     picture: Option<Arc<Picture>>,
     denials: u64,
     is_stopping: bool,
@@ -117,6 +122,7 @@ impl<D: Disk> Engine<D> {
             catalog_taken: Vec::new(),
             policy_taken: Vec::new(),
             expired: VecDeque::new(),
+            reminding: Reminding::default(),
             picture: None,
             denials: 0,
             is_stopping: false,
@@ -145,6 +151,7 @@ impl<D: Disk> Engine<D> {
         !self.ledger.is_complete()
             || (self.may_tell_of_ends() && !self.expired.is_empty())
             || (self.may_serve() && self.ledger.is_hungry())
+            || self.is_reminding()
     }
 
     /// The tick at which something falls due by itself.
@@ -177,6 +184,7 @@ impl<D: Disk> Engine<D> {
         }
         self.reap(now, reading)?;
         self.sweep(now)?;
+        self.remind(now)?;
         self.serve(now, reading)?;
         self.tell_expired();
         self.expect_borrows(now, reading);
@@ -205,11 +213,13 @@ impl<D: Disk> Engine<D> {
                 }
             }
             Ask::Request { from, call, request } => {
+                // Nobody was refused a seat who did not ask for one.
+                let is_question = matches!(request, Request::UpdateCheck(_));
                 let action = self.action_of(&from, &request);
                 let answer = self.request(&from, request, now, reading)?;
                 self.note_done(action, &answer);
                 if let Answer::Denied(denial) = &answer {
-                    self.denials += 1;
+                    self.denials += u64::from(!is_question);
                     debug!(code = %denial.code, message = denial.message, "denied");
                 }
                 self.outputs.push(Output::Answer(from, call, answer));
@@ -278,6 +288,7 @@ impl<D: Disk> Engine<D> {
             Request::Cancel(key, secret) => self.cancel(&key, &secret, now)?,
             Request::Why(checkout, asker) => self.why(&checkout, asker.as_deref(), now, reading)?,
             Request::Try(checkout) => self.try_out(&checkout, now)?,
+            Request::UpdateCheck(question) => self.update_check(&question, now)?,
             Request::Checkin(session, count) => {
                 self.refresh_of(session, now)?;
                 match self.ledger.decide_checkin(session, count, from.id(), now) {
@@ -517,6 +528,9 @@ impl<D: Disk> Engine<D> {
                 let patience = self.ledger.presence().patience();
                 let event = ended_event(ended.session, &ended.cause, patience, reading.unix_ms);
                 self.outputs.push(Output::Event(outbox, event));
+            }
+            if let Change::FirstCheckout(first) = change {
+                self.tell_started(first, now);
             }
         }
         Ok(())

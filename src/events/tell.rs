@@ -5,13 +5,15 @@ use seats::change::{Cause, PoolKind, WaitCause};
 use seats::request::{Facts, Item};
 
 use super::what::{
-    AdminAction, BorrowReturned, BorrowWrittenOff, ClockChanged, DayServed, Numbers, PoolChanged, QueueEnded,
+    AdminAction, BorrowReturned, BorrowWrittenOff, ClockChanged, DayServed, Maintenance, MaintenanceEnded,
+    MaintenanceExpiringSoon, MaintenanceRenewed, MaintenanceStarted, Numbers, PoolChanged, QueueEnded,
     QueueWaiting, Release, Seats, SessionDenied, SessionEnded, SessionGranted, SessionReduced, Wanted, What,
     Who,
 };
-use crate::answer::key_type;
+use crate::answer::{ending, key_type};
 use crate::clock::{rfc3339, rfc3339_ms};
 use crate::engine::happened::{self, Back, Happened};
+use crate::engine::remind::Notice;
 
 /// Whether a note is told as two events: lent seats that are back end a session and a loan.
 pub(super) fn is_a_loan_returned(happened: &Happened) -> bool {
@@ -110,6 +112,25 @@ pub(super) fn what(happened: &Happened, unix_ms: i64) -> What {
             day: *day,
         }
         .into(),
+        Happened::Maintained(of) => {
+            let said = Maintenance {
+                vendor: of.vendor.as_str().into(),
+                feature: of.feature.as_str().into(),
+                of: ending(of.of).into(),
+                seats: of.seats.limited(),
+                sn: of.sn.as_ref().map(|sn| sn.to_string()),
+                end: of.end,
+                days_left: of.days_left,
+                contact: Some(of.contact.to_string()),
+                text: Some(of.text.clone()),
+            };
+            match of.notice {
+                Notice::ExpiringSoon => MaintenanceExpiringSoon(said).into(),
+                Notice::Ended => MaintenanceEnded(said).into(),
+                Notice::Renewed => MaintenanceRenewed(said).into(),
+                Notice::Started => MaintenanceStarted(said).into(),
+            }
+        }
         Happened::Done(done) => AdminAction {
             action: done.action.into(),
             by: done.by.clone(),

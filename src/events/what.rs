@@ -492,7 +492,9 @@ pub struct Maintenance {
     pub vendor: String,
     /// What it allows.
     pub feature: String,
-    /// Seats of the license; null: no bound.
+    /// `maintenance`, or `license`: its own END (of a subscription, of an upgrade).
+    pub of: String,
+    /// Seats of the license, or of its pool; null: no bound.
     pub seats: Option<u32>,
     /// The serial number of the license. Absent for readers of counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]

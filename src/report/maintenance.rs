@@ -35,3 +35,22 @@ pub struct Maintenance {
     /// Where to renew.
     pub contact: String,
 }
+
+/// An end that somebody should know of (rules 3, 6.11).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// `maintenance`, or `license`: its own END (of a subscription, of an upgrade).
+    pub of: String,
+    /// Seats it is about; null: without bound.
+    pub seats: Option<u64>,
+    /// The serial number of the license; null: it has none, or the reader may not see it.
+    pub sn: Option<String>,
+    /// The last day, included.
+    pub end: NaiveDate,
+    /// From today to that; negative after it.
+    pub days_left: i64,
+    /// Where to renew.
+    pub contact: String,
+    /// In a sentence.
+    pub message: String,
+}

@@ -5,6 +5,7 @@
 //!
 //! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
 //! - [`Explain`] is the sum of one feature, [`Denial`] the details of a refusal (S4)
+//! - [`UpdateCheck`] is the answer to a program's installer (rules 3, 6.8)
 //! - [`Usage`] is what the history makes of some days; `docs/schema/usage.json` describes it
 //! - [`Reload`] and [`HostIds`] are the answers to an administrator
 //!
@@ -17,13 +18,15 @@ use serde::{Deserialize, Serialize};
 
 mod explain;
 mod maintenance;
+mod update;
 mod usage;
 
 pub use explain::{
     Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
     TokenNeed,
 };
-pub use maintenance::Maintenance;
+pub use maintenance::{Maintenance, Notice};
+pub use update::{UpdateAnswer, UpdateCheck, UpdateMaintenance};
 pub use usage::{Missing, Usage, UsageRow};
 
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
@@ -185,6 +188,9 @@ pub struct Feature {
     pub ends_at: Option<Instant>,
     /// The last day of maintenance, included; null: none stated.
     pub maintenance_ends: Option<NaiveDate>,
+    /// Ends of maintenance and of licenses that come within 60 days or are not 30 days past, and nobody has renewed (rules 3, 6.11).
+    #[serde(default)]
+    pub notices: Vec<Notice>,
     /// Denied checkouts in the last 24 hours; null where the server does not count them.
     pub denials_24h: Option<u64>,
     /// What the sums are made of: those that grant in the order in which they are tried, then the others. Empty where the

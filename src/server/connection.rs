@@ -483,6 +483,13 @@ impl Connection {
             Incoming::Checkout(message) => answer::checkout(message, peer),
             Incoming::Try(message) => answer::try_out(message, peer),
             Incoming::Resume(message) => answer::resume(message, peer),
+            Incoming::UpdateCheck(message) => {
+                if let Some(text) = self.too_many_update_checks() {
+                    self.outbox.add(refuse(call, Code::RateLimited, text, ""));
+                    return Next::GoOn;
+                }
+                answer::update_check(message)
+            }
             Incoming::Checkin(message) => Ok(answer::checkin(&message)),
             Incoming::Watch(message) => Ok(Request::Watch(message.totals)),
             Incoming::Confirm(message) => Ok(answer::confirm(&message)),
@@ -502,6 +509,20 @@ impl Connection {
             Ok(request) => self.ask(call, request),
         }
         Next::GoOn
+    }
+
+    /// What to say to a client that has asked as many update checks in this minute as it may. An administrator may ask as he
+    /// likes.
+    fn too_many_update_checks(&self) -> Option<String> {
+        let peer = self.outbox.peer();
+        let client = (peer.install_id, peer.address?);
+        let most = self.server.limits.update_checks_per_minute;
+        let now = self.server.context.clock.tick().0;
+        let wait_ms = self.server.update_checks.count(client, most, now).err()?;
+        let seconds = wait_ms.div_ceil(1000);
+        Some(format!(
+            "this client has asked {most} update checks within a minute: ask again in {seconds} s (S82)"
+        ))
     }
 
     /// Hands a request to the engine; a full queue is the client's to hear of, and nobody's to wait for (S82).

@@ -4,6 +4,7 @@
 //! - [`listener`]: accepts connections and keeps to the limits
 //! - [`connection`]: one connection from hello to its end, generic over the stream
 //! - [`outbox`]: where the engine puts a connection's answers and events
+//! - `update_checks`: how many of them a client may ask in a minute
 //! - [`reports`]: the JSON of status and lists, made off the engine's thread
 //!
 //! Not here: what a message means (`src/answer`) and what is decided (`src/engine`).
@@ -13,6 +14,7 @@ mod frames;
 pub mod listener;
 pub mod outbox;
 pub mod reports;
+mod update_checks;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -28,6 +30,7 @@ use crate::config::{Limits, Readers};
 use crate::engine::thread::Handle;
 use crate::events::Hub;
 use crate::server::reports::Facts;
+use crate::server::update_checks::UpdateChecks;
 
 /// How many reports are made at once: monitoring never takes both cores from the clients.
 const REPORTS_AT_ONCE: usize = 2;
@@ -65,6 +68,7 @@ pub struct Server {
     lingering: Semaphore,
     next_connection: AtomicU64,
     places: Places,
+    update_checks: UpdateChecks,
 }
 
 /// What an administrator can ask for beside sessions; the daemon does it.
@@ -109,6 +113,7 @@ impl Server {
             lingering: Semaphore::new(frames::LINGERING_MAX),
             next_connection: AtomicU64::new(1),
             places: Places::default(),
+            update_checks: UpdateChecks::default(),
         }
     }
 

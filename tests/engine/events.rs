@@ -153,7 +153,8 @@ fn lost_clients_midnights_and_totals_are_told() {
         panic!("{events:?}")
     };
     assert_eq!((&*ended.cause, ended.of.seats), ("lease_ended", 1));
-    assert_eq!(events.len(), 3, "{events:?}");
+    assert_eq!(found("maintenance.ended").len(), 1, "administrators are told that the license is over");
+    assert_eq!(events.len(), 4, "{events:?}");
 }
 
 #[test]

@@ -29,3 +29,4 @@ mod second_client;
 mod service;
 mod shown;
 mod suspects;
+mod update;

@@ -317,7 +317,7 @@ def frame_limits(stage):
 @check("5")
 def unknown_request_numbers(stage):
     connection = stage.open()
-    for number in (0x0000, 0x000E, 0x0FFF, 0x3FFF, 0x4000, 0x7FFF):
+    for number in (0x0000, 0x0010, 0x0FFF, 0x3FFF, 0x4000, 0x7FFF):
         for body in (b"\x00", b"", b"\xff\xff\xff"):
             what = f"request 0x{number:04x}"
             fault_of(refused(lambda: send_bytes(connection, number, body), "bad_request", what), "unknown_number", what)
@@ -446,6 +446,32 @@ def limits_on_fields(stage):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Sections 5 and 6: seats and sessions
+
+
+@check("7, 12")
+def update_check_takes_nothing(stage):
+    feature, vendor, connection = stage.options.feature, stage.options.vendor, stage.open()
+    stage.checkout(connection, stage.options.seats)
+    answer = connection.update_check(feature, ["1.0", ("1.0", "2010-01-01", None), "x"], installed="1.0", vendor=vendor)
+    same(answer["schema"], 1, "schema of an update check")
+    same([one["version"] for one in answer["answers"]], ["1.0", "1.0", "x"], "the versions, in their order")
+    for one in answer["answers"]:
+        true(one["will_run"] == (one["code"] == "GRANT"), f"will_run against the code: {one}")
+        if one["will_run"] and not one["unlimited"]:
+            same(one["seats_free"], 0, "free seats of an update check while all are taken")
+    true(answer["advice"] in ("update_available", "update_needs_renewal", "up_to_date"), f"advice: {answer['advice']}")
+    same(answer["maintenance"].keys() >= {"state", "end", "days_left"}, True, "members of maintenance")
+    empty = connection.update_check(feature, vendor=vendor)
+    same(isinstance(empty["answers"], list), True, "answers without candidates")
+    same(len(connection.update_check(feature, ["1.0"] * 64, vendor=vendor)["answers"]), 64, "the most candidates")
+    for candidates, field in ((["1.0"] * 65, "candidates"), (["1" * 257], "candidates.version"),
+                              ([("1.0", "\n", None)], "candidates.date"), ([("1.0", None, "x" * 257)], "candidates.line")):
+        refusal = refused(lambda: connection.update_check(feature, candidates, vendor=vendor), "bad_request", field)
+        fault_of(refusal, "field", f"{field} over its limit")
+        same(refusal.details.get("field"), field, "the field")
+    refused(lambda: connection.update_check("no-such-feature", ["1.0"]), "unknown_feature", "an unknown feature")
+    same(connection.heartbeat(), 1, "sessions after an update check")
+    goes_on(connection, "after an update check")
 
 
 @check("7")

@@ -77,6 +77,7 @@ class TimedOut(SeatkeeperError):
 _PARTS = {
     "Extra": "tag u16, bytes bytes",
     "Item": "vendor optional text, feature text, count u32",
+    "Candidate": "version text, date optional text, line optional text",
     "Facts": "user text, host text, pid u32, platform text, offset_minutes i16, display optional text, "
              "project optional text, release_version optional text, release_date optional text, "
              "line_date optional text, host_ids list of HostId",
@@ -108,6 +109,7 @@ _MESSAGES = {
     0x000B: ("Confirm", "bundle u64"),
     0x000C: ("GiveUp", "waiter u64"),
     0x000D: ("Cancel", "request_key 16 bytes, secret 16 bytes"),
+    0x000E: ("UpdateCheck", "vendor optional text, feature text, installed optional Candidate, candidates list of Candidate"),
     0x000F: ("Events", "after optional u64, cursor text, limit u32, follow_ms u32, features list of FeatureName"),
     0x1001: ("Reload", ""),
     0x1002: ("Release", "session u64, bar_seconds optional u32, reason text"),
@@ -130,6 +132,7 @@ _MESSAGES = {
     0x800B: ("Confirm", "bundle u64"),
     0x800C: ("GiveUp", "waiter u64"),
     0x800D: ("Cancel", ""),
+    0x800E: ("UpdateCheck", "json text"),
     0x800F: ("Events", "json text, next text"),
     0x9001: ("Reload", "json text"),
     0x9002: ("Release", "session u64"),
@@ -917,6 +920,17 @@ class Connection:
         answer = self.request("Why", vendor=vendor, feature=feature, count=count, facts=facts, share=share,
                               address=address, asker_user=asker_user, asker_host=asker_host)
         return self._object(answer["json"], "Why.json")
+
+    def update_check(self, feature, candidates=(), installed=None, vendor=None):
+        """Which versions would run, as the parsed object. A version is a text, or (version, date, line) with None for what is
+        not stated. Takes nothing."""
+        def candidate(version):
+            version, date, line = (version, None, None) if isinstance(version, str) else version
+            return {"version": version, "date": date, "line": line}
+        answer = self.request("UpdateCheck", vendor=vendor, feature=feature,
+                              installed=None if installed is None else candidate(installed),
+                              candidates=[candidate(version) for version in candidates])
+        return self._object(answer["json"], "UpdateCheck.json")
 
     def watch(self, totals):
         """Asks for PoolChanged events, or for no more of them."""

@@ -18,6 +18,7 @@
 //! - If no server answers at all, seats go on for the hours that their license allows (L65): see [`Seats`].
 //! - An application that says when its user is at work, [`Client::report_activity`], lets idle seats go to who needs them.
 //! - A seat can be borrowed for a computer that will be offline, and is verified there each time it is used: [`borrow`].
+//! - Before it is updated, a program or its installer asks whether the new version would run: [`Client::check_update`].
 //! - [`Connection`]: one connection and its calls, for tools that ask questions and for administrators.
 //! - [`Address`]: where servers are. [`InstallId`] and [`facts`]: who asks.
 //!
@@ -54,10 +55,11 @@ mod stream;
 mod told;
 #[cfg(unix)]
 mod unix;
+mod update;
 mod wait;
 
 pub use wire::answer::{Grant, SignedLicense};
-pub use wire::request::{Facts, HostId, Item};
+pub use wire::request::{Candidate, Facts, HostId, Item};
 pub use wire::{codes, request};
 
 pub use address::{Address, AddressError, DEFAULT_PORT, SERVERS_MAX, SERVERS_VARIABLE};
@@ -72,6 +74,7 @@ pub use error::{CallError, CheckinError, CheckoutError, ConnectError, Refusal};
 pub use event::{Event, GraceEnd};
 pub use install::InstallId;
 pub use seats::Seats;
+pub use update::{Advice, CandidateAnswer, MaintenanceState, UpdateAnswer, UpdateQuestion};
 pub use wait::Cancel;
 
 use std::path::PathBuf;

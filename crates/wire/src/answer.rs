@@ -146,6 +146,15 @@ pub struct Cancel {
     pub extras: Vec<Extra>,
 }
 
+/// 0x800e: which of the versions would run (rules 3, 6.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct UpdateCheck {
+    /// A JSON object.
+    pub json: String,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0x800f: what happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Events {

@@ -21,6 +21,9 @@ pub const TEXT_BYTES_MAX: usize = 256;
 /// The most features, inclusive, in one checkout. Sixty-four with every text at its longest fit into a
 /// client's frame; the reader of a request checks it.
 pub const ITEMS_MAX: usize = 64;
+/// The most versions, inclusive, that one update check offers; the reader of a request checks it. As many with every text at
+/// its longest fit into a client's frame.
+pub const CANDIDATES_MAX: usize = 64;
 /// The most host ids, inclusive, that a client states about itself; the reader of a request checks it.
 pub const HOST_IDS_MAX: usize = 32;
 
@@ -160,6 +163,7 @@ numbered! {
         0x000b Confirm,
         0x000c GiveUp,
         0x000d Cancel,
+        0x000e UpdateCheck,
         0x000f Events,
         0x1001 Reload,
         0x1002 Release,
@@ -187,6 +191,7 @@ numbered! {
         0x800b Confirm,
         0x800c GiveUp,
         0x800d Cancel,
+        0x800e UpdateCheck,
         0x800f Events,
         0x9001 Reload,
         0x9002 Release,
@@ -241,6 +246,7 @@ answered! {
     Confirm by Confirm,
     GiveUp by GiveUp,
     Cancel by Cancel,
+    UpdateCheck by UpdateCheck,
     Events by Events,
     Reload by Reload,
     Release by Release,

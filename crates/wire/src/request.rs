@@ -201,6 +201,21 @@ pub struct Cancel {
     pub extras: Vec<Extra>,
 }
 
+/// 0x000e: would a new version of a program run? Asked before it is installed; takes nothing (rules 3, 6.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct UpdateCheck {
+    /// Who sells it; needed only where two vendors sell the same name.
+    pub vendor: Option<String>,
+    /// What the program checks out.
+    pub feature: String,
+    /// What is installed now, if anything is.
+    pub installed: Option<Candidate>,
+    /// What is offered, 0 to [`CANDIDATES_MAX`](crate::message::CANDIDATES_MAX); none: what the vendor's release list has.
+    pub candidates: Vec<Candidate>,
+    /// See [`Extra`].
+    pub extras: Vec<Extra>,
+}
+
 /// 0x000f: asks for what happened, or is about to, as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Events {
@@ -340,6 +355,17 @@ pub struct Item {
     pub feature: String,
     /// How many seats, 1 to 2147483647, both inclusive.
     pub count: u32,
+}
+
+/// A version of a program, as an update check states it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Candidate {
+    /// Two to four numbers.
+    pub version: String,
+    /// The day of that build, `YYYY-MM-DD`.
+    pub date: Option<String>,
+    /// The day its MAJOR.MINOR was first published, not after `date`.
+    pub line: Option<String>,
 }
 
 /// Who asks, where, and with which release (S1, rules 3).

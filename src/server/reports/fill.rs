@@ -11,7 +11,7 @@ use seats::request::Item;
 
 use super::Reader;
 use super::explain::share;
-use super::maintenance::{ends, is_stated, maintenance};
+use super::maintenance::{ends, is_stated, maintenance, notices};
 use crate::answer;
 use crate::clock::rfc3339;
 use crate::engine::ask::{WaiterPresence, WaiterView};
@@ -48,6 +48,7 @@ impl Reader<'_> {
             end: shown.and_then(|l| l.end),
             ends_at: main.and_then(|l| self.ends_at(l)),
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
+            notices: notices(feature, picture, self.origin.sees_all),
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
             pools: if self.origin.sees_all {
                 self.pools(feature, &evaluation, counters.clone(), picture)

@@ -4,10 +4,14 @@ use chrono::NaiveDate;
 use seats::catalog::FeatureLicenses;
 use seats::evaluate::falls_back;
 use seats::license::{License, LicenseType, Updates};
-use seats::maintenance::{Plan, contact};
+use seats::maintenance::{ENDED_WITHIN_DAYS, End, Plan, THRESHOLDS, contact, endings, notice};
 
+use crate::answer;
 use crate::engine::picture::Picture;
 use crate::report;
+
+/// The most notices of one feature, those that end first.
+const NOTICES_MAX: usize = 100;
 
 /// That of one license of a feature that stands for a pool.
 pub(super) fn maintenance(feature: &FeatureLicenses, at: usize, picture: &Picture) -> report::Maintenance {
@@ -35,6 +39,28 @@ pub(super) fn maintenance(feature: &FeatureLicenses, at: usize, picture: &Pictur
 pub(super) fn ends(feature: &FeatureLicenses, at: usize, picture: &Picture) -> Option<NaiveDate> {
     let plan: Plan<'_> = feature.plan(at, picture.first_checkouts.day_of(feature, at), picture.day);
     plan.shown_end()
+}
+
+/// The ends of a feature's licenses that somebody should know of. `sees_all`: whether the reader may see serial numbers.
+pub(super) fn notices(feature: &FeatureLicenses, picture: &Picture, sees_all: bool) -> Vec<report::Notice> {
+    let first = |at: usize| picture.first_checkouts.day_of(feature, at);
+    let mut ends = endings(feature, picture.day, &first);
+    let left = |end: &End| (end.end - picture.day).num_days();
+    ends.retain(|end| (-ENDED_WITHIN_DAYS..=i64::from(THRESHOLDS[0])).contains(&left(end)));
+    ends.sort_by_key(|end| (end.end, end.license));
+    let shown = |end: &End| {
+        let license = &feature.licenses[end.license];
+        report::Notice {
+            of: answer::ending(end.of).into(),
+            seats: end.seats.limited().map(u64::from),
+            sn: license.sn.as_ref().filter(|_| sees_all).map(|sn| sn.to_string()),
+            end: end.end,
+            days_left: left(end),
+            contact: contact(license).into(),
+            message: notice(feature, end, picture.day),
+        }
+    };
+    ends.iter().take(NOTICES_MAX).map(shown).collect()
 }
 
 /// Whether a license says anything of versions, so that there is something to show.

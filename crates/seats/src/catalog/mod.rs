@@ -118,7 +118,7 @@ impl FeatureLicenses {
 
     /// Whether both are made of the very same licenses, not only of equal ones, and other features make the same of
     /// them: those of a file that was not read again are, mostly. Cheap, and right whenever it says yes.
-    pub(crate) fn has_the_licenses_of(&self, other: &FeatureLicenses) -> bool {
+    pub fn is_made_of_the_same(&self, other: &FeatureLicenses) -> bool {
         let marked_alike = match (&self.marks, &other.marks) {
             (None, None) => true,
             (Some(marks), Some(others)) => marks.act_as(others),

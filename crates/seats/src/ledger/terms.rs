@@ -171,7 +171,7 @@ impl Terms {
         let mut carried = |(number, feature): (u32, &FeatureLicenses)| {
             let key = (&feature.feature, &feature.vendor);
             while let Some((_, (old, _))) = before.peek() {
-                if old.has_the_licenses_of(feature) {
+                if old.is_made_of_the_same(feature) {
                     let Some((was, (_, known))) = before.next() else { break };
                     if self.orphaned.contains(&was) {
                         orphaned.insert(number);

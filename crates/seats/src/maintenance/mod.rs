@@ -5,6 +5,7 @@
 
 mod calendar;
 mod decide;
+mod endings;
 mod plan;
 mod remind;
 mod words;
@@ -13,6 +14,7 @@ pub use calendar::{Basis, UNLIMITED, add, is_unlimited, renewed};
 pub use decide::{
     Granted, LOOKED_AT, Refused, Release, Stated, decide, decide_listed, decide_stated, newest_that_runs,
 };
+pub use endings::{End, endings, notice};
 pub use plan::{Block, Plan, State, contact};
 pub use remind::{ENDED_WITHIN_DAYS, Ending, Reminder, THRESHOLDS, due};
 pub use words::sentence;

@@ -1,7 +1,7 @@
 //! The messages that the vectors hold: each once with everything empty and once full, and integers on
 //! both sides of every border of the layout.
 
-use wire::request::{Facts, HostId, Item, Secret};
+use wire::request::{Candidate, Facts, HostId, Item, Secret};
 use wire::{Answer, Event, Extra, Request, answer, event, request};
 
 use crate::Any;
@@ -45,6 +45,24 @@ fn facts() -> Facts {
             HostId { kind: "MACHINEID".into(), value: "0123456789abcdef0123456789abcdef".into() },
             HostId { kind: "CUSTOM".into(), value: "rack 4".into() },
         ],
+    }
+}
+
+fn update_check() -> request::UpdateCheck {
+    let candidate = |version: &str, date: Option<&str>, line: Option<&str>| Candidate {
+        version: version.into(),
+        date: date.map(str::to_owned),
+        line: line.map(str::to_owned),
+    };
+    request::UpdateCheck {
+        vendor: text("ACME"),
+        feature: "cad".into(),
+        installed: Some(candidate("1.0", None, None)),
+        candidates: vec![
+            candidate("1.0.1", Some("2012-05-02"), Some("2011-03-01")),
+            candidate("1.1", Some("2012-04-01"), None),
+        ],
+        extras: extras(),
     }
 }
 
@@ -195,6 +213,8 @@ fn requests() -> Vec<(&'static str, Request)> {
             "full",
             Request::Cancel(request::Cancel { request_key: KEY, secret: Secret(SECRET), extras: extras() }),
         ),
+        ("least", Request::UpdateCheck(Default::default())),
+        ("full", Request::UpdateCheck(update_check())),
         ("least", Request::Events(Default::default())),
         (
             "full",
@@ -368,6 +388,14 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("full", Answer::GiveUp(answer::GiveUp { waiter: 300, extras: extras() })),
         ("least", Answer::Cancel(Default::default())),
         ("full", Answer::Cancel(answer::Cancel { extras: extras() })),
+        ("least", Answer::UpdateCheck(Default::default())),
+        (
+            "full",
+            Answer::UpdateCheck(answer::UpdateCheck {
+                json: "{\"schema\":1,\"advice\":\"up_to_date\"}".into(),
+                extras: extras(),
+            }),
+        ),
         ("least", Answer::Events(Default::default())),
         (
             "full",

@@ -162,18 +162,24 @@ impl Ledger {
                 listed.map(|version| Candidate { version: version.to_string(), ..Candidate::default() }),
             );
         }
-        let runs =
-            |candidate: &Candidate| sources.iter().any(|source| judge(source, now, candidate, list).is_ok());
         let version = |candidate: &Candidate| candidate.version.parse::<ReleaseVersion>().ok();
-        let offered_runs = candidates.iter().filter(|candidate| runs(candidate)).filter_map(version).max();
+        // Each version by each pool, once: a client chooses how many versions, a customer how many pools.
+        let of_all = |candidate: &Candidate| -> Vec<Judged> {
+            sources.iter().map(|source| judge(source, now, candidate, list)).collect()
+        };
+        let judged: Vec<Vec<Judged>> = candidates.iter().map(of_all).collect();
+        let with_judged = || candidates.iter().zip(&judged);
+        let offered_runs = with_judged().filter(|(_, judged)| judged.iter().any(Result::is_ok));
+        let offered_runs = offered_runs.filter_map(|(candidate, _)| version(candidate)).max();
         let newest_that_will_run = listed_runs.max(offered_runs);
         let newest_offered = newest_listed.max(candidates.iter().filter_map(version).max());
         let best = newest_that_will_run.or_else(|| {
-            let installed = question.installed.as_ref().filter(|installed| runs(installed))?;
+            let installed =
+                question.installed.as_ref().filter(|one| of_all(one).iter().any(Result::is_ok))?;
             version(installed)
         });
-        let answers = candidates.iter().map(|candidate| {
-            self.answer_for(candidate, &sources, (of, &*question.item.feature), (list, best), now)
+        let answers = with_judged().map(|(candidate, judged)| {
+            self.answer_for(candidate, &sources, judged, (of, &*question.item.feature), best)
         });
         let best_plan = sources.iter().max_by_key(|source| source.plan.covered_until(now.day));
         let state = best_plan.map_or(State::None, |source| source.plan.state(now.day));
@@ -234,21 +240,20 @@ impl Ledger {
         &self,
         candidate: &Candidate,
         sources: &[Source<'_>],
+        judged: &[Judged],
         (of, feature): (&FeatureLicenses, &str),
-        (list, best): (Option<&ReleaseList>, Option<ReleaseVersion>),
-        now: Now,
+        best: Option<ReleaseVersion>,
     ) -> CandidateAnswer {
-        let judged: Vec<_> =
-            sources.iter().map(|source| (source, judge(source, now, candidate, list))).collect();
-        let covering = judged.iter().filter(|(_, judged)| judged.is_ok()).map(|(source, _)| *source);
+        let each = || sources.iter().zip(judged);
+        let covering = each().filter(|(_, judged)| judged.is_ok()).map(|(source, _)| source);
         let (seats_covered, seats_free) = self.seats_in(covering);
-        let granted = judged.iter().find_map(|(_, judged)| judged.as_ref().ok()).copied();
-        let near = |(source, judged): &(&Source<'_>, Result<Granted, Refused>)| {
+        let granted = judged.iter().find_map(|judged| judged.as_ref().ok()).copied();
+        let near = |(source, judged): &(&Source<'_>, &Judged)| {
             let code = judged.as_ref().err().map(Refused::code);
             (code.map(nearness), source.plan.effective_end())
         };
-        let nearest = judged.iter().max_by_key(|judged| near(judged));
-        let refused = nearest.and_then(|(source, judged)| Some((*source, judged.as_ref().err()?)));
+        let nearest = each().max_by_key(near);
+        let refused = nearest.and_then(|(source, judged)| Some((source, judged.as_ref().err()?)));
         let verdict = match (granted, refused) {
             (Some(granted), _) => Ok(granted),
             (None, Some((source, refused))) => Err(WillNotRun {
@@ -272,12 +277,10 @@ impl Ledger {
     }
 }
 
-fn judge(
-    source: &Source<'_>,
-    now: Now,
-    candidate: &Candidate,
-    list: Option<&ReleaseList>,
-) -> Result<Granted, Refused> {
+/// What one pool says to one version.
+type Judged = Result<Granted, Refused>;
+
+fn judge(source: &Source<'_>, now: Now, candidate: &Candidate, list: Option<&ReleaseList>) -> Judged {
     let release = Release {
         version: Some(&candidate.version),
         date: candidate.date.as_deref(),
