@@ -85,6 +85,10 @@ impl HistoryError {
 
 /// What is written.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are events, in one list that is written and emptied"
+)]
 pub enum Item {
     /// One more event.
     Event(Event),
@@ -368,10 +372,14 @@ fn write_event(transaction: &Transaction<'_>, run: i64, event: &Event) -> rusqli
                 release_date: of.release.release_date.clone(),
                 borrow: of.borrow,
             };
-            if is_open(transaction, &open)?.is_none() {
-                begin(transaction, &open, event.unix_ms)?;
+            match is_open(transaction, &open)? {
+                None => begin(transaction, &open, event.unix_ms),
+                // The comparison was first. It knows the beginning by ticks, which is near; this is when it was.
+                Some(_) => {
+                    let exact = "UPDATE spans SET since = ?2 WHERE session = ?1 AND until IS NULL";
+                    transaction.prepare_cached(exact)?.execute(params![open.session, event.unix_ms]).map(drop)
+                }
             }
-            Ok(())
         }
         Some(Step::Shrinks(reduced)) => {
             let (of, at) = (&reduced.of, event.unix_ms);

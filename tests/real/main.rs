@@ -30,3 +30,4 @@ mod service;
 mod shown;
 mod suspects;
 mod update;
+mod usage;
