@@ -238,8 +238,9 @@ async fn serve(
         tasks.spawn(listen(ClientPort { listener, readers }, server.clone(), tasks.clone()));
     }
     let mut admin = listen_for_administrators(doors.admin, &server, &tasks)?;
-    notifier.ready("serving");
+    // Before READY: who was told that it serves may stop it in order at once.
     let mut signals = stop.started();
+    notifier.ready("serving");
     loop {
         tokio::select! {
             biased;

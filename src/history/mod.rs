@@ -17,6 +17,7 @@ pub mod store;
 pub mod usage;
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -77,8 +78,10 @@ impl History {
         hub: &Hub,
         sessions: Sessions,
     ) -> io::Result<History> {
+        let directory = path.parent().and_then(identity);
         let writer = Writer {
             path,
+            directory,
             settings,
             clock,
             run: hub.run().to_string(),
@@ -127,6 +130,8 @@ pub fn sessions_of(engine: Handle) -> Sessions {
 
 struct Writer {
     path: PathBuf,
+    /// Device and number of its directory.
+    directory: Option<(u64, u64)>,
     settings: Settings,
     clock: Clock,
     run: String,
@@ -162,6 +167,12 @@ impl Writer {
                 }
                 Err(error @ HistoryError::Newer { .. }) => {
                     return error!("{error}: there is no history until then");
+                }
+                Err(error @ HistoryError::Moved { .. }) => {
+                    if let Some(store) = self.store.take() {
+                        store.abandon();
+                    }
+                    return error!("{error}: there is no history until the daemon is started again");
                 }
                 Err(error) if error.is_damage() => self.begin_anew(&error),
                 Err(error) => self.note_failure(with_causes(&error)),
@@ -213,6 +224,11 @@ impl Writer {
     fn write(&mut self) -> Result<(), HistoryError> {
         let io = |path: &Path, source: io::Error| HistoryError::Io { path: path.to_owned(), source };
         let directory = self.path.parent().unwrap_or(Path::new("."));
+        // Nothing may be made in what lies where the state directory was.
+        let is_ours = identity(directory).is_some_and(|found| Some(found) == self.directory);
+        if !is_ours || self.store.as_ref().is_some_and(|store| !store.is_in_place()) {
+            return Err(HistoryError::Moved { path: self.path.clone() });
+        }
         let disk = rustix::fs::statvfs(directory).map_err(|e| io(directory, e.into()))?;
         let room = disk.f_bavail.saturating_mul(disk.f_frsize);
         if room < ROOM {
@@ -279,6 +295,11 @@ impl Writer {
         }
         self.failed = Some((why, Stopwatch::start()));
     }
+}
+
+/// Which directory this is.
+fn identity(directory: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(directory).ok().map(|found| (found.dev(), found.ino()))
 }
 
 fn open_session(view: &SessionView) -> OpenSession {

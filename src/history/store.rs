@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate};
@@ -33,6 +33,12 @@ pub enum HistoryError {
         path: PathBuf,
         /// Its schema.
         found: i64,
+    },
+    /// Another file lies where it was, or none: the state directory was moved or restored. It is not touched.
+    #[error("{}: this is no longer the file that the history writes to", path.display())]
+    Moved {
+        /// The file.
+        path: PathBuf,
     },
     /// SQLite.
     #[error("{}: {source}", path.display())]
@@ -127,6 +133,8 @@ pub struct OpenSession {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    /// Device and number of the file.
+    file: (u64, u64),
     connection: Connection,
     zone: Zone,
     run: i64,
@@ -143,13 +151,15 @@ impl Store {
     /// [`HistoryError`]; nothing was changed.
     pub fn open(path: &Path, run: &str, zone: Zone, now: i64) -> Result<Store, HistoryError> {
         // SQLite gives what it makes beside the file the same mode.
-        OpenOptions::new()
+        let opened = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(path)
+            .and_then(|file| file.metadata())
             .map_err(|source| HistoryError::Io { path: path.to_owned(), source })?;
+        let file = (opened.dev(), opened.ino());
         let sqlite = |source| HistoryError::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(sqlite)?;
         let version: i64 =
@@ -158,7 +168,18 @@ impl Store {
             return Err(HistoryError::Newer { path: path.to_owned(), found: version });
         }
         let (run, written_until) = prepare(&mut connection, version, run, now).map_err(sqlite)?;
-        Ok(Store { path: path.to_owned(), connection, zone, run, day: (0, 0), written_until })
+        Ok(Store { path: path.to_owned(), file, connection, zone, run, day: (0, 0), written_until })
+    }
+
+    /// Whether the file still lies where it was opened.
+    pub fn is_in_place(&self) -> bool {
+        let found = std::fs::metadata(&self.path);
+        found.is_ok_and(|found| (found.dev(), found.ino()) == self.file)
+    }
+
+    /// Lets go of a file that was moved. SQLite would remove, by name, what now lies beside another one.
+    pub fn abandon(self) {
+        std::mem::forget(self.connection);
     }
 
     /// The instant until which it was written.
