@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod engine;
 pub mod events;
 pub mod exit;
+pub mod history;
 pub mod hook;
 pub mod hostid;
 pub mod http;

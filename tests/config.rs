@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use seatkeeper::config::{
-    Config, ConfigError, DEFAULT_HTTP, DEFAULT_LISTEN, Flags, Limits, LogFormat, Readers, Signatures,
-    Surroundings,
+    Config, ConfigError, DEFAULT_HTTP, DEFAULT_LISTEN, Flags, History, Limits, LogFormat, Readers,
+    Signatures, Surroundings,
 };
 use tempfile::TempDir;
 
@@ -77,6 +77,8 @@ fn a_short_file_is_filled_in_with_defaults() {
     assert_eq!((config.heartbeat, config.lease), (Duration::from_secs(30), Duration::from_secs(120)));
     assert_eq!((config.resume_window, config.reap_after), (Duration::from_secs(5), Duration::from_secs(900)));
     assert_eq!(config.limits, Limits::default());
+    let history = History { enabled: true, keep: Duration::from_secs(400 * 86_400), max_bytes: 1 << 30 };
+    assert_eq!(config.history, history);
     assert!(!config.fqdn);
     assert_eq!(config.reminder_days, [60, 30, 14, 7, 1]);
     assert_eq!(config.notify, None);
@@ -110,6 +112,10 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         notify_command = ["bin/tell", "--to", ""]
         notify_events = ["session.granted", "maintenance.*"]
         notify_timeout_seconds = 600
+        [history]
+        enabled = false
+        keep_days = 1
+        max_megabytes = 16
         [limits]
         connections = 1
         connections_per_address = 2
@@ -155,6 +161,8 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         chosen.len() > 1 && chosen[1..].iter().all(|kind| kind.starts_with("maintenance.")),
         "{chosen:?}"
     );
+    let history = History { enabled: false, keep: Duration::from_secs(86_400), max_bytes: 16 << 20 };
+    assert_eq!(config.history, history);
     let limits = Limits {
         connections: 1,
         connections_per_address: 2,
@@ -495,13 +503,13 @@ fn the_commented_defaults_of_the_repositorys_file_are_the_defaults() {
     assert!(uncommented.len() - text.lines().filter(|line| !is_key(line)).count() >= 16, "it has defaults");
     assert_eq!(load(&uncommented.join("\n")), load(&text));
     // And none is forgotten: the parser's own list of keys is in its error.
-    for table in ["", "[limits]\n"] {
+    for table in ["", "[history]\n", "[limits]\n"] {
         let error = error_of(&format!("{table}x = 1\n"));
         let keys = error.split("the keys here are ").nth(1).unwrap();
         for key in keys.split(", ") {
             let shown =
                 text.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} =")));
-            assert!(shown || key == "limits", "{key} is not in seatkeeper.toml");
+            assert!(shown || ["history", "limits"].contains(&key), "{key} is not in seatkeeper.toml");
         }
     }
 }
@@ -539,7 +547,7 @@ fn the_operations_manual_states_every_default_as_it_is() {
         };
         assert!(manual.contains(&row), "docs/OPERATIONS.md has no row {row}");
     }
-    use seatkeeper::config::limits;
+    use seatkeeper::config::{history, limits};
     for bounds in [
         limits::CONNECTIONS,
         limits::CONNECTIONS_PER_ADDRESS,
@@ -551,6 +559,8 @@ fn the_operations_manual_states_every_default_as_it_is() {
         limits::UPDATE_CHECKS_PER_MINUTE,
         limits::FRAME_BYTES,
         limits::UNREAD_BYTES,
+        history::KEEP_DAYS,
+        history::MAX_MEGABYTES,
     ] {
         let row =
             format!("| `{}` | `{}` | {} to {} |", bounds.key, bounds.default, bounds.least, bounds.most);

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use seats::change::SessionId;
 
 use super::vendor::VendorCommand;
+use crate::history::usage::By;
 
 /// Floating licenses: what is there, who has it, and why not.
 #[derive(Debug, Parser)]
@@ -42,6 +43,10 @@ pub enum Command {
     Queue(ReadFeature),
     /// What happened, a line each; with --follow what happens.
     Events(Events),
+    /// What was used in some days: peaks, seat hours, denials.
+    ///
+    /// From the history that the server keeps (docs/HISTORY.md).
+    Usage(Usage),
     /// Every license of every file: in force, waiting, or not, and why.
     Licenses(ReadFeature),
     /// The sum: base and upgrades make today's total, and what changes on which day.
@@ -138,6 +143,35 @@ pub struct Events {
     /// What came after the event with this number [default: all that the server remembers; with --follow what is to come].
     #[arg(long, value_name = "SEQ")]
     pub after: Option<u64>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own words")]
+    pub read: Read,
+}
+
+/// `usage`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Usage {
+    /// This feature only: NAME or VENDOR/NAME.
+    #[arg(value_name = "FEATURE")]
+    pub feature: Option<FeatureName>,
+    /// The first day, included [default: 29 days before the last].
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Option<NaiveDate>,
+    /// The last day, included [default: today].
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Option<NaiveDate>,
+    /// A row for each.
+    #[arg(long, value_enum, default_value_t)]
+    pub by: By,
+    /// Print comma-separated values.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Read the history in this state directory itself; the daemon need not run.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "admin"])]
+    pub state: Option<PathBuf>,
+    /// With --state: whose days they are, an IANA name [default: the system's zone].
+    #[arg(long, value_name = "NAME", requires = "state")]
+    pub time_zone: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own words")]
     pub read: Read,

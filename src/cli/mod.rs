@@ -6,7 +6,7 @@
 //!
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
-//! - [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`]: what answers look like
+//! - [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`], [`usage`]: what answers look like
 //! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by `compat::words`
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
@@ -26,6 +26,7 @@ pub mod show;
 pub mod state;
 pub mod table;
 pub mod update;
+pub mod usage;
 pub mod vendor;
 pub mod why;
 
@@ -110,6 +111,7 @@ fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Borrowed(ask) => show::borrowed(&ask, out)?,
         Command::Queue(ask) => show::queue(&ask, out)?,
         Command::Events(ask) => events::events(&ask, out)?,
+        Command::Usage(ask) => usage::usage(&ask, out)?,
         Command::Licenses(ask) => show::licenses(&ask, out)?,
         Command::Explain(ask) => explain::explain(&ask, out)?,
         Command::Why(ask) => return why::why(&ask, out),

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Fault, Place};
 use super::flags::Http;
+use super::history::HistoryTable;
 use super::{LogFormat, Readers, Signatures, duration};
 
 /// The largest configuration read. A real one has a few kilobytes; a wrong path may name anything.
@@ -49,6 +50,7 @@ pub(super) struct File {
     pub(super) notify_command: Vec<Spanned<String>>,
     pub(super) notify_events: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) notify_timeout_seconds: Option<Spanned<i64>>,
+    pub(super) history: HistoryTable,
     pub(super) limits: LimitsTable,
 }
 

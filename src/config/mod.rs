@@ -13,6 +13,7 @@ pub mod duration;
 pub mod error;
 mod file;
 pub mod flags;
+pub mod history;
 pub mod limits;
 mod notify;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Fault, Place};
 pub use flags::Flags;
+pub use history::History;
 pub use limits::Limits;
 pub use notify::{Chosen, Notify};
 
@@ -100,6 +102,8 @@ pub struct Config {
     pub reminder_days: Vec<u16>,
     /// `notify_command`, `notify_events`, `notify_timeout_seconds`: what is run when something happens. Default nothing.
     pub notify: Option<Notify>,
+    /// `[history]`.
+    pub history: History,
     /// `[limits]` (S82).
     pub limits: Limits,
 }
@@ -321,6 +325,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         faults.push(source.fault(span, text).help("make reap_after at least resume_window"));
     }
     let notify = Notify::check(&file, &source, beside_file, &mut faults);
+    let history = History::check(&file.history, &source, &mut faults);
     let limits = Limits::check(&file.limits, heartbeat, &source, &mut faults);
     for id in &file.host_ids {
         let text = id.get_ref();
@@ -357,6 +362,7 @@ fn resolve(flags: &Flags, file: File, source: Source, around: &Surroundings) -> 
         fqdn: file.fqdn,
         reminder_days,
         notify,
+        history,
         limits,
         file: source.path,
     })

@@ -42,6 +42,7 @@ use crate::engine::thread::{self as engine_thread, Handle};
 use crate::events::Hub;
 use crate::events::what::{ServerStarted, ServerStopping};
 use crate::exit;
+use crate::history::{self, History};
 use crate::hook::Hook;
 use crate::hostid::HostFacts;
 use crate::http;
@@ -50,6 +51,7 @@ use crate::licenses::{Loader, LoaderConfig};
 use crate::notify::{Notifier, Watchdog};
 use crate::server::Server;
 use crate::server::listener::{AdminSocket, ClientPort, listen};
+use crate::server::reports::usage::Past;
 use crate::state::StateDir;
 
 /// How long the last sync may take at a stop; the whole must end within 5 s (S64).
@@ -165,6 +167,7 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
     let sockets = sockets::bind(config)?;
     let (handle, asks) = engine_thread::queue(config.limits.queue_length as usize);
     let ended = start_engine(engine, asks, &clock, &notifier)?;
+    let _history = start_history(config, &clock, &events, &handle)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -195,7 +198,11 @@ fn run(config: &Config, accept_loss: bool, mut stop: Stop) -> Result<(), Failure
         events,
         connections_max,
     );
-    let server = Arc::new(server.counting(counts));
+    let mut server = server.counting(counts);
+    if config.history.enabled {
+        server.history = Some(Past::new(config.state.join(history::FILE_NAME)));
+    }
+    let server = Arc::new(server);
     let start_http = |(listener, access)| http::start(listener, server.clone(), access);
     let http: Vec<http::Running> = (sockets.http.into_iter().map(start_http).collect::<Result<_, _>>())
         .map_err(|e| Failure::new(exit::INTERNAL, format!("HTTP cannot be answered: {e}")))?;
@@ -350,6 +357,22 @@ fn start_hook(config: &Config, events: &Hub) -> Result<Option<Hook>, Failure> {
     let start = |notify: &crate::config::Notify| Hook::start(notify.clone(), events);
     let hook = config.notify.as_ref().map(start).transpose();
     hook.map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))
+}
+
+/// What happens, on disk, if it is to be.
+fn start_history(
+    config: &Config,
+    clock: &Clock,
+    events: &Hub,
+    engine: &Handle,
+) -> Result<Option<History>, Failure> {
+    if !config.history.enabled {
+        return Ok(None);
+    }
+    let path = config.state.join(history::FILE_NAME);
+    let sessions = history::sessions_of(engine.clone());
+    let started = History::start(path, config.history.clone(), clock.clone(), events, sessions);
+    started.map(Some).map_err(|e| Failure::new(exit::INTERNAL, format!("no thread can be started: {e}")))
 }
 
 fn say_hello(config: &Config) {

@@ -93,7 +93,7 @@ async fn piece(http: &Http, question: &Question) -> Result<(Box<Status>, String)
     let Piece { report, next } = piece_of(&http.server, &reader, question, Some(&http.pictures)).await?;
     match report {
         Report::Status(status) => Ok((status, next)),
-        Report::Explain(_) => Err(internal(&"a status was asked for")),
+        Report::Explain(_) | Report::Usage(_) => Err(internal(&"a status was asked for")),
     }
 }
 

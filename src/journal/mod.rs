@@ -31,7 +31,7 @@ pub mod snapshot;
 pub use self::compact::{Compacted, Compaction, Compactor};
 pub use self::disk::{Disk, DiskFile, RealDisk};
 pub use self::error::{Damage, FoldError, JournalError};
-pub use self::log::{Committed, Journal, Opened, Options};
+pub use self::log::{Committed, Journal, Opened, Options, SEGMENT_BYTES};
 pub use self::memory::MemoryDisk;
 pub use self::replay::{Dropped, Loss, WouldLose};
 

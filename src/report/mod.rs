@@ -6,6 +6,7 @@
 //! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
 //! - [`Explain`] is the sum of one feature, [`Denial`] the details of a refusal (S4)
 //! - [`UpdateCheck`] is the answer to a program's installer (rules 3, 6.8)
+//! - [`Usage`] is what the history makes of some days; `docs/schema/usage.json` describes it
 //! - [`Reload`] and [`HostIds`] are the answers to an administrator
 //!
 //! **Absent or null.** An instant that never comes is null. Where the reader may not see something it is left out
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 mod explain;
 mod maintenance;
 mod update;
+mod usage;
 
 pub use explain::{
     Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
@@ -25,6 +27,7 @@ pub use explain::{
 };
 pub use maintenance::{Maintenance, Notice};
 pub use update::{UpdateAnswer, UpdateCheck, UpdateMaintenance};
+pub use usage::{Missing, Usage, UsageRow};
 
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;

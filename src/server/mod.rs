@@ -58,6 +58,8 @@ pub struct Server {
     pub events: Hub,
     /// What is counted, for metrics.
     pub counts: Arc<Counts>,
+    /// What happened in the last days, if it is kept.
+    pub history: Option<reports::usage::Past>,
     /// Cancelled when connections are to flush and end.
     pub closing: CancellationToken,
     /// Connections in all are bounded by this, which is never above the descriptors there are (S82).
@@ -107,6 +109,7 @@ impl Server {
             name,
             events,
             counts,
+            history: None,
             closing: CancellationToken::new(),
             connections_max,
             reports: Semaphore::new(REPORTS_AT_ONCE),

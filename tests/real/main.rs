@@ -31,4 +31,5 @@ mod service;
 mod shown;
 mod suspects;
 mod update;
+mod usage;
 mod versions;

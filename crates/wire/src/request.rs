@@ -100,7 +100,8 @@ pub struct Resume {
 /// 0x0006: asks for what the server knows, as JSON in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Report {
-    /// `status`, `features`, `sessions`, `borrowed`, `queue`, `licenses`, `explain` or `problems`.
+    /// `status`, `features`, `sessions`, `borrowed`, `queue`, `licenses`, `explain`, `problems` or `usage` with its
+    /// words (docs/PROTOCOL.md, 12).
     pub what: String,
     /// This feature only; `explain` needs it.
     pub feature: Option<String>,

@@ -8,6 +8,7 @@ mod explain;
 mod fill;
 mod maintenance;
 pub mod pictures;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -91,6 +92,8 @@ pub enum Report {
     Status(Box<report::Status>),
     /// The sum of one feature.
     Explain(Box<report::Explain>),
+    /// What was used in some days.
+    Usage(Box<report::Usage>),
 }
 
 /// Why there is no part.
@@ -121,6 +124,7 @@ pub async fn part(server: &Server, origin: &Origin, message: Question) -> Result
     match report {
         Report::Status(status) => json(&status, next),
         Report::Explain(explain) => json(&explain, next),
+        Report::Usage(usage) => json(&usage, next),
     }
 }
 
@@ -155,6 +159,7 @@ pub async fn piece_of(
         "licenses" => reader.licenses().await,
         "problems" => reader.problems().await,
         "explain" => reader.explain().await,
+        usage if usage.split(':').next() == Some("usage") => reader.usage().await,
         other => Err(bad("what", format!("there is no report \"{other}\""))),
     }
 }
