@@ -223,6 +223,7 @@ fn full_status() -> Status {
         start: Some(day()),
         end: Some(day()),
         ends_at: instant(),
+        next_change: Some(NextChange { day: day(), at: instant().unwrap(), total: Some(10) }),
         maintenance_ends: Some(day()),
         notices: vec![Notice {
             of: "license".into(),

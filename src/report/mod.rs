@@ -186,6 +186,9 @@ pub struct Feature {
     /// The first instant at which the exclusive in force, without one the pool that is tried first, no longer counts;
     /// null: it never ends, or there is none.
     pub ends_at: Option<Instant>,
+    /// What its seats come to next; null: nothing is to come, if no file changes.
+    #[serde(default)]
+    pub next_change: Option<NextChange>,
     /// The last day of maintenance, included; null: none stated.
     pub maintenance_ends: Option<NaiveDate>,
     /// Ends of maintenance and of licenses that come within 60 days or are not 30 days past, and nobody has renewed (rules 3, 6.11).
@@ -198,6 +201,17 @@ pub struct Feature {
     /// reader sees counts only.
     #[serde(default)]
     pub pools: Vec<Pool>,
+}
+
+/// When the seats of a feature come to another sum: an upgrade begins or ends, or a license does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NextChange {
+    /// The first day of the new sum.
+    pub day: NaiveDate,
+    /// When that day begins.
+    pub at: Instant,
+    /// `total` from then on; null when unlimited.
+    pub total: Option<u64>,
 }
 
 /// All seats that can serve one request (L30).

@@ -4,7 +4,7 @@
 use seats::catalog::FeatureLicenses;
 use seats::change::PoolKind;
 use seats::denial::Numbers;
-use seats::evaluate::{Evaluation, Total, evaluate, falls_back};
+use seats::evaluate::{Evaluation, Total, evaluate, falls_back, next_sum};
 use seats::ledger::{BorrowView, Counters, Presentation, SessionView};
 use seats::license::{Count, License};
 use seats::request::Item;
@@ -47,6 +47,11 @@ impl Reader<'_> {
             start: shown.and_then(|l| l.start),
             end: shown.and_then(|l| l.end),
             ends_at: main.and_then(|l| self.ends_at(l, picture)),
+            next_change: next_sum(feature, picture.day).map(|(day, total)| report::NextChange {
+                day,
+                at: rfc3339(self.zone().start_of_day(day)),
+                total,
+            }),
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
             notices: notices(feature, picture, self.origin.sees_all),
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
