@@ -35,6 +35,7 @@ fn site() -> Site {
     );
     let features = [
         exclusive("full", 1),
+        exclusive("pair", 2),
         feature("two", "VERSION=\"9.9\" COUNT=\"1\" SN=\"new\""),
         feature("two", "KEYTYPE=\"ADDITIVE\" VERSION=\"3.0\" COUNT=\"2\" SN=\"old\""),
         exclusive("ruled", 3),
@@ -199,6 +200,14 @@ fn each_denial_is_what_the_schema_says() {
     });
     met.codes.extend(late.err().map(|refused| refused.code));
 
+    // A seat is free, and somebody waits for two.
+    take(client, "ann", "ws7", &[("ACME", "pair", 1)]);
+    let both = asked_by("bob", "ws7", &[("ACME", "pair", 2)]);
+    let call = waiting.send(&Checkout { wait_seconds: Some(600), ..both }).expect("it is sent");
+    assert!(matches!(waiting.answer(call), Ok(Answer::Waiting(_))));
+    let after = met.denied(client, "no_seats", &one("cy", "pair"));
+    assert_eq!(after["details"]["queued_before_you"], 1);
+
     // Sessions that are gone, or never were, and what is asked wrongly or by the wrong.
     let held = take(client, "ann", "ws7", &[("ACME", "ruled", 1)]);
     let mut admin = world.daemon.admin();
@@ -225,13 +234,13 @@ fn each_denial_is_what_the_schema_says() {
         }
     }
 
-    // The details that nothing above brings about are of other tests: an instant at which a borrow ends, a restart.
     let all: BTreeSet<String> = Schemas::read().part("denial", "details")["properties"]
         .as_object()
         .expect("members")
         .keys()
         .cloned()
         .collect();
+    // That the server was restarted is said below.
     let missed: Vec<&String> = all.difference(&met.members).collect();
     assert_eq!(missed, ["recovering"], "of these there should be an example");
     println!("{} codes: {:?}", met.codes.len(), met.codes);
@@ -253,8 +262,8 @@ fn each_denial_is_what_the_schema_says() {
 
     // The command line prints that line, and exits with 75; `why` says the same of a denial to come.
     for (words, code) in [
-        (&["checkout", "ACME/full", "--for", "0", "--json"][..], "no_seats"),
-        (&["checkout", "full", "--for", "0", "--json"], "ambiguous_vendor"),
+        (&["checkout", "ACME/full", "--version", "4.2", "--for", "0", "--json"][..], "no_seats"),
+        (&["checkout", "full", "--version", "4.2", "--for", "0", "--json"], "ambiguous_vendor"),
         (
             &["checkout", "sold", "--version", "2.1", "--released", "2012-04-01", "--for", "0", "--json"],
             "maintenance_expired",
@@ -290,6 +299,12 @@ fn each_denial_is_what_the_schema_says() {
         .filter_map(|event| event["code"].as_str())
         .collect();
     assert!(told.len() >= 30, "{told:?}");
+
+    // After a crash the seats of who has not come back count as used.
+    let mut world = world;
+    world.restart();
+    let recovering = met.denied(&mut world.daemon.connect(), "no_seats", &one("bob", "full"));
+    assert_eq!(recovering["details"]["recovering"], true, "{recovering}");
 }
 
 /// The same project, another request.

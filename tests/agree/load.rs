@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use seatkeeper::engine::picture::PICTURE_MS;
 
 use crate::common::{Random, seed};
-use crate::compare::{Local, assert_agree, differences, forget_last_seen, number, rules};
+use crate::compare::{Local, assert_agree, differences, forget_what_moves, number, rules};
 use crate::outputs::{Shows, Told};
 use crate::real::client::Client;
 use crate::real::site::Site;
@@ -97,7 +97,7 @@ fn told_anew(world: &World) -> Told {
 /// Without what moves with the clock alone.
 fn still(told: &Told) -> Told {
     let mut told = told.clone();
-    forget_last_seen(&mut told.status);
+    forget_what_moves(&mut told.status);
     told
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct World {
     pub(crate) daemon: Daemon,
     pub(crate) reader: Reader,
     pub(crate) wall: Option<Wall>,
-    _site: Site,
+    site: Site,
     /// Whoever is connected.
     clients: Vec<Client>,
 }
@@ -130,7 +130,7 @@ impl World {
         }
         let daemon = start.ready(&site);
         let reader = Reader::new(&daemon, address_of(&daemon), wall.clone(), zone);
-        World { daemon, reader, wall, _site: site, clients: Vec::new() }
+        World { daemon, reader, wall, site, clients: Vec::new() }
     }
 
     /// One of everything, at a clock that stands still a second after midnight.
@@ -143,6 +143,12 @@ impl World {
         world.wall.as_ref().expect("it has one").set(AFTER_MIDNIGHT);
         world.daemon.await_feature("over", "over its total", |f| f["total"] == 2 && f["over"] == 3);
         world
+    }
+
+    /// kill -9, and a start on what is left; the reader still asks the daemon before.
+    pub(crate) fn restart(&mut self) {
+        self.daemon.kill();
+        self.daemon = Daemon::start(&self.site);
     }
 
     /// A new connection that lives as long as the world.

@@ -96,16 +96,6 @@ impl Schemas {
     /// A document, or a piece of one, against `schema`, a place in the schema `of`; `at` names the place in errors.
     pub fn check_by(&self, of: &str, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
         let wrong = |what: String| Err(format!("{at}: {what}"));
-        if let Some(kinds) = schema.get("oneOf").and_then(Value::as_array) {
-            let fits: Vec<Result<(), String>> =
-                kinds.iter().map(|kind| self.check_by(of, kind, value, at)).collect();
-            let errors: Vec<String> = fits.iter().filter_map(|fit| fit.clone().err()).collect();
-            return match fits.len() - errors.len() {
-                1 => Ok(()),
-                0 => wrong(format!("is none of the kinds: {errors:#?}")),
-                many => wrong(format!("is {many} of the kinds at once")),
-            };
-        }
         // The only choice that ours leave is one thing, or null.
         if value.is_null() && schema["anyOf"].as_array().is_some_and(|either| either[1]["type"] == "null") {
             return Ok(());
@@ -115,6 +105,16 @@ impl Schemas {
             schema.as_object().and_then(|words| words.keys().find(|word| !WORDS.contains(&word.as_str())))
         {
             return wrong(format!("the schema has the word {unknown}, which nobody checks"));
+        }
+        if let Some(kinds) = schema.get("oneOf").and_then(Value::as_array) {
+            let fits: Vec<Result<(), String>> =
+                kinds.iter().map(|kind| self.check_by(of, kind, value, at)).collect();
+            let errors: Vec<String> = fits.iter().filter_map(|fit| fit.clone().err()).collect();
+            return match fits.len() - errors.len() {
+                1 => Ok(()),
+                0 => wrong(format!("is none of the kinds: {errors:#?}")),
+                many => wrong(format!("is {many} of the kinds at once")),
+            };
         }
         check_alone(schema, value, at)?;
         for (nth, item) in value.as_array().into_iter().flatten().enumerate() {

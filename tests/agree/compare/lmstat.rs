@@ -26,7 +26,8 @@ struct Block {
     vendor: String,
     expiry: String,
     is_counted: bool,
-    reserved: Option<String>,
+    /// Seats, and the server.
+    reserved: Option<(String, String)>,
     uses: Vec<Use>,
     queue: Vec<Use>,
 }
@@ -38,6 +39,8 @@ struct Use {
     /// Of who waits the `0.0` belongs to it.
     display: String,
     version: String,
+    /// HOST/PORT, as every line names the server.
+    server: String,
     handle: String,
     /// `None`: it waits.
     start: Option<String>,
@@ -55,7 +58,7 @@ fn day(day: &Value) -> Option<String> {
     Some(day.format("%-d-%b-%Y").to_string().to_lowercase())
 }
 
-fn expected(told: &Told, local: &Local) -> Vec<Shown> {
+fn expected(told: &Told, local: &Local, server: &str) -> Vec<Shown> {
     let started = text(&told.status["server"], "started_at");
     let one = |s: &Value, pool: &Value| {
         let since = s["since"].as_str().unwrap_or(started);
@@ -69,6 +72,7 @@ fn expected(told: &Told, local: &Local) -> Vec<Shown> {
             host: word(text(s, "host"), '-', true),
             display: s["display"].as_str().map_or_else(|| "/dev/tty".into(), |d| word(d, '_', false)),
             version: version(if s["version"].is_null() { &pool["version"] } else { &s["version"] }),
+            server: server.into(),
             handle: handle(text(s, "id")),
             start: Some(local.civil(since).format("%a %-m/%-d %-H:%M").to_string()),
             count: number(s, "count").to_string(),
@@ -103,6 +107,7 @@ fn expected(told: &Told, local: &Local) -> Vec<Shown> {
                     host: word(text(w, "host"), '-', true),
                     display: "/dev/tty 0.0".into(),
                     version: String::new(),
+                    server: server.into(),
                     handle: handle(text(w, "id")),
                     count: number(wanted, "count").to_string(),
                     ..Use::default()
@@ -126,7 +131,7 @@ fn expected(told: &Told, local: &Local) -> Vec<Shown> {
             });
         }
         let reserved = number(f, "reserved");
-        blocks[0].reserved = (reserved > 0).then(|| reserved.to_string());
+        blocks[0].reserved = (reserved > 0).then(|| (reserved.to_string(), server.into()));
         blocks[0].queue = waits;
         for at in 0..blocks.len() {
             let version = blocks[at].version.clone();
@@ -170,7 +175,9 @@ pub(crate) fn compare_usage(
     }
     let parts = usage.split("Users of ").skip(1);
     let here: Vec<Shown> = parts.map(feature_of).collect::<Result<_, _>>()?;
-    let there = expected(told, local);
+    let place = head.lines().find_map(|line| line.strip_prefix("License server status: ")?.split_once('@'));
+    let (port, host) = place.ok_or("no server")?;
+    let there = expected(told, local, &format!("{host}/{port}"));
     found.same("how many features", &there.len(), &here.len());
     for (there, mut here) in there.into_iter().zip(here) {
         if local.now.is_none() {
@@ -214,7 +221,8 @@ fn feature_of(part: &str) -> Result<Shown, String> {
                 if is_one != (seats == "1") {
                     return Err(format!("{reserved}: one or several?"));
                 }
-                block.reserved = Some(seats.into());
+                let server = words.split(['(', ')']).nth(1).ok_or("no server")?;
+                block.reserved = Some((seats.into(), server.into()));
             } else {
                 let one = user_of(line).ok_or_else(|| format!("no user: {line:?}"))?;
                 if one.start.is_some() { block.uses.push(one) } else { block.queue.push(one) }
@@ -232,12 +240,13 @@ fn user_of(line: &str) -> Option<Use> {
     let (user, host, display) = (words.next()?, words.next()?, words.next()?);
     let (version, rest) = rest.split_once(") (")?;
     let (server, rest) = rest.split_once(')')?;
-    let (_, handle) = server.rsplit_once(' ')?;
+    let (server, handle) = server.rsplit_once(' ')?;
     let mut one = Use {
         user: user.into(),
         host: host.into(),
         display: display.into(),
         version: version.into(),
+        server: server.into(),
         handle: handle.into(),
         count: "1".into(),
         ..Use::default()

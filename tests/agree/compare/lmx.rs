@@ -149,10 +149,13 @@ fn feature_of_text(part: &str) -> Result<Shown, String> {
         return Err(format!("{}: {colon:?} after {}", shown.name, shown.used));
     }
     while !rest.is_empty() {
+        let count = between(rest, "\n", " license(s) used by ")?.into();
+        // A user may have an @, a host has none here.
+        let (user, host) = between(rest, "", " [")?.rsplit_once('@').ok_or("no host")?;
         let mut one = Use {
-            count: between(rest, "\n", " license(s) used by ")?.into(),
-            user: between(rest, "", "@")?.into(),
-            host: between(rest, "", " [")?.into(),
+            count,
+            user: user.into(),
+            host: host.into(),
             address: between(rest, "", "]\n")?.into(),
             login: between(rest, "    Login time: ", "   Checkout")?.into(),
             checkout: between(rest, " time: ", "\n")?.into(),

@@ -107,7 +107,7 @@ fn squeezed(out: &str) -> String {
 pub(crate) fn table(out: &str) -> Result<Vec<Row>, String> {
     let lines: Vec<Vec<char>> = out
         .lines()
-        .skip_while(|line| !line.starts_with("FEATURE"))
+        .skip_while(|line| !(line.starts_with("FEAT") && line.contains(" USED ")))
         .take_while(|line| !line.is_empty())
         .map(|line| line.chars().collect())
         .collect();
@@ -133,14 +133,7 @@ pub(crate) fn table(out: &str) -> Result<Vec<Row>, String> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let used = columns.get(2).copied().ok_or("three columns at least")?;
     for (nth, line) in lines.iter().enumerate() {
-        let is_new = nth == 0 || !cell(line, used).is_empty();
-        // The header's words are longer than some numbers: it goes on until the first row begins with a name.
-        let is_of_header = rows.len() == 1
-            && columns.iter().all(|column| {
-                !cell(line, *column).chars().any(|c| c.is_ascii_digit() || c == '/' || c == '-')
-            })
-            && cell(line, (0, columns[0].1)).is_empty();
-        if is_new && !is_of_header {
+        if nth == 0 || !cell(line, used).is_empty() {
             rows.push(vec![String::new(); columns.len()]);
         }
         let row = rows.last_mut().ok_or("no row")?;
