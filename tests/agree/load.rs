@@ -7,20 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use seatkeeper::engine::picture::PICTURE_MS;
+use serde_json::Value;
+use wire::message::Answer;
+use wire::request::{Cancel, Checkout};
 
 use crate::common::{Random, seed};
 use crate::compare::{Local, assert_agree, differences, forget_what_moves, number, rules};
 use crate::outputs::{Shows, Told};
-use crate::real::client::Client;
-use crate::real::site::Site;
-use crate::real::site::{exclusive, feature, upgrade};
+use crate::real::client::{Client, granted};
+use crate::real::daemon::Daemon;
+use crate::real::site::{Site, exclusive, feature, upgrade};
 use crate::real::until;
 use crate::world::{World, asked_by, other_vendor, suite, trusting_both};
 
 /// How many readings of each output must have stood between equal statuses, at the least.
-const READINGS_MIN: usize = 6;
+const READINGS_MIN: usize = 5;
 /// By then they have.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(90);
 
 fn site() -> Site {
     let site = Site::with(&[
@@ -32,6 +35,8 @@ fn site() -> Site {
         suite(),
         feature("forever", "COUNT=\"UNLIMITED\""),
         feature("keep", "VERSION=\"9.9\" COUNT=\"20\" HOLD=\"1\""),
+        exclusive("gone", 2),
+        exclusive("full", 1),
     ]);
     other_vendor(&site, &[exclusive("cad", 2)]);
     trusting_both(&site, "reap_after = \"1h\"");
@@ -67,15 +72,52 @@ fn work(mut client: Client, mut random: Random, user: &str, is_over: &AtomicBool
                 }
             }
         }
-        // Not a wait for something to happen: the quiet is part of the load.
-        let quiet = u64::try_from(random.within(50, 1_500)).expect("positive");
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(quiet) && !is_over.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        pause(&mut random, 300, 3_500, is_over);
     }
     for one in &held {
         client.give_back(one);
+    }
+}
+
+/// Somebody whose network fails: cut off with seats, which are suspect then, and back a while later.
+fn lose_connections(daemon: &Daemon, mut random: Random, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        let mut client = daemon.connect();
+        let install_id = client.install_id;
+        let asked = asked_by("zoe", "laptop", &[("ACME", "forever", 2), ("ACME", "gone", 1)]);
+        let held = granted(client.checkout_again(&asked)).0;
+        drop(client);
+        pause(&mut random, 600, 2_500, is_over);
+        let mut client = daemon.connect_as(install_id);
+        granted(client.resume(&held));
+        client.give_back(&held);
+        drop(client);
+        pause(&mut random, 600, 2_500, is_over);
+    }
+}
+
+/// Somebody who waits for more seats than there are for long, and gives up.
+fn wait_in_vain(daemon: &Daemon, mut random: Random, is_over: &AtomicBool) {
+    let mut client = daemon.connect();
+    let held = granted(client.checkout_again(&asked_by("emil", "ws1", &[("ACME", "full", 1)]))).0;
+    while !is_over.load(Ordering::Relaxed) {
+        let asked = Checkout { wait_seconds: Some(600), ..asked_by("fay", "ws2", &[("ACME", "full", 1)]) };
+        let call = client.send(&asked).expect("it is sent");
+        assert!(matches!(client.answer(call), Ok(Answer::Waiting(_))), "nobody gives the seat back");
+        pause(&mut random, 600, 2_500, is_over);
+        let cancel = Cancel { request_key: asked.request_key, secret: asked.secret, extras: Vec::new() };
+        granted(client.ask(&cancel));
+        pause(&mut random, 600, 2_500, is_over);
+    }
+    client.give_back(&held);
+}
+
+/// Not a wait for something to happen: the quiet is part of the load.
+fn pause(random: &mut Random, least_ms: i64, most_ms: i64, is_over: &AtomicBool) {
+    let quiet = Duration::from_millis(u64::try_from(random.within(least_ms, most_ms)).expect("positive"));
+    let begun = Instant::now();
+    while begun.elapsed() < quiet && !is_over.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -89,9 +131,10 @@ impl Drop for Over<'_> {
 }
 
 /// The status and its lists, of a moment that no reading before has seen.
-fn told_anew(world: &World) -> Told {
+fn told_anew(world: &World, licenses: &Value) -> Told {
     std::thread::sleep(Duration::from_millis(PICTURE_MS + 5));
-    world.reader.told()
+    let (status, queue) = (world.reader.json(&["status"]), world.reader.json(&["queue"]));
+    Told { status, queue, licenses: licenses.clone() }
 }
 
 /// Without what moves with the clock alone.
@@ -106,6 +149,8 @@ fn outputs_agree_while_clients_work() {
     let seed = seed();
     let mut random = Random(seed);
     let world = World::start(site(), None, "UTC");
+    // Of these nothing changes.
+    let licenses = world.reader.json(&["licenses"]);
     let is_over = AtomicBool::new(false);
     let mut readings: BTreeMap<Shows, usize> = BTreeMap::new();
     let mut uses = BTreeSet::new();
@@ -117,23 +162,30 @@ fn outputs_agree_while_clients_work() {
             scope.spawn(move || work(client, random, user, is_over));
         }
         let _over = Over(&is_over);
+        let (one, other) = (Random(random.bits()), Random(random.bits()));
+        let (daemon, over) = (&world.daemon, &is_over);
+        scope.spawn(move || lose_connections(daemon, one, over));
+        scope.spawn(move || wait_in_vain(daemon, other, over));
         let begun = Instant::now();
-        let mut before = told_anew(&world);
+        let mut before = told_anew(&world, &licenses);
         let is_enough = |readings: &BTreeMap<Shows, usize>| {
             Shows::ALL.iter().all(|shows| readings.get(shows).is_some_and(|n| *n >= READINGS_MIN))
         };
-        while !is_enough(&readings) || uses.len() < 5 {
+        let (mut suspects, mut waits) = (0, 0);
+        while !is_enough(&readings) || uses.len() < 5 || suspects == 0 || waits == 0 {
             // That which is behind most comes first.
             let shows = *Shows::ALL.iter().min_by_key(|shows| readings.get(shows)).expect("there are some");
             std::thread::sleep(Duration::from_millis(PICTURE_MS + 5));
             let text = world.reader.read(shows);
-            let after = told_anew(&world);
+            let after = told_anew(&world, &licenses);
             tried += 1;
             if still(&before) == still(&after) {
                 assert_eq!(rules::broken(&before), Vec::<String>::new(), "SEATKEEPER_SEED={seed}");
                 assert_agree(shows, &before, &text, &Local::default());
                 *readings.entry(shows).or_default() += 1;
                 let features = before.status["features"].as_array().expect("features").iter();
+                suspects += features.clone().map(|f| number(f, "suspect")).sum::<u64>();
+                waits += features.clone().map(|f| number(f, "queued")).sum::<u64>();
                 uses.insert(features.map(|f| number(f, "used") + number(f, "held")).collect::<Vec<_>>());
             }
             before = after;
@@ -150,10 +202,8 @@ fn outputs_agree_while_clients_work() {
     );
     // At rest: everything is given back, and held no more.
     let told = until("everything is given back", || {
-        let told = told_anew(&world);
-        let is_idle = |f: &serde_json::Value| {
-            f["used"] == 0 && f["held"] == 0 && f["tokens"].as_u64().unwrap_or(0) == 0
-        };
+        let told = told_anew(&world, &licenses);
+        let is_idle = |f: &Value| f["used"] == 0 && f["held"] == 0 && f["tokens"].as_u64().unwrap_or(0) == 0;
         told.status["features"].as_array().expect("features").iter().all(is_idle).then_some(told)
     });
     assert_eq!(rules::broken(&told), Vec::<String>::new());

@@ -1,7 +1,7 @@
 //! At rest: one of everything, at an instant that does not pass.
 
 use crate::common::require;
-use crate::compare::{Local, assert_agree, features, number, rules, text};
+use crate::compare::{Local, assert_agree, features, forget_what_moves, number, rules, text};
 use crate::outputs::{Shows, Told};
 use crate::world::{AFTER_MIDNIGHT, World};
 
@@ -21,6 +21,23 @@ fn every_output_says_the_same_of_everything_there_is() {
     assert_eq!(rules::broken(&told), Vec::<String>::new());
     for shows in Shows::ALL {
         assert_agree(shows, &told, &world.reader.read(shows), &berlin());
+    }
+    // The lists are those of the status.
+    let forget = |mut value: serde_json::Value| {
+        forget_what_moves(&mut value);
+        value
+    };
+    let status = forget(told.status.clone());
+    for list in ["features", "sessions"] {
+        assert_eq!(forget(world.reader.json(&[list]))[list], status[list], "{list}");
+    }
+    let lent = world.reader.json(&["borrowed"]);
+    let of = |feature: &serde_json::Value| -> u64 {
+        let all = lent["borrowed"].as_array().expect("a list").iter();
+        all.filter(|b| b["feature"] == feature["name"]).map(|b| number(b, "count")).sum()
+    };
+    for feature in features(&told) {
+        assert_eq!(number(feature, "borrowed"), of(feature), "{feature}");
     }
     // Nothing moved meanwhile: the last agrees with the first.
     assert_agree(Shows::Http, &world.reader.told(), &told.status.to_string(), &berlin());
