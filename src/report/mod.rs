@@ -139,7 +139,8 @@ pub struct Feature {
     pub vendor: String,
     /// As the license writes it.
     pub name: String,
-    /// MAJOR.MINOR of the exclusive in force, without one of the pool that is tried first; null: it names none.
+    /// MAJOR.MINOR of the exclusive in force, without one of the pool that is tried first; null: it names none. Where none counts today,
+    /// of the one that ends last.
     pub version: Option<String>,
     /// Seats granted today, of all pools; null when unlimited. Tokens have no seats (L51).
     pub total: Option<u64>,

@@ -13,6 +13,7 @@ use wire::request::{Checkin, Checkout, Facts, GiveUp, Hours, Release, Reload};
 use crate::real::client::{Client, asking, granted, random_bytes};
 use crate::real::site::{Site, exclusive, feature};
 use crate::schema::{Schemas, refuses_mutations};
+use crate::schemas::{by, validated_by_another};
 use crate::world::{World, asked_by, locked, other_vendor, take, trusting_both};
 
 const POLICY: &str = "[groups.users]\nstudents = [\"ann\", \"bob\"]\n\n\
@@ -82,6 +83,7 @@ fn site() -> Site {
 struct Met {
     schemas: Option<Schemas>,
     codes: BTreeSet<String>,
+    lines: Vec<Value>,
     /// Members of details that were there.
     members: BTreeSet<String>,
 }
@@ -100,6 +102,7 @@ impl Met {
         assert_eq!(schemas.check("denial", &line), Ok(()), "{line:#}");
         assert!(Code::ALL.iter().any(|known| known.as_str() == code), "{code}");
         self.codes.insert(code.to_owned());
+        self.lines.push(by("denial", "", &line));
         self.members.extend(details.as_object().into_iter().flat_map(|members| members.keys().cloned()));
         line
     }
@@ -305,6 +308,7 @@ fn each_denial_is_what_the_schema_says() {
     world.restart();
     let recovering = met.denied(&mut world.daemon.connect(), "no_seats", &one("bob", "full"));
     assert_eq!(recovering["details"]["recovering"], true, "{recovering}");
+    validated_by_another(&met.lines);
 }
 
 /// The same project, another request.

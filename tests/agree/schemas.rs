@@ -1,7 +1,9 @@
 //! What the daemon that ships really prints, with one of everything in it, against docs/schema.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ fn what_the_daemon_prints_is_what_the_schemas_say() {
     }
     let world = World::of_everything();
     let schemas = Schemas::read();
+    let all = RefCell::new(Vec::new());
     let is = |name: &str, part: &str, value: &Value| match part {
         "" => schemas.check(name, value),
         part => schemas.check_by(name, schemas.part(name, part), value, part),
@@ -26,10 +29,12 @@ fn what_the_daemon_prints_is_what_the_schemas_say() {
         let (_, text) = world.reader.try_run(&[words, &["--json"]].concat(), is_admin);
         let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{words:?}: {e}: {text}"));
         assert_eq!(is(name, part, &value), Ok(()), "{words:?}: {value:#}");
+        all.borrow_mut().push(by(name, part, &value));
         value
     };
     let http: Value = serde_json::from_str(&world.reader.read(Shows::Http)).expect("JSON");
     assert_eq!(is("status", "", &http), Ok(()));
+    all.borrow_mut().push(by("status", "", &http));
     let mut printed = vec![print("status", "", &["status"], false)];
     for list in ["features", "sessions", "queue", "licenses", "borrowed"] {
         let value = print("status", "", &[list], false);
@@ -64,13 +69,16 @@ fn what_the_daemon_prints_is_what_the_schemas_say() {
     }
 
     // Each line that follows is an event.
-    let all = events["events"].as_array().expect("events");
-    let kinds: BTreeSet<&str> = all.iter().filter_map(|event| event["kind"].as_str()).collect();
+    let told = events["events"].as_array().expect("events");
+    let kinds: BTreeSet<&str> = told.iter().filter_map(|event| event["kind"].as_str()).collect();
     assert!(kinds.len() >= 8, "{kinds:?}");
-    for line in follow(&world, all.len()) {
+    for line in follow(&world, told.len()) {
         let event: Value = serde_json::from_str(&line).expect("a line is an object");
         assert_eq!(is("events", "event", &event), Ok(()), "{line}");
+        all.borrow_mut().push(by("events", "event", &event));
     }
+
+    validated_by_another(&all.into_inner());
 
     // And none of it would pass with a member that is left out, of another type, or not in the schema.
     let may_be_absent = |good: &Value, name: &str, part: &str| {
@@ -111,6 +119,30 @@ fn what_the_daemon_prints_is_what_the_schemas_say() {
         *status.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = wrong;
         assert!(is("status", "", &status).is_err(), "{pointer}");
     }
+}
+
+/// A document with the schema that it is to be read by.
+pub(crate) fn by(name: &str, part: &str, value: &Value) -> Value {
+    let place = if part.is_empty() { String::new() } else { format!("/$defs/{part}") };
+    json!({"by": format!("urn:seatkeeper:schema:{name}:1#{place}"), "value": value})
+}
+
+/// Also by a validator that other people wrote: ours could read the schemas as they were not meant.
+pub(crate) fn validated_by_another(documents: &[Value]) {
+    let Some(python) = require("jsonschema") else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(python);
+    command.arg(root.join("tests/agree/validate.py")).arg(root.join("docs/schema"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python");
+    let mut lines = child.stdin.take().expect("a pipe");
+    for document in documents {
+        // Where it has stopped reading, its answer says why.
+        let _ = writeln!(lines, "{document}");
+    }
+    drop(lines);
+    let output = child.wait_with_output().expect("its answer");
+    let read = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(output.status.success() && read == documents.len().to_string(), "{read} of {}", documents.len());
 }
 
 /// Two items of each list, the longest: each mutation is a document to be read.

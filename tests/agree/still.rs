@@ -74,6 +74,9 @@ fn holds_what_it_should(told: &Told) {
         (0.into(), 0.into(), true.into())
     );
     assert_eq!((of("cad", "denials_24h"), of("lapsed", "denials_24h")), (2.into(), 1.into()));
+    // It has ended, and is told as it was; that its maintenance was renewed is no end of it.
+    assert_eq!((of("lapsed", "end"), of("lapsed", "version")), ("2029-12-31".into(), "4.2".into()));
+    assert_eq!((of("later", "end"), of("later", "version")), ("2031-12-31".into(), "4.2".into()));
     let states: Vec<&str> =
         told.licenses["licenses"].as_array().expect("a list").iter().map(|l| text(l, "state")).collect();
     assert!(["in_force", "waiting", "not_in_force"].iter().all(|state| states.contains(state)), "{states:?}");

@@ -92,7 +92,11 @@ pub(crate) fn site() -> Site {
         suite(),
         feature("forever", "COUNT=\"UNLIMITED\""),
         feature("perm", "VERSION=\"4.2\" COUNT=\"5\" SOFTLIMIT=\"3\""),
-        feature("lapsed", "VERSION=\"4.2\" COUNT=\"5\" END=\"2029-12-31\""),
+        feature(
+            "lapsed",
+            "VERSION=\"4.2\" COUNT=\"5\" SN=\"l\" END=\"2029-12-31\" MAINTENANCE_END=\"2028-12-31\"",
+        ),
+        feature("lapsed", "KEYTYPE=\"MAINTENANCE\" RENEWS=\"SN=l\" MAINTENANCE_END=\"2029-06-30\""),
         feature("later", "VERSION=\"4.2\" COUNT=\"5\" START=\"2031-01-01\" END=\"2031-12-31\""),
         feature("over", "VERSION=\"9.9\" COUNT=\"2\" END=\"2030-07-15\" SN=\"o\""),
         upgrade("over", 4, "SN=\"o-up\" END=\"2030-06-30\""),

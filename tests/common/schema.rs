@@ -165,10 +165,8 @@ fn check_alone(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     if schema.get("enum").and_then(Value::as_array).is_some_and(|words| !words.contains(value)) {
         return wrong(format!("{value} is none of {}", schema["enum"]));
     }
-    if let (Some(least), Some(number)) = (schema["minimum"].as_f64(), value.as_f64()) {
-        if number < least {
-            return wrong(format!("{value} is below {least}"));
-        }
+    if value.as_f64().zip(schema["minimum"].as_f64()).is_some_and(|(number, least)| number < least) {
+        return wrong(format!("{value} is below {}", schema["minimum"]));
     }
     let (Some(format), Some(text)) = (schema["format"].as_str(), value.as_str()) else { return Ok(()) };
     let is_good = match format {
