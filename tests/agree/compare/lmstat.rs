@@ -85,7 +85,12 @@ fn expected(told: &Told, local: &Local, server: &str) -> Vec<Shown> {
         let end = own.map_or(&f["end"], |license| &license["end"]);
         Block {
             name: text(f, "name").into(),
-            version: version(&pool["version"]),
+            // Without a license that grants, those of the one that ended last.
+            version: version(if pool["version"].is_null() && own.is_none() {
+                &f["version"]
+            } else {
+                &pool["version"]
+            }),
             vendor: vendor(f).into(),
             expiry: day(end).unwrap_or_else(|| "permanent(no expiration date)".into()),
             is_counted: total(f).is_some(),
