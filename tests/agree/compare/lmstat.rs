@@ -138,10 +138,8 @@ fn expected(told: &Told, local: &Local, server: &str) -> Vec<Shown> {
         let reserved = number(f, "reserved");
         blocks[0].reserved = (reserved > 0).then(|| (reserved.to_string(), server.into()));
         blocks[0].queue = waits;
-        for at in 0..blocks.len() {
-            let version = blocks[at].version.clone();
-            blocks[at].queue.iter_mut().for_each(|waiter| waiter.version.clone_from(&version));
-        }
+        let Block { version, queue, .. } = &mut blocks[0];
+        queue.iter_mut().for_each(|waiter| waiter.version.clone_from(version));
         // The first, and those that somebody has seats of; none where there is nothing to tell.
         let mut nth = 0;
         blocks.retain(|block| (std::mem::replace(&mut nth, 1) == 0) || !block.uses.is_empty());
