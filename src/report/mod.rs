@@ -1,6 +1,6 @@
 //! What the server tells about itself: one structure of JSON for the protocol, HTTP and `--json` (interfaces.md 4).
 //!
-//! The daemon fills these types and the command line reads them; `docs/status.schema.json` describes them to everybody
+//! The daemon fills these types and the command line reads them; `docs/schema` describes them to everybody
 //! else. They hold no rule: how seats add up is S6, who may read what is S84, and both are settled by who fills them in.
 //!
 //! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
@@ -139,7 +139,8 @@ pub struct Feature {
     pub vendor: String,
     /// As the license writes it.
     pub name: String,
-    /// MAJOR.MINOR of the exclusive in force, without one of the pool that is tried first; null: it names none.
+    /// MAJOR.MINOR of the exclusive in force, without one of the pool that is tried first; null: it names none. Where none counts today,
+    /// of the one that ends last.
     pub version: Option<String>,
     /// Seats granted today, of all pools; null when unlimited. Tokens have no seats (L51).
     pub total: Option<u64>,
