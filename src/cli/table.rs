@@ -36,8 +36,8 @@ impl Lines {
         table.set_header(headers.iter().map(title));
         for (at, header) in headers.iter().enumerate() {
             let Some(column) = table.column_mut(at) else { continue };
-            // One blank between columns is too little to tell numbers apart, three are a waste.
-            column.set_padding((0, 2));
+            // One blank between columns is too little to tell numbers apart, three are a waste. After the last stands nothing.
+            column.set_padding((0, if at + 1 == headers.len() { 0 } else { 2 }));
             if header.starts_with('>') {
                 column.set_cell_alignment(CellAlignment::Right);
             }

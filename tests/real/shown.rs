@@ -204,7 +204,7 @@ fn sessions_outlive_every_license_of_their_feature_and_stay_in_sight() {
 fn status_has_colors_on_a_terminal_only() {
     let site = Site::with(&[feature("cad", "COUNT=\"1\"")]);
     let daemon = Daemon::start(&site);
-    let mut client = Client::hello(daemon.address());
+    let mut client = daemon.connect();
     let _held = take(&mut client, "王小明", "ws7", &[("cad", 1)]);
     let line =
         format!("'{}' status --admin '{}'", env!("CARGO_BIN_EXE_seatkeeper"), daemon.admin_path().display());
