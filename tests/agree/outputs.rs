@@ -92,6 +92,12 @@ impl Reader {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{words:?}: {e}: {text}"))
     }
 
+    /// As [`Reader::json`], over the administrator's socket.
+    pub(crate) fn json_for_admin(&self, words: &[&str]) -> Value {
+        let socket = self.admin.to_string_lossy();
+        self.json(&[words, &["--admin", &socket]].concat())
+    }
+
     /// What the others are compared with.
     pub(crate) fn told(&self) -> Told {
         Told {

@@ -139,8 +139,18 @@ impl World {
 
     /// One of everything, at a clock that stands still a second after midnight.
     pub(crate) fn of_everything() -> World {
+        World::of_everything_for("all")
+    }
+
+    /// With that setting of `readers`.
+    pub(crate) fn of_everything_for(readers: &str) -> World {
         let site = site();
-        trusting_both(&site, "policy = \"policy.toml\"\nsignatures = \"optional\"\nreap_after = \"1h\"");
+        trusting_both(
+            &site,
+            &format!(
+                "policy = \"policy.toml\"\nsignatures = \"optional\"\nreap_after = \"1h\"\nreaders = \"{readers}\""
+            ),
+        );
         let wall = Wall::new(&site, NOON);
         let mut world = World::start(site, Some(wall), "Europe/Berlin");
         world.fill();

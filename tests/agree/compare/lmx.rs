@@ -7,7 +7,9 @@ use quick_xml::XmlVersion;
 use quick_xml::events::Event;
 use serde_json::Value;
 
-use super::{Differences, Local, between, features, in_use, sessions, text, total, vendor, version, word};
+use super::{
+    Differences, Local, between, features, in_use, is_token, sessions, text, total, vendor, version, word,
+};
 use crate::outputs::Told;
 
 /// For programs want a number.
@@ -71,7 +73,9 @@ fn expected(told: &Told, local: &Local, is_text: bool) -> Vec<Shown> {
             pool["licenses"].as_array().is_some_and(|l| !l.is_empty())
                 || sessions(told, f).any(|s| s["pool"] == pool["id"])
         });
-        let key_type = first_pool.map_or("EXCLUSIVE", |pool| text(pool, "key_type"));
+        // Who sees counts only sees no pools.
+        let unseen = if is_token(f) { "TOKEN" } else { "EXCLUSIVE" };
+        let key_type = first_pool.map_or(unseen, |pool| text(pool, "key_type"));
         Shown {
             name: text(f, "name").into(),
             version: version(&f["version"]),
@@ -112,7 +116,7 @@ pub(crate) fn compare_text(
         &head.contains(&format!("\nServer version: v{major_minor} Uptime: ")),
     );
     if let Some(now) = &local.now {
-        let seconds = super::unix(now) - super::unix(text(server, "started_at"));
+        let seconds = (super::unix(now) - super::unix(text(server, "started_at"))).max(0);
         let uptime = format!(
             "Uptime: {} day(s) {} hour(s) {} min(s) {} sec(s)\n",
             seconds / 86_400,

@@ -2,8 +2,11 @@
 //!
 //! Each function takes one text apart by itself. What an output cannot show follows docs/monitoring/COMPATIBILITY.md, "What the
 //! numbers mean here": LM-X and lmstat know nothing of held seats (they are in use there), of tokens (in use is what is out) or of
-//! suspects (in use). The page of the daemon (`/`) shows `/api/v1/status`: what it says can be compared by one more function that
-//! takes a [`Told`], beside [`people::table`].
+//! suspects (in use).
+//!
+//! The page at `/` shows what `/api/v1/status` says. Whoever compares its text adds a kind to [`Shows`], a way to read it to
+//! `Reader::read` and a function here that takes a [`Told`]; [`people::expected`] has the rows of features and pools that it may
+//! start from, by the names of their columns.
 
 pub(crate) mod lmstat;
 pub(crate) mod lmx;
