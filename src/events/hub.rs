@@ -354,6 +354,12 @@ impl Subscription {
         self.last.borrow().1
     }
 
+    /// Completes when no more events are to come; what was not read yet still is.
+    pub async fn closed(&mut self) {
+        // The sender lives as long as this reader does.
+        let _ = self.last.wait_for(|&(_, is_closed)| is_closed).await;
+    }
+
     /// What is there now, if anything.
     pub fn poll(&mut self) -> Option<Delivery> {
         let found = self.shared.ring().look(self.next);

@@ -21,6 +21,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Http;
 use super::routes::{text, with_type};
@@ -149,6 +150,7 @@ pub(super) async fn follow(
         is_over: false,
         next: now,
         silent_until: now + KEEP_ALIVE,
+        _told: http.server.follower(),
         http,
         _seat: seat,
     };
@@ -189,6 +191,8 @@ struct Follower {
     silent_until: Instant,
     http: Arc<Http>,
     _seat: OwnedSemaphorePermit,
+    /// A stop waits for a moment until the last events are told.
+    _told: TaskTrackerToken,
 }
 
 impl Follower {
@@ -202,6 +206,8 @@ impl Follower {
                 biased;
                 // What is there by now is still told.
                 () = closing.cancelled() => self.is_over = true,
+                // Nor does the end of all events wait for the pace.
+                () = self.reader.closed() => {}
                 () = sleep_until(self.next) => {}
             }
             let (mut said, is_full) = self.gather().await;

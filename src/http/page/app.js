@@ -68,6 +68,8 @@ let isWanted = false;
 let areDenialsWanted = true;
 let pause = PAUSE_MS;
 let askedAt = -Infinity;
+/** How many tokens were typed. */
+let tokens = 0;
 
 /** The status is to be asked for soon; `all`: the denials too. */
 function look(all = false) {
@@ -82,6 +84,7 @@ async function askNow() {
   isAsking = true;
   isWanted = false;
   const begun = performance.now();
+  const asWith = tokens;
   let retry = 0;
   try {
     if (areDenialsWanted) await askForDenials();
@@ -89,10 +92,12 @@ async function askNow() {
     const queue = status.sessions ? (await askJson("queue")).queue : null;
     take(status, queue);
   } catch (error) {
-    retry = STATUS_RETRY_MS;
     if (error instanceof Refused && error.status === 401) {
-      askForToken();
-      return;
+      // Unless another one was typed meanwhile.
+      if (asWith === tokens) return askForToken();
+      isWanted = true;
+    } else {
+      retry = STATUS_RETRY_MS;
     }
     lostAt ??= Date.now();
     lostWhy = error instanceof Refused ? error.message : "the server does not answer";
@@ -143,7 +148,9 @@ function take(status, queue) {
 
 function draw() {
   const { server } = state;
+  const before = shownZone();
   const isZoneKnown = !server.time_zone || useZone(server.time_zone);
+  if (shownZone() !== before) page.denials.show(page.denials.all, null, true);
   say(byId("server-name"), server.name);
   document.title = `${server.name} · Seatkeeper`;
   const today = server.today ? ` · ${weekday(server.today)}` : "";
@@ -229,6 +236,7 @@ function askForToken() {
 byId("token-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   useToken(byId("token").value.trim());
+  tokens += 1;
   byId("token").value = "";
   byId("token-why").textContent = "If this stays, the server did not take it: it is the first line of the file that http_token_file names.";
   areDenialsWanted = true;

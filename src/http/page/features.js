@@ -131,8 +131,8 @@ class Detail {
       columns: [
         { name: "License", cell: (row) => kindOf(row.license) },
         { name: "Seats", kind: "number", cell: (row) => seatsOf(row.license) },
-        { name: "First day", cell: (row) => (row.license.start ? day(row.license.start) : "any") },
-        { name: "Last day", cell: (row) => (row.license.end ? day(row.license.end) : "never ends") },
+        { name: "First day", kind: "time", cell: (row) => (row.license.start ? day(row.license.start) : "any") },
+        { name: "Last day", kind: "time", cell: (row) => (row.license.end ? day(row.license.end) : "never ends") },
         { name: "State", cell: (row) => stateOf(row.license, row.today) },
       ],
     });
@@ -144,7 +144,7 @@ class Detail {
         { name: "User", cell: (row) => row.user },
         { name: "Host", cell: (row) => row.host },
         { name: "Seats", kind: "number", cell: (row) => number(row.count) },
-        { name: "Since", cell: (row) => (row.since ? time(row.since) : "not known") },
+        { name: "Since", kind: "time", cell: (row) => (row.since ? time(row.since) : "not known") },
         { name: "State", cell: (row) => row.state },
       ],
     });

@@ -8,13 +8,11 @@ import { count, day, duration, number, time, timeExact } from "./words.js";
 /** "ann on ws7". Readers of counts see nobody. */
 const who = (row) => (row.user === undefined ? "not shown here" : `${row.user} on ${row.host}`);
 
-const STATES = { active: "active", suspect: "suspect", borrowed: "borrowed" };
-
 /** Why a session is not simply active. */
 function stateOf(session) {
   if (session.borrowed_until) return `borrowed until ${time(session.borrowed_until)}`;
   if (session.suspect_since) return `suspect since ${time(session.suspect_since)}`;
-  return STATES[session.state] ?? session.state;
+  return session.state;
 }
 
 export function sessionsTable() {
@@ -26,7 +24,7 @@ export function sessionsTable() {
       { name: "Host", cell: (row) => row.host },
       { name: "Feature", cell: (row) => row.feature },
       { name: "Seats", kind: "number", cell: (row) => number(row.count) },
-      { name: "Since", cell: (row) => (row.since ? time(row.since) : "not known") },
+      { name: "Since", kind: "time", cell: (row) => (row.since ? time(row.since) : "not known") },
       { name: "State", cell: stateOf },
     ],
   });
@@ -43,8 +41,8 @@ export function queueTable() {
       { name: "User", cell: (row) => row.user },
       { name: "Host", cell: (row) => row.host },
       { name: "Waits for", cell: wants },
-      { name: "Since", cell: (row) => (row.since ? time(row.since) : "not known") },
-      { name: "Until", cell: (row) => time(row.until) },
+      { name: "Since", kind: "time", cell: (row) => (row.since ? time(row.since) : "not known") },
+      { name: "Until", kind: "time", cell: (row) => time(row.until) },
       { name: "State", cell: (row) => row.state },
     ],
   });
@@ -56,7 +54,7 @@ export function denialsTable() {
     size: 10,
     none: "Nothing was denied since the server started.",
     columns: [
-      { name: "When", cell: (row) => timeExact(row.at) },
+      { name: "When", kind: "time", cell: (row) => timeExact(row.at) },
       { name: "Who", cell: who },
       { name: "Wanted", cell: (row) => `${number(row.wanted)} × ${row.feature}` },
       {

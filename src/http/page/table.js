@@ -34,7 +34,7 @@ export class Pager {
   }
 }
 
-/** A table. Columns are `{ name, cell(row), kind }`; a cell is a text or a node; `kind` "number" is set flush right. */
+/** A table. Columns are `{ name, cell(row), kind }`; a cell is a text or a node; `kind` "number" is set flush right, "time" is not broken. */
 export class Table {
   constructor(parent, { name, columns, size = 25, none }) {
     this.columns = columns;
@@ -53,9 +53,10 @@ export class Table {
     parent.append(this.none, this.table, this.pager.element);
   }
 
-  /** Shows these; `none`: what to say where there are none. */
-  show(all, none) {
+  /** Shows these. `none`: what to say where there are none; `anew`: also what looks the same, for times in another zone. */
+  show(all, none = null, anew = false) {
     this.all = all;
+    if (anew) this.drawn = null;
     if (none) say(this.none, none);
     this.draw();
   }
