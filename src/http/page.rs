@@ -55,6 +55,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "dom.js", "dom.js", SCRIPT;
         "table.js", "table.js", SCRIPT;
         "features.js", "features.js", SCRIPT;
+        "detail.js", "detail.js", SCRIPT;
         "lists.js", "lists.js", SCRIPT;
         "chart.js", "chart.js", SCRIPT;
         "uplot.js", "uplot/uPlot.iife.min.js", SCRIPT;

@@ -28,7 +28,7 @@ use crate::server::reports::{self, Question, Refusal};
 const ENGINE_TIME: Duration = Duration::from_secs(2);
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const NOTHING_HERE: &str = "nothing is here; there are / (a page for people), /metrics, /healthz, /readyz, /api/v1/status, \
-    /api/v1/queue, /api/v1/events, /api/v1/denials and /api/v1/usage/day\n";
+    /api/v1/queue, /api/v1/explain, /api/v1/events, /api/v1/denials and /api/v1/usage/day\n";
 
 /// Every path.
 pub(super) fn router(http: Arc<Http>) -> Router {
@@ -37,6 +37,7 @@ pub(super) fn router(http: Arc<Http>) -> Router {
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(async |http, asked| report("status", http, asked).await))
         .route("/api/v1/queue", get(async |http, asked| report("queue", http, asked).await))
+        .route("/api/v1/explain", get(explain))
         .route("/api/v1/events", get(events::follow))
         .route("/api/v1/denials", get(events::denials))
         .route("/api/v1/usage/day", get(day::day))
@@ -133,23 +134,40 @@ async fn report(
     State(http): State<Arc<Http>>,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let Query(asked) = match asked {
-        Ok(asked) => asked,
-        Err(error) => {
-            return text(StatusCode::BAD_REQUEST, format!("{}: {}\n", error, error.body_text()));
-        }
+    let is_part = asked.as_ref().is_ok_and(|Query(asked)| asked.cursor.is_some() || asked.limit.is_some());
+    let question = match question(what, asked) {
+        Ok(question) => question,
+        Err(answer) => return *answer,
     };
-    let is_part = asked.cursor.is_some() || asked.limit.is_some();
-    let question = Question {
+    let answered =
+        if is_part { status::part(&http, question).await } else { status::whole(http, question).await };
+    answered.unwrap_or_else(|refusal| refused(&refusal))
+}
+
+async fn explain(
+    State(http): State<Arc<Http>>,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    match question("explain", asked) {
+        Ok(question) => status::explain(&http, question).await.unwrap_or_else(|refusal| refused(&refusal)),
+        Err(answer) => *answer,
+    }
+}
+
+fn question(
+    what: &str,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Result<Question, Box<Response>> {
+    let Query(asked) = asked.map_err(|error| {
+        Box::new(text(StatusCode::BAD_REQUEST, format!("{}: {}\n", error, error.body_text())))
+    })?;
+    Ok(Question {
         what: what.into(),
         feature: asked.feature,
         vendor: asked.vendor,
         cursor: asked.cursor.unwrap_or_default(),
         limit: asked.limit.unwrap_or_default(),
-    };
-    let answered =
-        if is_part { status::part(&http, question).await } else { status::whole(http, question).await };
-    answered.unwrap_or_else(|refusal| refused(&refusal))
+    })
 }
 
 pub(super) fn text(status: StatusCode, text: impl Into<Body>) -> Response {
@@ -166,7 +184,8 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: im
 pub(super) fn refused(refusal: &reports::Refusal) -> Response {
     let Refusal { code, message, .. } = refusal;
     let status = match code {
-        Code::BadRequest => StatusCode::BAD_REQUEST,
+        Code::BadRequest | Code::AmbiguousVendor => StatusCode::BAD_REQUEST,
+        Code::UnknownFeature => StatusCode::NOT_FOUND,
         Code::NotPermitted => StatusCode::FORBIDDEN,
         Code::ShuttingDown | Code::Busy => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,4 +1,4 @@
-//! `/api/v1/status` and `/api/v1/queue`: the reports of the wire. Asked for whole, its parts are made one after the other while the reader takes
+//! `/api/v1/status`, `/api/v1/queue` and `/api/v1/explain`: the reports of the wire. Asked for whole, its parts are made one after the other while the reader takes
 //! them and woven into one object, so that a million sessions never lie here at once.
 
 use std::fmt::Write as _;
@@ -84,6 +84,18 @@ impl Rest {
         }
         self.question.cursor = next;
         Ok((bytes.into(), Some(self)))
+    }
+}
+
+/// The sum of one feature: its licenses, and the days on which something of it changes.
+pub(super) async fn explain(http: &Http, question: Question) -> Result<Response, Refusal> {
+    let _place = http.reports.acquire().await;
+    match piece_of(&http.server, &http.access.reader(), &question, Some(&http.pictures)).await?.report {
+        Report::Explain(explain) => {
+            let json = serde_json::to_vec(&explain).map_err(|e| internal(&e))?;
+            Ok(with_type(StatusCode::OK, JSON, json))
+        }
+        Report::Status(_) | Report::Usage(_) => Err(internal(&"an explanation was asked for")),
     }
 }
 

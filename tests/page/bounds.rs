@@ -75,7 +75,10 @@ fn a_thousand_features_and_ten_thousand_sessions_are_a_page_like_any_other() {
     );
     assert!(took.as_f64().unwrap() < 2_000.0, "{took} ms for five letters");
     page.until_text("user-9990");
-    page.until("the features of user-999 and of user-9990 to user-9999", "document.querySelectorAll('.feature').length === 10");
+    page.until(
+        "the features of user-999 and of user-9990 to user-9999",
+        "document.querySelectorAll('.feature').length === 10",
+    );
     // And what happens is there all the same.
     let before = Instant::now();
     take(&mut clients[0], "feature-0000", 1, "user-999-too", "farm").unwrap();

@@ -12,10 +12,7 @@ fn site() -> Site {
         exclusive("cad", 5),
         upgrade("cad", 2, "SN=\"up-1\" END=\"2099-06-30\""),
         feature("mesh", "VERSION=\"9.9\" COUNT=\"4\" SOFTLIMIT=\"2\" HOLD=\"600\""),
-        feature(
-            "a-feature-whose-name-is-long-and-has-no-place-to-break-it",
-            "VERSION=\"9.9\" COUNT=\"4\"",
-        ),
+        feature("a-feature-whose-name-is-long-and-has-no-place-to-break-it", "VERSION=\"9.9\" COUNT=\"4\""),
     ]);
     site.drop_file("bad.xml", b"<LICENSEFILE>\n  <FEATURE NAME=\"x\"");
     site.configure("[history]\nenabled = true");
@@ -135,6 +132,9 @@ fn the_keyboard_reaches_everything_and_shows_where_it_is() {
         "document.activeElement.id === 'sessions-title' && document.getElementById('find').value === 'cad'",
     );
     // What happens meanwhile takes the focus from nobody.
+    page.eval(
+        "document.getElementById('find').value = ''; document.getElementById('find').dispatchEvent(new Event('input'))",
+    );
     page.eval("document.querySelector('.open').focus()");
     let before = page.eval("document.activeElement.innerText");
     let mut more = daemon.connect();

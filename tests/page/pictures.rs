@@ -58,11 +58,11 @@ fn site() -> Site {
     site.drop_signed(
         "acme.xml",
         &[
-            feature("mesh", "VERSION=\"2.1\" COUNT=\"6\" HOLD=\"3600\""),
+            feature("mesh", "VERSION=\"4.2\" COUNT=\"6\" HOLD=\"3600\""),
             feature("render", "VERSION=\"5.0\" COUNT=\"40\""),
             upgrade("render", 8, "SN=\"rush\" END=\"2031-12-31\""),
             feature("solver", "VERSION=\"7.2\" COUNT=\"12\""),
-            feature("viewer", "VERSION=\"3.0\" COUNT=\"UNLIMITED\""),
+            feature("viewer", "VERSION=\"4.5\" COUNT=\"UNLIMITED\""),
         ],
     );
     fs::write(

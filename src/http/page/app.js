@@ -11,7 +11,7 @@ import { duration, shownZone, useZone, weekday } from "./words.js";
 const DENIALS_MAX = 50;
 /** Between two answers at least so long, and so many times as long as the last one took: a large server is asked less often. */
 const PAUSE_MS = 1_000;
-const PAUSE_TIMES = 5;
+const PAUSE_TIMES = 3;
 const PAUSE_MAX_MS = 30_000;
 /** Some things come without an event: a client falls silent. */
 const LOOK_MS = 15_000;

@@ -1,15 +1,14 @@
 // The list of features: a row with a bar for each, drawn for one page of them, and below the row that is open what it is made of.
 
-import { DayChart } from "./chart.js";
+import { Detail } from "./detail.js";
 import { arrange, make, mark, say } from "./dom.js";
-import { PARTS, barOf, endsOf, isFull, keyOf, licensesOf, nextEnd, ordered } from "./seats.js";
-import { Pager, Table } from "./table.js";
-import { count, day, inDays, number, time } from "./words.js";
+import { PARTS, barOf, isFull, keyOf, nextEnd, ordered } from "./seats.js";
+import { Pager } from "./table.js";
+import { count, inDays, number } from "./words.js";
 
 const ROWS = 20;
 /** An end that is further away is not worth a word in the row. */
 const SOON_DAYS = 60;
-const HOLDERS = 8;
 
 /** What the parts of a bar are. */
 export function legend() {
@@ -115,84 +114,6 @@ class Row {
     this.inside = null;
     if (this.detail.firstChild) this.detail.replaceChildren();
   }
-}
-
-/** What a feature is made of: the last day, its licenses, who has seats. */
-class Detail {
-  constructor(parent, feature, list) {
-    this.chart = new DayChart(feature);
-    this.ends = make("ul", { class: "ends" });
-    const licenses = make("div");
-    const holders = make("div");
-    this.licenses = new Table(licenses, {
-      name: `Licenses of ${feature.name}`,
-      size: 12,
-      none: "The licenses are not shown to readers of counts.",
-      columns: [
-        { name: "License", cell: (row) => kindOf(row.license) },
-        { name: "Seats", kind: "number", cell: (row) => seatsOf(row.license) },
-        { name: "First day", kind: "time", cell: (row) => (row.license.start ? day(row.license.start) : "any") },
-        { name: "Last day", kind: "time", cell: (row) => (row.license.end ? day(row.license.end) : "never ends") },
-        { name: "State", cell: (row) => stateOf(row.license, row.today) },
-      ],
-    });
-    this.holders = new Table(holders, {
-      name: `Who has seats of ${feature.name}`,
-      size: HOLDERS,
-      none: "Nobody has a seat.",
-      columns: [
-        { name: "User", cell: (row) => row.user },
-        { name: "Host", cell: (row) => row.host },
-        { name: "Seats", kind: "number", cell: (row) => number(row.count) },
-        { name: "Since", kind: "time", cell: (row) => (row.since ? time(row.since) : "not known") },
-        { name: "State", cell: (row) => row.state },
-      ],
-    });
-    const all = make("button", { type: "button", class: "link" }, `All sessions of ${feature.name}`);
-    all.addEventListener("click", () => list.showSessions(feature.name));
-    this.who = make("div", {}, make("h4", {}, "Who has seats"), holders, make("p", {}, all));
-    parent.append(
-      make("div", { class: "pair" },
-        make("div", {}, make("h4", {}, "Use"), this.chart.element),
-        make("div", {}, make("h4", {}, "What it is made of"), this.ends, licenses)),
-      this.who,
-    );
-  }
-
-  update(feature, state) {
-    this.chart.update(feature);
-    const ends = endsOf(feature, state.today).map(({ what, day: end, days }) => `${what} ends ${inDays(days)}, with ${day(end)}`);
-    // In the words of the server: also what is over already.
-    ends.push(...feature.notices.map((notice) => notice.message));
-    if (ends.length === 0) ends.push("nothing of it has an end ahead");
-    const told = ends.join("\n");
-    if (told !== this.told) {
-      this.told = told;
-      this.ends.replaceChildren(...[...new Set(ends)].slice(0, 8).map((end) => make("li", {}, end)));
-    }
-    this.licenses.show(licensesOf(feature).map((license) => ({ license, today: state.today })));
-    this.who.hidden = state.sessions === null;
-    const is = (session) => session.vendor === feature.vendor && session.feature.toLowerCase() === feature.name.toLowerCase();
-    this.holders.show((state.sessions ?? []).filter(is));
-  }
-
-  end() {
-    this.chart.end();
-  }
-}
-
-const KINDS = { EXCLUSIVE: "base", UPGRADE: "upgrade", ADDITIVE: "additive", TOKEN: "token", MAINTENANCE: "renewal" };
-const kindOf = (license) => `${KINDS[license.key_type] ?? license.key_type}${license.version ? ` ${license.version}` : ""}`;
-const seatsOf = (license) => {
-  if (license.unlimited) return "no limit";
-  const sign = license.key_type === "UPGRADE" ? "+" : "";
-  return license.count === null ? "" : `${sign}${number(license.count)}`;
-};
-
-function stateOf(license, today) {
-  if (license.state === "in_force") return "counts";
-  if (license.state === "waiting") return license.start && license.start > today ? `from ${day(license.start)}` : "waits";
-  return license.message ?? license.reason ?? "does not count";
 }
 
 export class Features {
