@@ -33,8 +33,8 @@ fn pictures() {
     page.eval("[...document.querySelectorAll('.open')].find((b) => b.innerText === 'cad').click()");
     page.until_text("The last 24 hours:");
     for (name, is_dark, width, height) in [
-        ("dashboard", false, 1_200, 1_000),
-        ("dashboard-dark", true, 1_200, 1_000),
+        ("dashboard", false, 1_200, 1_060),
+        ("dashboard-dark", true, 1_200, 1_060),
         ("dashboard-narrow", false, 360, 900),
     ] {
         page.dark(is_dark);
@@ -91,7 +91,7 @@ fn past(history: &Path) {
     let insert =
         "INSERT INTO spans (session, bundle, vendor, feature, user, host, seats, since, until, borrow)
         VALUES (?, ?, 'DEMO', 'cad', ?, 'ws', ?, ?, ?, 0)";
-    let by_hour = [6, 4, 3, 2, 1, 1, 1, 1, 0, 0, 1, 2, 4, 7, 9, 11, 12, 9, 8, 12, 14, 15, 13, 11];
+    let by_hour = [5, 3, 2, 2, 1, 1, 1, 1, 0, 0, 1, 2, 3, 5, 7, 8, 9, 6, 6, 9, 10, 11, 9, 7];
     for (hour, seats) in by_hour.into_iter().enumerate() {
         for seat in 0..seats {
             // Nobody comes and goes on the hour.
@@ -116,7 +116,7 @@ fn fill(daemon: &Daemon) -> Vec<Client> {
         ("mesh", 2, "ann", "ws-107"),
         ("render", 24, "farm", "render-01"),
         ("render", 17, "farm", "render-02"),
-        ("solver", 5, "emil", "hpc-login"),
+        ("solver", 6, "emil", "hpc-login"),
         ("viewer", 3, "fay", "ws-101"),
     ];
     for (feature, count, user, host) in seats {

@@ -57,10 +57,13 @@ fn what_happens_is_on_the_page_without_a_reload() {
     assert_eq!(page.eval(&width("free")), 20);
     // One whose client is gone is suspect, and nobody has to look for it.
     drop(ann);
-    page.until("suspect", &format!("{cad}.includes('4 suspect') || {cad}.includes('2 of 5 in use')"));
+    page.until(
+        "suspect",
+        &format!("{cad}.includes('4 of 5 in use (4 suspect)') || {cad}.includes('2 of 5 in use')"),
+    );
 
     // What it is made of: each license with its days.
-    page.eval(&format!("[...document.querySelectorAll('.open')].find((b) => b.innerText === 'cad').click()"));
+    page.eval("[...document.querySelectorAll('.open')].find((b) => b.innerText === 'cad').click()");
     for text in ["30 Jun 2099", "from 1 Jan 2098", "+2", "+4", "base"] {
         page.until(
             text,

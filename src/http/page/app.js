@@ -139,6 +139,7 @@ function take(status, queue) {
     queue,
   };
   if (live.isOpen || !state.features) lostAt = null;
+  else if (live.place) live.hurry();
   byId("token-form").hidden = true;
   byId("shown").hidden = false;
   draw();

@@ -118,7 +118,9 @@ export class DayChart {
     const when = at[peaks.indexOf(highest)];
     const most = highest > 0 ? `${count(highest, "seat")} at most, at ${time(when * 1000)}` : "no seat was in use";
     const bound = limit === null ? "" : `; the dashed line is today’s total of ${number(limit)}`;
-    const missing = this.day.missing.length > 0 ? " Some of what happened is missing in the history." : "";
+    // A restart is a gap of seconds: not worth a word.
+    const isGap = ({ since, until, events }) => events > 0 || Date.parse(until) - Date.parse(since) > 60_000;
+    const missing = this.day.missing.some(isGap) ? " Some of what happened is missing in the history." : "";
     this.words.textContent = `The last 24 hours: ${most}${bound}.${missing}`;
     this.canvas.setAttribute("aria-label", `Seats of ${this.feature.name} in use over the last 24 hours: ${most}.`);
     const hours = [];

@@ -90,7 +90,7 @@ export class Detail {
   /** What ends and what comes, and every license. */
   tell() {
     const { feature, explained, state } = this;
-    const lines = endsOf(feature, state.today).map(({ what, day: end, days }) => `${what} ends ${inDays(days)}, with ${day(end)}`);
+    const lines = endsOf(feature, state.today).map(({ what, day: end, days }) => `${what} ends with ${day(end)}, ${inDays(days)}`);
     lines.push(...(explained?.changes ?? []).slice(0, CHANGES).map((change) => `from ${day(change.day)}: ${granted(change.pools)}`));
     // In the words of the server: also what is over already.
     lines.push(...feature.notices.map((notice) => notice.message));

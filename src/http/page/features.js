@@ -13,13 +13,13 @@ const SOON_DAYS = 60;
 /** What the parts of a bar are. */
 export function legend() {
   const part = ([kind, name, means]) => {
-    const words = make("span", {}, make("b", {}, name), ` ${means}`);
+    const words = make("span", {}, make("b", {}, name), make("span", { class: "means" }, ` ${means}`));
     return make("li", {}, make("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), words);
   };
   return PARTS.map(part);
 }
 
-/** How many, in words: "14 of 16 in use · 1 suspect · 2 free". */
+/** How many, in words: "14 of 16 in use (1 suspect) · 2 free". */
 function numbersOf(feature) {
   const words = [];
   if (feature.tokens !== null) {
@@ -29,9 +29,11 @@ function numbersOf(feature) {
   } else {
     words.push(`${number(feature.used)} of ${number(feature.total ?? 0)} in use`);
   }
-  for (const [part, name] of PARTS) {
-    if (part !== "active" && part !== "free" && feature[part] > 0) words.push(`${number(feature[part])} ${name}`);
-  }
+  const some = (parts) => parts.filter((part) => feature[part] > 0).map((part) => `${number(feature[part])} ${part}`);
+  // Those are in use too.
+  const absent = some(["suspect", "borrowed"]);
+  if (absent.length > 0) words[0] += ` (${absent.join(", ")})`;
+  words.push(...some(["held", "reserved"]));
   if (feature.tokens === null && !feature.unlimited) words.push(`${number(feature.free ?? 0)} free`);
   return words.join(" · ");
 }

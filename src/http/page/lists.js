@@ -89,6 +89,7 @@ export function sums({ features, server, problems }) {
   const today = server.today;
   const bounded = features.filter((feature) => !feature.unlimited && feature.tokens === null);
   const add = (all, of) => all.reduce((sum, feature) => sum + (feature[of] ?? 0), 0);
+  const unbounded = add(features.filter((feature) => feature.unlimited), "used");
   const full = features.filter(isFull).length;
   const ends = features.map((feature) => [feature, nextEnd(feature, today)]).filter(([, end]) => end);
   ends.sort(([, a], [, b]) => a.days - b.days);
@@ -98,7 +99,7 @@ export function sums({ features, server, problems }) {
   const waiting = add(features, "queued");
   return [
     tile("Features", number(features.length), full > 0 ? `${number(full)} without a free seat` : "all have free seats", full > 0 ? "warning" : null),
-    tile("Seats in use", number(add(features, "used")), `of ${number(add(bounded, "total"))}`),
+    tile("Seats in use", number(add(bounded, "used")), `of ${number(add(bounded, "total"))}${unbounded > 0 ? `, and ${number(unbounded)} without limit` : ""}`),
     tile("Waiting", number(waiting), waiting === 1 ? "request" : "requests", waiting > 0 ? "warning" : null),
     tile("Denied", number(add(features, "denials_24h")), "in 24 hours"),
     next
