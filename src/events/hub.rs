@@ -166,6 +166,19 @@ impl Hub {
         Subscription { shared: self.shared.clone(), next, last }
     }
 
+    /// The last denials that are remembered, at most so many, oldest first; and the number of the last event of all.
+    pub fn denials(&self, most: usize) -> (u64, Vec<Event>) {
+        let is_denial = |entry: &&Entry| {
+            matches!(&entry.stored, Stored::Note(Happened::Denied(_)))
+                || matches!(&entry.stored, Stored::Told(what) if matches!(**what, What::SessionDenied(_)))
+        };
+        let ring = self.shared.ring();
+        let last = ring.next - 1;
+        let found: Vec<Entry> = ring.events.iter().rev().filter(is_denial).take(most).cloned().collect();
+        drop(ring);
+        (last, found.iter().rev().map(|entry| self.shared.event(entry)).collect())
+    }
+
     /// Waits until everything that was put in before is numbered and can be read, at most so long. `false`: it is not, or
     /// nobody takes it in.
     pub fn settle(&self, limit: Duration) -> bool {
@@ -339,6 +352,12 @@ impl Subscription {
     /// Whether no more events are to come; what was not read yet still is.
     pub fn is_closed(&self) -> bool {
         self.last.borrow().1
+    }
+
+    /// Completes when no more events are to come; what was not read yet still is.
+    pub async fn closed(&mut self) {
+        // The sender lives as long as this reader does.
+        let _ = self.last.wait_for(|&(_, is_closed)| is_closed).await;
     }
 
     /// What is there now, if anything.

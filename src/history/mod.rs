@@ -8,10 +8,12 @@
 //!
 //! - [`store`]: the file, its rows and bounds
 //! - `row`: from an event to its row
+//! - [`day`]: one feature's last day, in steps
 //! - [`usage`]: peaks, hours and denials of some days, by one function for all who ask
 //!
 //! Not here: events (`src/events`), durable state (`src/journal`).
 
+pub mod day;
 mod row;
 pub mod store;
 pub mod usage;

@@ -74,7 +74,7 @@ pub struct Question {
 /// The file, open for reading.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Reader {

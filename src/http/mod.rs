@@ -1,4 +1,4 @@
-//! What the daemon shows over HTTP: metrics, health, status. It only reads (design.md: never the ledger).
+//! What the daemon shows over HTTP: metrics, health, status, events and a page. It only reads (design.md: never the ledger).
 //!
 //! A reader never delays a checkout. What is shown is made here from the engine's picture, which the engine gives at most
 //! every 50 ms whatever comes in; connections, headers, the time for a request and for a reader that does not read are
@@ -9,13 +9,19 @@
 //! - [`access`]: who gets in, and who sees what (S84)
 //! - [`connections`]: accepting and limits (S82)
 //! - `status`: the report of the wire as one body
+//! - [`events`]: what happens, as a stream
+//! - `day`: the last day's use of a feature, for the page's chart
+//! - `page`: the dashboard, a page that asks for all of this
 //! - `metrics`, `text`: what Prometheus scrapes, and how it is written
 //!
 //! Not here: what a report says (`src/server/reports`), what is counted (`src/counts`).
 
 pub mod access;
 pub mod connections;
+mod day;
+pub mod events;
 mod metrics;
+mod page;
 pub mod routes;
 mod status;
 mod text;
@@ -45,6 +51,8 @@ pub(crate) struct Http {
     pictures: Pictures,
     metrics: Metrics,
     reports: Semaphore,
+    /// Places of those who follow events.
+    followers: Arc<Semaphore>,
 }
 
 /// HTTP is answered until this is dropped.
@@ -77,6 +85,7 @@ pub fn start(listener: TcpListener, server: Arc<Server>, access: Access) -> io::
         pictures: Pictures::default(),
         metrics: Metrics::default(),
         reports: Semaphore::new(REPORTS_AT_ONCE),
+        followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
     });
     let listener = {
         let _inside = runtime.enter();

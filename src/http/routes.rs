@@ -1,7 +1,9 @@
 //! Which path gives what. Everything is a GET; nothing here changes anything.
 //!
-//! To come, each a route in `router` below those that are there, so that `admit` stands before it: `/` (the dashboard),
-//! `/api/v1/events` (server-sent events), `/api/v1/usage` (history).
+//! What tells anything about this server stands before the layer `admit` in `router`. The page stands after it: it is the
+//! same text on every server, and somebody must be able to type a token into it.
+//!
+//! To come, before that layer: `/api/v1/usage` (history).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,28 +21,32 @@ use tokio::time::timeout;
 
 use super::access::Stranger;
 use super::connections::REQUEST_TIME;
-use super::{Http, status};
+use super::{Http, day, events, page, status};
 use crate::server::reports::{self, Question, Refusal};
 
 /// How long the engine may take to give a picture before the daemon counts as not ready.
 const ENGINE_TIME: Duration = Duration::from_secs(2);
 const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const NOTHING_HERE: &str = "nothing is here; there are / (a page for people), /metrics, /healthz, /readyz, /api/v1/status, \
+    /api/v1/queue, /api/v1/explain, /api/v1/events, /api/v1/denials and /api/v1/usage/day\n";
 
 /// Every path.
 pub(super) fn router(http: Arc<Http>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/readyz", get(ready))
-        .route("/api/v1/status", get(whole_status))
+        .route("/api/v1/status", get(async |http, asked| report("status", http, asked).await))
+        .route("/api/v1/queue", get(async |http, asked| report("queue", http, asked).await))
+        .route("/api/v1/explain", get(explain))
+        .route("/api/v1/events", get(events::follow))
+        .route("/api/v1/denials", get(events::denials))
+        .route("/api/v1/usage/day", get(day::day))
         .layer(from_fn_with_state(http.clone(), admit))
         // Whoever reaches the port may know that somebody is there.
         .route("/healthz", get(async || text(StatusCode::OK, "alive\n")))
-        .fallback(async || {
-            text(
-                StatusCode::NOT_FOUND,
-                "nothing is here; there are /metrics, /healthz, /readyz and /api/v1/status\n",
-            )
-        })
+        .route("/", get(page::index))
+        .route("/page/{name}", get(page::file))
+        .fallback(async || text(StatusCode::NOT_FOUND, NOTHING_HERE))
         .method_not_allowed_fallback(async || {
             text(StatusCode::METHOD_NOT_ALLOWED, "HTTP only reads here: ask with GET\n")
         })
@@ -122,27 +128,46 @@ struct Asked {
     limit: Option<u32>,
 }
 
-async fn whole_status(
+/// A report of the wire that may be asked of here.
+async fn report(
+    what: &str,
     State(http): State<Arc<Http>>,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let Query(asked) = match asked {
-        Ok(asked) => asked,
-        Err(error) => {
-            return text(StatusCode::BAD_REQUEST, format!("{}: {}\n", error, error.body_text()));
-        }
-    };
-    let is_part = asked.cursor.is_some() || asked.limit.is_some();
-    let question = Question {
-        what: "status".into(),
-        feature: asked.feature,
-        vendor: asked.vendor,
-        cursor: asked.cursor.unwrap_or_default(),
-        limit: asked.limit.unwrap_or_default(),
+    let is_part = asked.as_ref().is_ok_and(|Query(asked)| asked.cursor.is_some() || asked.limit.is_some());
+    let question = match question(what, asked) {
+        Ok(question) => question,
+        Err(answer) => return *answer,
     };
     let answered =
         if is_part { status::part(&http, question).await } else { status::whole(http, question).await };
     answered.unwrap_or_else(|refusal| refused(&refusal))
+}
+
+async fn explain(
+    State(http): State<Arc<Http>>,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    match question("explain", asked) {
+        Ok(question) => status::explain(&http, question).await.unwrap_or_else(|refusal| refused(&refusal)),
+        Err(answer) => *answer,
+    }
+}
+
+fn question(
+    what: &str,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Result<Question, Box<Response>> {
+    let Query(asked) = asked.map_err(|error| {
+        Box::new(text(StatusCode::BAD_REQUEST, format!("{}: {}\n", error, error.body_text())))
+    })?;
+    Ok(Question {
+        what: what.into(),
+        feature: asked.feature,
+        vendor: asked.vendor,
+        cursor: asked.cursor.unwrap_or_default(),
+        limit: asked.limit.unwrap_or_default(),
+    })
 }
 
 pub(super) fn text(status: StatusCode, text: impl Into<Body>) -> Response {
@@ -156,10 +181,11 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: im
     answer
 }
 
-fn refused(refusal: &reports::Refusal) -> Response {
+pub(super) fn refused(refusal: &reports::Refusal) -> Response {
     let Refusal { code, message, .. } = refusal;
     let status = match code {
-        Code::BadRequest => StatusCode::BAD_REQUEST,
+        Code::BadRequest | Code::AmbiguousVendor => StatusCode::BAD_REQUEST,
+        Code::UnknownFeature => StatusCode::NOT_FOUND,
         Code::NotPermitted => StatusCode::FORBIDDEN,
         Code::ShuttingDown | Code::Busy => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,4 +1,4 @@
-//! `/api/v1/status`: the report of the wire. Asked for whole, its parts are made one after the other while the reader takes
+//! `/api/v1/status`, `/api/v1/queue` and `/api/v1/explain`: the reports of the wire. Asked for whole, its parts are made one after the other while the reader takes
 //! them and woven into one object, so that a million sessions never lie here at once.
 
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ pub(super) async fn part(http: &Http, question: Question) -> Result<Response, Re
     let json = serde_json::to_vec(&status).map_err(|e| internal(&e))?;
     let mut answer = with_type(StatusCode::OK, JSON, json);
     if !next.is_empty() {
-        let mut link = format!("</api/v1/status?cursor={}", escaped(&next));
+        let mut link = format!("</api/v1/{}?cursor={}", question.what, escaped(&next));
         let named = [("feature", &question.feature), ("vendor", &question.vendor)];
         for (name, value) in named.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             let _ = write!(link, "&{name}={}", escaped(value));
@@ -87,6 +87,18 @@ impl Rest {
     }
 }
 
+/// The sum of one feature: its licenses, and the days on which something of it changes.
+pub(super) async fn explain(http: &Http, question: Question) -> Result<Response, Refusal> {
+    let _place = http.reports.acquire().await;
+    match piece_of(&http.server, &http.access.reader(), &question, Some(&http.pictures)).await?.report {
+        Report::Explain(explain) => {
+            let json = serde_json::to_vec(&explain).map_err(|e| internal(&e))?;
+            Ok(with_type(StatusCode::OK, JSON, json))
+        }
+        Report::Status(_) | Report::Usage(_) => Err(internal(&"an explanation was asked for")),
+    }
+}
+
 async fn piece(http: &Http, question: &Question) -> Result<(Box<Status>, String), Refusal> {
     let _place = http.reports.acquire().await;
     let reader = http.access.reader();
@@ -125,8 +137,8 @@ struct Weave {
 
 impl Weave {
     fn add(&mut self, out: &mut Vec<u8>, status: Box<Status>) -> serde_json::Result<()> {
-        // The other lists are none of a status (src/report).
-        let Status { schema: _, server, features, sessions, problems, .. } = *status;
+        // The other lists are none of these (src/report).
+        let Status { schema: _, server, features, sessions, queue, problems, .. } = *status;
         if !std::mem::replace(&mut self.has_begun, true) {
             out.extend_from_slice(format!("{{\"schema\":{SCHEMA}").as_bytes());
         }
@@ -136,6 +148,7 @@ impl Weave {
         }
         self.list(out, "features", features)?;
         self.list(out, "sessions", sessions)?;
+        self.list(out, "queue", queue)?;
         self.list(out, "problems", problems)
     }
 

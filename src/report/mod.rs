@@ -6,7 +6,7 @@
 //! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
 //! - [`Explain`] is the sum of one feature, [`Denial`] the details of a refusal (S4)
 //! - [`UpdateCheck`] is the answer to a program's installer (rules 3, 6.8)
-//! - [`Usage`] is what the history makes of some days; `docs/schema/usage.json` describes it
+//! - [`Usage`] is what the history makes of some days; `docs/schema/usage.json` describes it; [`UsageDay`] is one in steps
 //! - [`Reload`] and [`HostIds`] are the answers to an administrator
 //!
 //! **Absent or null.** An instant that never comes is null. Where the reader may not see something it is left out
@@ -16,11 +16,13 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+mod day;
 mod explain;
 mod maintenance;
 mod update;
 mod usage;
 
+pub use day::UsageDay;
 pub use explain::{
     Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
     TokenNeed,

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::answer::Context;
 use crate::config::{Limits, Readers};
@@ -127,6 +128,11 @@ impl Server {
     pub fn counting(mut self, counts: Arc<Counts>) -> Server {
         self.counts = counts;
         self
+    }
+
+    /// Held by one who follows events until he has been told the last of them.
+    pub fn follower(&self) -> TaskTrackerToken {
+        self.following.token()
     }
 
     /// After [`Hub::close`]: completes when all who follow have been told the last events.

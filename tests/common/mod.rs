@@ -19,6 +19,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("prometheus", "prometheus"),
     ("promtool", "promtool"),
+    ("chromium", "chromium"),
     ("systemd-analyze", "systemd-analyze"),
     ("systemd-socket-activate", "systemd-socket-activate"),
     // A Python that has the package; `.ci/run` makes it, and so does who wants the test by hand.

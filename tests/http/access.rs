@@ -24,11 +24,11 @@ fn on_loopback_everything_is_shown_and_nothing_else_is_there() {
     let status: Value = serde_json::from_str(&get(http, "/api/v1/status").body).unwrap();
     assert_eq!(status["sessions"][0]["user"], "ann");
     assert_eq!(get(http, "/api/v1/status").headers["cache-control"], "no-store");
-    for path in ["/", "/nothing", "/api/v1/", "/metrics/", "/../etc/passwd", "/api/v1/status/x"] {
+    for path in ["/nothing", "/api/v1/", "/metrics/", "/../etc/passwd", "/api/v1/status/x"] {
         assert_eq!(get(http, path).status, 404, "{path}");
     }
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-        for path in ["/metrics", "/healthz", "/readyz", "/api/v1/status"] {
+        for path in ["/", "/metrics", "/healthz", "/readyz", "/api/v1/status", "/api/v1/events"] {
             let page = ask(http, method, path, "");
             assert_eq!(page.status, 405, "{method} {path}");
             assert!(page.headers["allow"].contains("GET"), "{:?}", page.headers);
@@ -46,7 +46,7 @@ fn on_loopback_everything_is_shown_and_nothing_else_is_there() {
 fn a_web_page_cannot_reach_it_under_a_name_of_its_own() {
     let site = site("");
     let (_daemon, http) = start(&site);
-    for path in ["/metrics", "/api/v1/status", "/readyz"] {
+    for path in ["/metrics", "/api/v1/status", "/readyz", "/api/v1/denials"] {
         assert_eq!(ask(http, "GET", path, "Host: evil.example\r\n").status, 421, "{path}");
         assert_eq!(ask(http, "GET", path, "Host: localhost:6199\r\n").status, 200, "{path}");
     }

@@ -7,6 +7,7 @@ mod common;
 mod real;
 
 mod access;
+mod events;
 mod hostile;
 mod plain;
 mod prometheus;

@@ -109,6 +109,29 @@ fn status_over_http_is_status_over_the_wire() {
 }
 
 #[test]
+fn who_waits_and_what_a_feature_is_made_of_are_shown_as_over_the_wire() {
+    let site = site();
+    let (daemon, http) = start(&site);
+    let mut client = daemon.connect();
+    client.checkout(&[("cad", 5)]).unwrap();
+    let mut waiting = crate::real::client::asking(&[("cad", 1)]);
+    waiting.wait_seconds = Some(600);
+    let mut waiter = daemon.connect();
+    waiter.send(&waiting).unwrap();
+    let mut reader = daemon.admin();
+    until("one waits", || {
+        let queue = json(http, "/api/v1/queue");
+        (queue["queue"].as_array().unwrap().len() == 1 && queue == reader.report("queue", None).unwrap())
+            .then_some(())
+    });
+    let explained = json(http, "/api/v1/explain?feature=cad&vendor=ACME");
+    assert_eq!(explained, reader.report("explain", Some("cad")).unwrap());
+    assert_eq!(explained["licenses"].as_array().unwrap().len(), 2);
+    assert_eq!(get(http, "/api/v1/explain?feature=none").status, 404);
+    assert_eq!(get(http, "/api/v1/explain").status, 400);
+}
+
+#[test]
 fn more_sessions_than_one_part_has_are_all_shown() {
     let site = Site::with(&[exclusive("cad", 5_000)]);
     let (daemon, http) = start(&site);

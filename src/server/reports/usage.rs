@@ -31,6 +31,11 @@ impl Past {
         Past { path, last: Mutex::default() }
     }
 
+    /// Which file that is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     fn kept(&self, question: &Question) -> Option<Arc<report::Usage>> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (of, since, usage) = last.as_ref()?;
