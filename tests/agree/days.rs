@@ -238,6 +238,11 @@ fn is_as_by_hand(days: &Days, step: &Step, told: &Told) {
     assert_eq!(of("dated", "end"), days.last_day);
     if !is_over {
         assert_eq!(of("dated", "ends_at"), days.midnight);
+        let next = of("cad", "next_change");
+        assert_eq!(
+            [&next["day"], &next["at"], &next["total"]],
+            [&Value::from(days.next_day), &Value::from(days.midnight), &Value::from(10)]
+        );
     }
     let licenses = told.licenses["licenses"].as_array().expect("a list");
     let ends: Vec<&str> =
@@ -250,7 +255,8 @@ fn is_as_by_hand(days: &Days, step: &Step, told: &Told) {
 fn says_the_day(days: &Days, step: &Step, shows: Shows, out: &str) {
     let is_over = unix(step.at) >= unix(days.midnight);
     let is_said = match shows {
-        Shows::People => is_over || out.contains(days.midnight),
+        Shows::People if is_over => out.contains(&format!("ended {}\n", days.last_day)),
+        Shows::People => out.contains(&format!("0 from {}\n", days.next_day)),
         Shows::Http => out.contains(&format!("\"end\":\"{}\"", days.last_day)),
         Shows::Metrics => {
             let all = metrics::parse(out).expect("samples");

@@ -11,7 +11,7 @@ use crate::outputs::Told;
 pub(crate) type Row = BTreeMap<String, String>;
 
 /// The columns, and the member that each shows.
-const NUMBERS: [(&str, &str); 9] = [
+const NUMBERS: [(&str, &str); 10] = [
     ("TOTAL", "total"),
     ("USED", "used"),
     ("FREE", "free"),
@@ -21,21 +21,26 @@ const NUMBERS: [(&str, &str); 9] = [
     ("RESERVED", "reserved"),
     ("BORROWED", "borrowed"),
     ("QUEUED", "queued"),
+    ("DENIED", "denials_24h"),
 ];
 
 /// What the rows must say: a feature, and below it its pools where there are several.
 pub(crate) fn expected(told: &Told) -> Vec<Row> {
     let mut rows = Vec::new();
+    let today = text(&told.status["server"], "today");
     for f in features(told) {
         let name = [text(f, "vendor"), text(f, "name")].join("/");
-        rows.push(row(name.trim_start_matches('/'), f, is_token(f), f["tokens"].as_u64()));
+        let of_feature = row(name.trim_start_matches('/'), f, is_token(f), f["tokens"].as_u64());
+        rows.push(with_next(of_feature, next_total(f, today)));
         let pools: Vec<&Value> = f["pools"].as_array().into_iter().flatten().collect();
         for pool in pools.iter().filter(|_| pools.len() > 1) {
             let kind = text(pool, "key_type").to_lowercase();
             let words = [Some(kind.as_str()), pool["version"].as_str(), pool["sn"].as_str()];
             let name = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
             let is_token = kind == "token";
-            rows.push(row(&name, pool, is_token, pool["used"].as_u64().filter(|_| is_token)));
+            let of_pool = row(&name, pool, is_token, pool["used"].as_u64().filter(|_| is_token));
+            let end = pool["licenses"][0]["end"].as_str();
+            rows.push(with_next(of_pool, end.map_or_else(String::new, |end| format!("to {end}"))));
         }
     }
     rows
@@ -55,9 +60,27 @@ fn row(name: &str, of: &Value, is_token: bool, tokens: Option<u64>) -> Row {
         row.insert(column.to_owned(), cell);
     }
     row.insert("TOKENS".to_owned(), tokens.map_or_else(|| "-".into(), |tokens| tokens.to_string()));
-    let never = if of["total"] == 0 && tokens.is_none() { "-" } else { "never" };
-    row.insert("ENDS".to_owned(), of["ends_at"].as_str().unwrap_or(never).to_owned());
     row
+}
+
+fn with_next(mut row: Row, next: String) -> Row {
+    row.insert("NEXTTOTAL".to_owned(), next);
+    row
+}
+
+/// What the seats of a feature come to next, or what they have come to. Days in this form are in order as texts are.
+fn next_total(f: &Value, today: &str) -> String {
+    let (next, end) = (&f["next_change"], f["end"].as_str());
+    match (next["day"].as_str(), end) {
+        (Some(day), _) => match next["total"].as_u64() {
+            Some(total) => format!("{total} from {day}"),
+            None => format!("unlimited from {day}"),
+        },
+        (None, Some(end)) if f["total"] == 0 && end < today => format!("ended {end}"),
+        (None, Some(end)) if !f["tokens"].is_null() => format!("to {end}"),
+        (None, _) if f["total"] == 0 && f["tokens"].is_null() => "-".to_owned(),
+        (None, _) => "stays".to_owned(),
+    }
 }
 
 pub(crate) fn compare(told: &Told, out: &str, found: &mut Differences) -> Result<(), String> {
@@ -142,6 +165,7 @@ pub(crate) fn table(out: &str) -> Result<Vec<Row>, String> {
         }
     }
     let mut rows = rows.into_iter();
-    let header = rows.next().ok_or("no header")?;
+    let header: Vec<String> =
+        rows.next().ok_or("no header")?.iter().map(|words| words.replace(' ', "")).collect();
     Ok(rows.map(|row| header.iter().cloned().zip(row).collect()).collect())
 }
