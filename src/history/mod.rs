@@ -7,13 +7,19 @@
 //! so that none runs for ever and none is counted twice.
 //!
 //! - [`store`]: the file, its rows and bounds
-//! - `row`: from an event to its row
+//! - `row`, `spans`: from an event to its row, and what it does to spans
+//! - `days`: days that begin, are over and summed, are too old
+//! - `sweep`: peaks and hours of spans, in the order in which they began
 //! - [`usage`]: peaks, hours and denials of some days, by one function for all who ask
 //!
 //! Not here: events (`src/events`), durable state (`src/journal`).
 
+mod days;
+mod error;
 mod row;
+mod spans;
 pub mod store;
+mod sweep;
 pub mod usage;
 
 use std::io;
@@ -45,6 +51,8 @@ const GATHER: Duration = Duration::from_millis(500);
 const BATCH: usize = 4_096;
 /// How often it looks up while nothing happens: sessions that run are known to run until then.
 const REST: Duration = Duration::from_secs(60);
+/// How long after its end a day is summed: what happened in it is written by then.
+const DAY_SETTLES_MS: i64 = 60_000;
 /// How long it waits before it tries again what failed.
 const RETRY: Duration = Duration::from_secs(5);
 /// What is left alone on the disk: two segments of the journal, without which the daemon stops.
@@ -267,6 +275,9 @@ impl Writer {
             let today = if self.is_clock_sound { now } else { i64::MIN };
             if !store.prune(&self.settings, today)? {
                 self.pruned = Stopwatch::start();
+                if self.is_compared && self.lost.is_none() {
+                    store.sum(now.saturating_sub(DAY_SETTLES_MS))?;
+                }
             }
         }
         Ok(())

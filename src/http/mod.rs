@@ -9,6 +9,7 @@
 //! - [`access`]: who gets in, and who sees what (S84)
 //! - [`connections`]: accepting and limits (S82)
 //! - `status`: the report of the wire as one body
+//! - `usage`: what was used in some days, from the history
 //! - `metrics`, `text`: what Prometheus scrapes, and how it is written
 //!
 //! Not here: what a report says (`src/server/reports`), what is counted (`src/counts`).
@@ -19,6 +20,7 @@ mod metrics;
 pub mod routes;
 mod status;
 mod text;
+mod usage;
 
 use std::io;
 use std::net::TcpListener;
@@ -60,6 +62,7 @@ pub struct Running {
 pub fn start(listener: TcpListener, server: Arc<Server>, access: Access) -> io::Result<Running> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        // Beside the worker: where a question about the history waits for the disk, and nothing else does.
         .max_blocking_threads(1)
         .thread_name("http")
         .on_thread_start(|| {

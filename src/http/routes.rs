@@ -1,7 +1,7 @@
 //! Which path gives what. Everything is a GET; nothing here changes anything.
 //!
 //! To come, each a route in `router` below those that are there, so that `admit` stands before it: `/` (the dashboard),
-//! `/api/v1/events` (server-sent events), `/api/v1/usage` (history).
+//! `/api/v1/events` (server-sent events).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::access::Stranger;
 use super::connections::REQUEST_TIME;
-use super::{Http, status};
+use super::{Http, status, usage};
 use crate::server::reports::{self, Question, Refusal};
 
 /// How long the engine may take to give a picture before the daemon counts as not ready.
@@ -32,13 +32,14 @@ pub(super) fn router(http: Arc<Http>) -> Router {
         .route("/metrics", get(metrics))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(whole_status))
+        .route("/api/v1/usage", get(usage::usage))
         .layer(from_fn_with_state(http.clone(), admit))
         // Whoever reaches the port may know that somebody is there.
         .route("/healthz", get(async || text(StatusCode::OK, "alive\n")))
         .fallback(async || {
             text(
                 StatusCode::NOT_FOUND,
-                "nothing is here; there are /metrics, /healthz, /readyz and /api/v1/status\n",
+                "nothing is here; there are /metrics, /healthz, /readyz, /api/v1/status and /api/v1/usage\n",
             )
         })
         .method_not_allowed_fallback(async || {
@@ -156,7 +157,7 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: im
     answer
 }
 
-fn refused(refusal: &reports::Refusal) -> Response {
+pub(super) fn refused(refusal: &reports::Refusal) -> Response {
     let Refusal { code, message, .. } = refusal;
     let status = match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
