@@ -23,25 +23,36 @@ pub(super) fn note_day(
     let last = last.and_then(|last| last.parse::<NaiveDate>().ok());
     let mut next = last.and_then(|last| last.succ_opt()).filter(|next| *next < day).unwrap_or(day);
     let insert = "INSERT OR IGNORE INTO days (day, starts, ends) VALUES (?, ?, ?)";
-    // Also for a day that is there: with a clock that was set back it comes a second time.
-    let running =
-        "INSERT OR IGNORE INTO overnight SELECT ?1, id FROM spans WHERE until IS NULL AND since < ?1";
+    // A clock set back before all that is known enters days that spans have passed already.
+    let passed = "INSERT OR IGNORE INTO overnight SELECT ?1, id FROM spans
+        WHERE until > ?1 AND +since < ?1
+        UNION ALL SELECT ?1, id FROM spans WHERE until IS NULL AND +since < ?1";
     loop {
         let starts = zone.start_of_day(next);
         let values = params![next.to_string(), starts, zone.end_instant(next)];
-        transaction.prepare_cached(insert)?.execute(values)?;
-        transaction.prepare_cached(running)?.execute([starts])?;
+        if transaction.prepare_cached(insert)?.execute(values)? > 0 {
+            transaction.prepare_cached(passed)?.execute([starts])?;
+        }
         match next.succ_opt() {
             Some(after) if next < day => next = after,
             _ => break,
         }
     }
+    // After a clock was set back, days come that are there already.
+    let running = "INSERT OR IGNORE INTO overnight
+        SELECT d.starts, s.id FROM spans s CROSS JOIN days d ON d.starts > s.since
+        WHERE s.until IS NULL AND d.starts <= ?1 AND d.starts > (SELECT written_until FROM state)";
+    transaction.prepare_cached(running)?.execute([zone.start_of_day(day)])?;
     *known = (zone.start_of_day(day), zone.end_instant(day));
     Ok(())
 }
 
 /// Sums the days that were over at `until`. One that something is changed in later is no longer summed (schema.sql).
 pub(super) fn sum(transaction: &Transaction<'_>, until: i64) -> rusqlite::Result<()> {
+    // By a clock that was ahead, some were over that are not.
+    transaction
+        .prepare_cached("UPDATE days SET summed = 0 WHERE summed = 1 AND ends > ?")?
+        .execute([until])?;
     let days = "SELECT day FROM days WHERE summed = 0 AND ends <= ?1";
     if !transaction.prepare_cached(days)?.exists([until])? {
         return Ok(());

@@ -46,6 +46,11 @@ pub enum HistoryError {
 }
 
 impl HistoryError {
+    /// Whether the disk has no room for it.
+    pub(super) fn is_no_room(&self) -> bool {
+        matches!(self, HistoryError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
     /// Whether what is in the file is no database, or a broken one: nothing can be written to it any more.
     pub(super) fn is_damage(&self) -> bool {
         let HistoryError::Sqlite { source, .. } = self else { return false };

@@ -183,7 +183,13 @@ impl Writer {
                     return error!("{error}: there is no history until the daemon is started again");
                 }
                 Err(error) if error.is_damage() => self.begin_anew(&error),
-                Err(error) => self.note_failure(with_causes(&error)),
+                Err(error) => {
+                    // Without room it stays open: who reads the file needs what lies beside it, and could not make that now.
+                    if !error.is_no_room() {
+                        self.store = None;
+                    }
+                    self.note_failure(with_causes(&error));
+                }
             }
             if is_closed {
                 return;
@@ -240,7 +246,8 @@ impl Writer {
         let disk = rustix::fs::statvfs(directory).map_err(|e| io(directory, e.into()))?;
         let room = disk.f_bavail.saturating_mul(disk.f_frsize);
         if room < ROOM {
-            let text = format!("{room} bytes are left on the disk, and the journal may need {ROOM}");
+            // Without the number there is: it is another one each time, and this is said once.
+            let text = format!("fewer than {ROOM} bytes are left on the disk, and they are for the journal");
             return Err(io(&self.path, io::Error::new(io::ErrorKind::StorageFull, text)));
         }
         let now = self.clock.unix_ms();
@@ -297,7 +304,6 @@ impl Writer {
     }
 
     fn note_failure(&mut self, why: String) {
-        self.store = None;
         if self.failed.as_ref().is_none_or(|(before, _)| *before != why) {
             error!(
                 error = why,

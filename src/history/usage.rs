@@ -169,7 +169,9 @@ impl Reader {
             while let Some(found) = found.next()? {
                 let row = row_of(found.get(0)?, found.get(1)?, found.get(2)?);
                 let row = rows.entry(key(&row)).or_insert(row);
-                (row.denials, row.true_denials) = (count(found.get(3)?), count(found.get(4)?));
+                // One name written in two ways comes twice.
+                row.denials += count(found.get(3)?);
+                row.true_denials += count(found.get(4)?);
             }
         }
         let missing = "SELECT since, until, events, reason FROM gaps WHERE until >= ? AND since < ? ORDER BY id DESC LIMIT ?";

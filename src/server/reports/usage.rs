@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rusqlite::InterruptHandle;
 use seats::denial::Code;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::{Page, Piece, Reader, Refusal, Report, bad, no, number};
 use crate::clock::Stopwatch;
@@ -41,11 +42,22 @@ impl Past {
         Past { path, turn: Arc::new(Semaphore::new(1)), last: Mutex::default() }
     }
 
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let busy = "other questions about the history are being answered: ask again later";
+        let turn = timeout(TURN, self.turn.clone().acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| no(Code::Busy, busy))
+    }
+
     fn kept(&self, question: &Question) -> Option<Arc<report::Usage>> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (of, since, usage) = last.as_ref()?;
         (of == question && since.elapsed() < KEPT).then(|| usage.clone())
     }
+}
+
+/// Whether a report is of the history.
+pub fn is_asked(question: &super::Question) -> bool {
+    question.what.split(':').next() == Some("usage")
 }
 
 impl Reader<'_> {
@@ -58,7 +70,8 @@ impl Reader<'_> {
         let usage = match kept {
             Some(usage) => usage,
             None => {
-                let usage = Arc::new(answer(self.server, past, question.clone(), |usage| usage).await?);
+                let usage =
+                    Arc::new(answer(self.server, self.origin, past, question.clone(), |usage| usage).await?);
                 let mut last = past.last.lock().unwrap_or_else(PoisonError::into_inner);
                 *last = Some((question, Stopwatch::start(), usage.clone()));
                 usage
@@ -110,7 +123,7 @@ pub async fn whole<T: Send + 'static>(
     make: impl FnOnce(report::Usage) -> T + Send + 'static,
 ) -> Result<T, Refusal> {
     let past = may_ask(server, origin, &question)?;
-    answer(server, past, question, make).await
+    answer(server, origin, past, question, make).await
 }
 
 /// The history, if this reader may ask it that (S84).
@@ -133,13 +146,16 @@ fn may_ask<'a>(server: &'a Server, origin: &Origin, question: &Question) -> Resu
 
 async fn answer<T: Send + 'static>(
     server: &Server,
+    origin: &Origin,
     past: &Past,
     question: Question,
     make: impl FnOnce(report::Usage) -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    let busy = || no(Code::Busy, "other questions about the history are being answered: ask again later");
-    let turn = tokio::time::timeout(TURN, past.turn.clone().acquire_owned()).await;
-    let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+    // An administrator waits for no client.
+    let turn = match origin.admin {
+        Some(_) => None,
+        None => Some(past.turn().await?),
+    };
     let zone = server.context.clock.zone().clone();
     let (now, path) = (server.context.clock.unix_ms(), past.path.clone());
     let (tell, told) = oneshot::channel();
@@ -154,7 +170,7 @@ async fn answer<T: Send + 'static>(
         }
         reader.usage(&question, &zone, now).map(make)
     });
-    let Ok(answer) = tokio::time::timeout(TIME, answering).await else {
+    let Ok(answer) = timeout(TIME, answering).await else {
         let text = "this takes too long: ask for fewer days, or read the file (docs/HISTORY.md)";
         return Err(no(Code::Busy, text));
     };
