@@ -10,4 +10,7 @@ mod access;
 mod hostile;
 mod plain;
 mod prometheus;
+#[path = "../common/schema.rs"]
+mod schema;
 mod shown;
+mod usage;
