@@ -53,6 +53,7 @@ CREATE UNIQUE INDEX open_spans ON spans (session) WHERE until IS NULL;
 CREATE INDEX spans_until ON spans (until);
 CREATE INDEX spans_since ON spans (since);
 CREATE INDEX spans_of_user ON spans (user, feature, since);
+CREATE INDEX spans_not_given_back ON spans (user, cause) WHERE cause <> 'checked_in';
 
 -- Where something is missing, and why.
 CREATE TABLE gaps (

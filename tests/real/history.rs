@@ -191,9 +191,10 @@ fn on_a_full_disk_the_history_waits_and_seats_are_served() {
     daemon.await_log("the history is written again");
     assert_eq!(ask(&sessions("during")), 49, "those that run, and no other");
     ask("SELECT count(*) = 0 FROM spans WHERE user = 'early' AND feature = 'cad' AND until IS NULL");
-    let missed = ask("SELECT sum(events) FROM gaps WHERE reason = 'missed'");
-    let denials = ask("SELECT count(*) FROM events WHERE kind = 'session.denied' AND user = 'crowd'");
-    assert!(missed > 1_000 && missed + denials >= 18_000, "{missed} missed, {denials} kept");
+    // Each of them is written, or is among those that are missing.
+    ask("SELECT sum(events) > 1000 FROM gaps WHERE reason = 'missed'");
+    ask("SELECT (SELECT sum(events) FROM gaps WHERE reason = 'missed')
+        + (SELECT count(*) FROM events WHERE kind = 'session.denied' AND user = 'crowd') >= 18000");
     let usage = report("usage");
     assert_eq!(usage["missing"][0]["reason"], "missed", "{usage}");
     assert_eq!(daemon.terminate(), Some(0), "{}", daemon.log_text());

@@ -12,6 +12,9 @@ use crate::{HOUR, JUNE, Site, day, open, seats};
 /// Feature, and user; peak, hours, sessions.
 type Counted = BTreeMap<(String, String), (i64, f64, usize)>;
 
+/// A span, cut to some days: from when, to when.
+type Part<'a> = (i64, i64, &'a Span);
+
 /// One row of spans.
 struct Span {
     feature: String,
@@ -39,7 +42,7 @@ fn spans(sql: &Connection, written_until: i64) -> Vec<Span> {
 
 /// By looking at each beginning who is there.
 fn counted(spans: &[Span], starts: i64, ends: i64, by_user: bool) -> Counted {
-    let mut groups: BTreeMap<(String, String), Vec<(i64, i64, &Span)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String), Vec<Part<'_>>> = BTreeMap::new();
     for span in spans {
         let (since, until) = (span.since.max(starts), span.until.min(ends));
         if since < until {
@@ -47,7 +50,7 @@ fn counted(spans: &[Span], starts: i64, ends: i64, by_user: bool) -> Counted {
             groups.entry((span.feature.clone(), user)).or_default().push((since, until, span));
         }
     }
-    let count = |of: Vec<(i64, i64, &Span)>| {
+    let count = |of: Vec<Part<'_>>| {
         let used = |at: i64| {
             of.iter().filter(|(s, u, _)| (*s..*u).contains(&at)).map(|(_, _, span)| span.seats).sum()
         };
