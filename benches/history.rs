@@ -6,13 +6,16 @@
 //!
 //! One JSON line for each figure. A year of a site: 500,000 sessions of 200 users on 20 features, each an event that it began and
 //! one that it ended, and a denial for each fifty. `--short` or `SEATKEEPER_BENCH_SHORT=1` takes twenty thousand events. The file
-//! lies in `target/tmp`, or in `SEATKEEPER_BENCH_DIR`. Beside the rate of writing stands what the same bytes cost in plain writes.
+//! lies in `target/tmp`, or in `SEATKEEPER_BENCH_DIR`. Days are summed as they pass, within the time of writing.
+//!
+//! Asked are `usage`, the day views, and every question of docs/HISTORY.md. Bounds, in the same rounds: the same bytes in as many
+//! plain writes, the file read once from its beginning to its end, and SQLite counting the rows of its two large tables.
 
 #[path = "common/mod.rs"]
 mod common;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
@@ -49,7 +52,9 @@ fn main() -> Result<()> {
                 Item::Event(event) => Some(event.unix_ms),
                 Item::Missed(_) => None,
             });
-            store.write(batch, at.unwrap_or(now))?;
+            let at = at.unwrap_or(now);
+            store.write(batch, at)?;
+            store.sum(at - 60_000)?;
         }
         drop(store);
         written.push(items.len() as f64 / started.elapsed().as_secs_f64());
@@ -64,38 +69,83 @@ fn main() -> Result<()> {
     let day = |text: &str| text.parse().ok();
     let month = |by| Question { by, from: day("2030-06-01"), to: day("2030-06-30"), ..Question::default() };
     let year = |by| Question { by, from: day("2030-01-01"), to: day("2030-12-31"), ..Question::default() };
-    let questions = [
-        ("month by feature", month(By::Feature)),
-        ("month by user", month(By::User)),
-        ("year by feature", year(By::Feature)),
-        ("year by user", year(By::User)),
+    let mut asks: Vec<(String, Ask)> = vec![
+        ("bound: file read once".into(), Box::new(|| read_once(&path))),
+        (
+            "bound: rows of events counted".into(),
+            sql(&path, "SELECT count(*) FROM events NOT INDEXED".into())?,
+        ),
+        ("bound: rows of spans counted".into(), sql(&path, "SELECT count(*) FROM spans NOT INDEXED".into())?),
     ];
-    for (name, question) in questions {
-        let mut took = Vec::new();
-        let mut rows = 0;
-        for _ in 0..scale.rounds {
-            let started = Instant::now();
-            rows = usage(&path, &question, &Zone::utc(), now)?.usage.len();
-            took.push(started.elapsed().as_secs_f64() * 1_000.0);
-        }
-        assert!(rows > 0, "{name}: nothing was found");
-        say(&json!({ "figure": name, "ms": tenths(median(&took)), "spread": spread(&took), "rows": rows }))?;
+    for (name, question) in [
+        ("usage of a month by feature", month(By::Feature)),
+        ("usage of a month by user", month(By::User)),
+        ("usage of a month by host", month(By::Host)),
+        ("usage of a year by feature", year(By::Feature)),
+        ("usage of a year by user", year(By::User)),
+    ] {
+        let path = &path;
+        let ask = move || Ok(usage(path, &question, &Zone::utc(), now)?.usage.len() as u64);
+        asks.push((name.into(), Box::new(ask)));
     }
-    let sql = rusqlite::Connection::open(&path)?;
-    for view in ["feature_days", "user_days", "denial_days"] {
-        let mut took = Vec::new();
-        for _ in 0..scale.rounds {
+    for view in ["feature_days", "user_days", "denial_days", "span_days"] {
+        let of = format!("SELECT * FROM {view} WHERE day BETWEEN '2030-06-01' AND '2030-06-30'");
+        asks.push((format!("{view} of a month"), sql(&path, of)?));
+    }
+    let page = include_str!("../docs/HISTORY.md");
+    for (before, rest) in page.split("```sql\n").zip(page.split("```sql\n").skip(1)) {
+        let name = before.trim_end().lines().last().unwrap_or_default().trim_end_matches(':');
+        let block = rest.split("```").next().unwrap_or_default();
+        // Its days and its feature are those of this file.
+        let block = block.replace("'now'", "'2030-12-31'").replace("'cad'", "'feature7'");
+        asks.push((format!("HISTORY.md: {name}"), sql(&path, block)?));
+    }
+    let mut took: Vec<Vec<f64>> = vec![Vec::new(); asks.len()];
+    let mut rows = vec![0; asks.len()];
+    // In turns, so that what else the machine does falls on all of them.
+    for _ in 0..scale.rounds {
+        for (at, (_, ask)) in asks.iter_mut().enumerate() {
             let started = Instant::now();
-            let ask = format!("SELECT count(*) FROM {view} WHERE day BETWEEN '2030-06-01' AND '2030-06-30'");
-            let rows: i64 = sql.query_row(&ask, [], |row| row.get(0))?;
-            assert!(rows > 0, "{view} is empty");
-            took.push(started.elapsed().as_secs_f64() * 1_000.0);
+            rows[at] = ask()?;
+            took[at].push(started.elapsed().as_secs_f64() * 1_000.0);
         }
+    }
+    for (at, (name, _)) in asks.iter().enumerate() {
+        let (ms, spread) = (tenths(median(&took[at])), spread(&took[at]));
+        let of_scan = tenths(median(&took[at]) / median(&took[2]));
         say(
-            &json!({ "figure": format!("{view} of a month"), "ms": tenths(median(&took)), "spread": spread(&took) }),
+            &json!({ "figure": name, "ms": ms, "spread": spread, "of_count_of_spans": of_scan, "rows": rows[at] }),
         )?;
     }
     Ok(())
+}
+
+/// Asks once; how many rows, or bytes, came.
+type Ask<'a> = Box<dyn FnMut() -> Result<u64> + 'a>;
+
+fn read_once(path: &Path) -> Result<u64> {
+    let mut file = fs::File::open(path)?;
+    let (mut buffer, mut bytes) = (vec![0; 1 << 20], 0);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(bytes),
+            n => bytes += n as u64,
+        }
+    }
+}
+
+/// A statement, over a connection of its own, as somebody with a shell would ask it.
+fn sql(path: &Path, statement: String) -> Result<Ask<'static>> {
+    let connection = rusqlite::Connection::open(path)?;
+    Ok(Box::new(move || {
+        let mut statement = connection.prepare(&statement)?;
+        let mut rows = statement.query([])?;
+        let mut found = 0;
+        while rows.next()?.is_some() {
+            found += 1;
+        }
+        Ok(found)
+    }))
 }
 
 /// The seconds that so many bytes take in as many writes as there are transactions.

@@ -12,7 +12,7 @@ use crate::exit;
 use crate::history::FILE_NAME;
 use crate::history::store::HistoryError;
 use crate::history::usage::{self, By, Question};
-use crate::report::{Usage, UsageRow};
+use crate::report::Usage;
 
 /// `seatkeeper usage`.
 ///
@@ -28,7 +28,7 @@ pub fn usage(ask: &Ask, out: &mut impl Write) -> Result<(), Failure> {
             .map_err(|error| Failure::new(exit::INTERNAL, error.to_string()))?;
         writeln!(out, "{text}")?;
     } else if ask.csv {
-        write!(out, "{}", csv(ask.by, &usage.usage))?;
+        write!(out, "{}", usage.csv())?;
     } else {
         write!(out, "{}", text(ask.by, &usage))?;
     }
@@ -61,11 +61,6 @@ fn of_file(ask: &Ask, state: &Path) -> Result<Usage, Failure> {
     usage::usage(&path, &question, &zone, now).map_err(failed)
 }
 
-/// What the rows are of, beside the feature.
-fn who(row: &UsageRow) -> String {
-    row.user.clone().or_else(|| row.host.clone()).unwrap_or_default()
-}
-
 fn text(by: By, usage: &Usage) -> String {
     let mut text = format!("{} to {}, {}\n\n", usage.from, usage.to, usage.time_zone);
     let mut headers = vec!["VENDOR", "FEATURE", ">PEAK", ">HOURS", ">SESSIONS", ">DENIALS", ">TRUE"];
@@ -86,7 +81,7 @@ fn text(by: By, usage: &Usage) -> String {
             row.true_denials.to_string(),
         ];
         if by != By::Feature {
-            cells.insert(2, who(row));
+            cells.insert(2, row.who().into());
         }
         lines.row(cells);
     }
@@ -101,53 +96,4 @@ fn text(by: By, usage: &Usage) -> String {
         text.push_str(&format!("\n{}", wrap(&sentence, 0, 0)));
     }
     text
-}
-
-/// RFC 4180, with a line of headers. A text that a spreadsheet would take for a formula begins with an apostrophe.
-fn csv(by: By, rows: &[UsageRow]) -> String {
-    let mut headers = vec!["vendor", "feature", "peak", "hours", "sessions", "denials", "true_denials"];
-    if by != By::Feature {
-        headers.insert(2, by.as_str());
-    }
-    let mut text = headers.join(",") + "\r\n";
-    for row in rows {
-        let mut cells = vec![field(row.vendor.as_deref().unwrap_or_default()), field(&row.feature)];
-        if by != By::Feature {
-            cells.push(field(&who(row)));
-        }
-        cells.extend([
-            row.peak.to_string(),
-            format!("{:.3}", row.hours),
-            row.sessions.to_string(),
-            row.denials.to_string(),
-            row.true_denials.to_string(),
-        ]);
-        text.push_str(&(cells.join(",") + "\r\n"));
-    }
-    text
-}
-
-/// A client writes what it likes in user, host and, where it is denied, feature.
-fn field(text: &str) -> String {
-    let safe =
-        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.into() };
-    if safe.contains([',', '"', '\r', '\n']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_field_breaks_a_line_or_becomes_a_formula() {
-        for (text, expected) in [
-            ("ann", "ann"),
-            ("a,b", "\"a,b\""),
-            ("say \"x\"", "\"say \"\"x\"\"\""),
-            ("=1+1", "'=1+1"),
-            ("@a,b", "\"'@a,b\""),
-        ] {
-            assert_eq!(field(text), expected);
-        }
-    }
 }

@@ -1,5 +1,10 @@
-//! Denials by feature, and those that nothing made good: a *true denial* is a checkout that was refused and that was not
-//! followed, within [`MADE_GOOD_MS`], by a grant of the same feature to the same user.
+//! Denials by feature, and true denials.
+//!
+//! A *true denial* is a checkout that was refused and that nothing made good: the same user was granted no seat of a
+//! feature of that name later than it and within [`MADE_GOOD_MS`], by the times that the events tell. It does not matter
+//! how he came by it, from a queue or on loan, nor on which host, nor of which vendor, which a denial does not always know.
+//! Names compare without case, as ASCII does. Who joins a queue is not denied. The history (`src/history/schema.sql`) says
+//! it by the same time and the same rule; tests/usage.rs holds both to the same events.
 //!
 //! Somebody who is refused and has the seat half a minute later was not kept from work, and a program that asks in a loop
 //! is one person. Counted on the thread that takes events in; what that thread has to drop under overload is not counted
@@ -13,8 +18,8 @@ use seats::denial::Code;
 use crate::clock::Clock;
 use crate::engine::happened::{Batch, Denied, Happened, Seats};
 
-/// How long a grant can make a denial good, in milliseconds served: five minutes.
-pub const MADE_GOOD_MS: u64 = 5 * 60_000;
+/// How long after a denial a grant can make it good, included, in milliseconds: five minutes.
+pub const MADE_GOOD_MS: i64 = 5 * 60_000;
 /// So many denials may wait to be judged. Beyond it the oldest is judged as it stands.
 const WAITING_MAX: usize = 65_536;
 /// So many features are counted one by one: more than a server has, fewer than clients can make up.
@@ -38,8 +43,8 @@ type Wish = (Box<str>, Box<str>);
 #[derive(Debug, Default)]
 struct Tables {
     features: HashMap<FeatureKey, OfFeature>,
-    /// Denials that may still be made good, oldest first: the tick, and whose.
-    waiting: VecDeque<(u64, Arc<Wish>)>,
+    /// Denials that may still be made good, oldest first: when, in Unix milliseconds, and whose.
+    waiting: VecDeque<(i64, Arc<Wish>)>,
     wishes: HashMap<Arc<Wish>, Standing>,
     true_denials: u64,
 }
@@ -57,8 +62,8 @@ struct OfFeature {
 struct Standing {
     /// Denials that are not judged yet.
     waiting: usize,
-    /// The tick of the last grant since the first of them.
-    granted_at: Option<u64>,
+    /// When there was a grant since the first of them, the last one.
+    granted_at: Option<i64>,
 }
 
 impl Denials {
@@ -76,7 +81,7 @@ impl Denials {
 
     /// Denials that nothing made good, as far as that is certain by now: the last five minutes are still to be judged.
     pub fn true_denials(&self) -> u64 {
-        let now = self.clock.tick().0;
+        let now = self.clock.unix_ms();
         let mut tables = self.tables();
         tables.judge(now);
         tables.true_denials
@@ -88,12 +93,12 @@ impl Denials {
         if !batch.happened.iter().any(concerns) {
             return;
         }
-        let now = self.clock.tick().0;
+        let (now, step) = (batch.unix_ms, self.clock.tick().0 / STEP_MS);
         let mut tables = self.tables();
         tables.judge(now);
         for happened in &batch.happened {
             match happened {
-                Happened::Denied(denied) => tables.denied(denied, now),
+                Happened::Denied(denied) => tables.denied(denied, now, step),
                 Happened::Granted(seats, ..) => tables.granted(seats, now),
                 _ => {}
             }
@@ -106,7 +111,7 @@ impl Denials {
 }
 
 impl Tables {
-    fn denied(&mut self, denied: &Denied, now: u64) {
+    fn denied(&mut self, denied: &Denied, now: i64, step: u64) {
         let feature: Box<str> = denied.feature.to_ascii_lowercase().into();
         // Where no such feature is served, its name is the client's invention.
         if denied.code != Code::UnknownFeature
@@ -114,10 +119,10 @@ impl Tables {
         {
             let key: FeatureKey = (vendor.as_str().to_ascii_lowercase().into(), feature.clone());
             if self.features.contains_key(&key) || self.features.len() < FEATURES_MAX {
-                self.features.entry(key).or_insert_with(OfFeature::new).count(now / STEP_MS);
+                self.features.entry(key).or_insert_with(OfFeature::new).count(step);
             }
         }
-        let wish: Wish = (denied.facts.user.to_lowercase().into(), feature);
+        let wish: Wish = (denied.facts.user.to_ascii_lowercase().into(), feature);
         let wish =
             self.wishes.get_key_value(&wish).map_or_else(|| Arc::new(wish), |(known, _)| known.clone());
         self.wishes.entry(wish.clone()).or_default().waiting += 1;
@@ -127,21 +132,21 @@ impl Tables {
         }
     }
 
-    fn granted(&mut self, seats: &Seats, now: u64) {
+    fn granted(&mut self, seats: &Seats, now: i64) {
         if self.wishes.is_empty() {
             return;
         }
         let Some(pool) = &seats.pool else { return };
         let wish =
-            (seats.facts.user.to_lowercase().into(), pool.feature.as_str().to_ascii_lowercase().into());
+            (seats.facts.user.to_ascii_lowercase().into(), pool.feature.as_str().to_ascii_lowercase().into());
         if let Some(standing) = self.wishes.get_mut(&wish) {
             standing.granted_at = Some(now);
         }
     }
 
-    /// Judges what can no longer be made good.
-    fn judge(&mut self, now: u64) {
-        while self.waiting.front().is_some_and(|(at, _)| now.saturating_sub(*at) > MADE_GOOD_MS) {
+    /// Judges what can no longer be made good, also because the clock was set back.
+    fn judge(&mut self, now: i64) {
+        while self.waiting.front().is_some_and(|(at, _)| now.abs_diff(*at) > MADE_GOOD_MS.unsigned_abs()) {
             self.judge_first();
         }
     }
@@ -149,7 +154,8 @@ impl Tables {
     fn judge_first(&mut self) {
         let Some((at, wish)) = self.waiting.pop_front() else { return };
         let Some(standing) = self.wishes.get_mut(&wish) else { return };
-        if standing.granted_at.is_none_or(|granted| granted < at) {
+        let makes_good = |granted: i64| granted > at && granted - at <= MADE_GOOD_MS;
+        if !standing.granted_at.is_some_and(makes_good) {
             self.true_denials += 1;
         }
         standing.waiting -= 1;
@@ -220,6 +226,11 @@ mod tests {
         Batch { unix_ms: 0, happened: vec![happened] }
     }
 
+    /// Notes it as of now.
+    fn note(denials: &Denials, batch: Batch) {
+        denials.note(&Batch { unix_ms: denials.clock.unix_ms(), ..batch });
+    }
+
     fn denied(user: &str, feature: &str, code: Code) -> Batch {
         batch(Happened::Denied(Box::new(Denied {
             code,
@@ -253,23 +264,23 @@ mod tests {
     fn a_grant_to_the_same_user_within_five_minutes_makes_a_denial_good() {
         let (clock, time) = Clock::simulated(Zone::utc(), Ticks(0), 0);
         let denials = Denials::new(clock);
-        denials.note(&denied("ann", "cad", Code::NoSeats));
-        denials.note(&denied("bob", "cad", Code::NoSeats));
-        time.advance(Duration::from_millis(MADE_GOOD_MS));
+        note(&denials, denied("ann", "cad", Code::NoSeats));
+        note(&denials, denied("bob", "cad", Code::NoSeats));
+        time.advance(Duration::from_millis(MADE_GOOD_MS.unsigned_abs()));
         // In the last moment, in another case, and of another feature.
-        denials.note(&granted("Ann", "CAD"));
-        denials.note(&granted("bob", "mesh"));
+        note(&denials, granted("Ann", "CAD"));
+        note(&denials, granted("bob", "mesh"));
         assert_eq!(denials.true_denials(), 0, "nothing is certain before its time is over");
         time.advance(Duration::from_millis(1));
         assert_eq!(denials.true_denials(), 1, "bob's");
         // What came before a denial does not make it good.
-        denials.note(&denied("ann", "cad", Code::NoSeats));
-        time.advance(Duration::from_millis(MADE_GOOD_MS + 1));
+        note(&denials, denied("ann", "cad", Code::NoSeats));
+        time.advance(Duration::from_millis(MADE_GOOD_MS.unsigned_abs() + 1));
         assert_eq!(denials.true_denials(), 2);
         // Too late.
-        denials.note(&denied("eve", "cad", Code::LimitUser));
-        time.advance(Duration::from_millis(MADE_GOOD_MS + 1));
-        denials.note(&granted("eve", "cad"));
+        note(&denials, denied("eve", "cad", Code::LimitUser));
+        time.advance(Duration::from_millis(MADE_GOOD_MS.unsigned_abs() + 1));
+        note(&denials, granted("eve", "cad"));
         assert_eq!(denials.true_denials(), 3);
         let tables = denials.tables();
         assert!(tables.wishes.is_empty() && tables.waiting.is_empty(), "nobody is remembered");
@@ -279,10 +290,10 @@ mod tests {
     fn the_denials_of_a_feature_are_those_of_a_day() {
         let (clock, time) = Clock::simulated(Zone::utc(), Ticks(0), 0);
         let denials = Denials::new(clock);
-        denials.note(&denied("ann", "Cad", Code::NoSeats));
+        note(&denials, denied("ann", "Cad", Code::NoSeats));
         time.advance(Duration::from_secs(12 * 3_600));
-        denials.note(&denied("ann", "cad", Code::NoSeats));
-        denials.note(&denied("ann", "made up", Code::UnknownFeature));
+        note(&denials, denied("ann", "cad", Code::NoSeats));
+        note(&denials, denied("ann", "made up", Code::UnknownFeature));
         assert_eq!(denials.of("acme", "CAD"), (2, 2));
         assert_eq!(denials.of("acme", "made up"), (0, 0));
         time.advance(Duration::from_secs(12 * 3_600));
@@ -291,7 +302,7 @@ mod tests {
         assert_eq!(denials.of("ACME", "cad"), (2, 1), "the first is more than a day ago");
         time.advance(Duration::from_secs(30 * 86_400));
         assert_eq!(denials.of("ACME", "cad"), (2, 0));
-        denials.note(&denied("ann", "cad", Code::NoSeats));
+        note(&denials, denied("ann", "cad", Code::NoSeats));
         assert_eq!(denials.of("ACME", "cad"), (3, 1));
     }
 
@@ -300,7 +311,7 @@ mod tests {
         let (clock, _) = Clock::simulated(Zone::utc(), Ticks(0), 0);
         let denials = Denials::new(clock);
         for user in 0..WAITING_MAX + 10 {
-            denials.note(&denied(&format!("user{user}"), "cad", Code::NoSeats));
+            note(&denials, denied(&format!("user{user}"), "cad", Code::NoSeats));
         }
         assert_eq!(denials.true_denials(), 10, "the oldest are judged as they stand");
         assert_eq!(denials.tables().wishes.len(), WAITING_MAX);

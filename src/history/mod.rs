@@ -7,15 +7,21 @@
 //! so that none runs for ever and none is counted twice.
 //!
 //! - [`store`]: the file, its rows and bounds
-//! - `row`: from an event to its row
 //! - [`day`]: one feature's last day, in steps
+//! - `row`, `spans`: from an event to its row, and what it does to spans
+//! - `days`: days that begin, are over and summed, are too old
+//! - `sweep`: peaks and hours of spans, in the order in which they began
 //! - [`usage`]: peaks, hours and denials of some days, by one function for all who ask
 //!
 //! Not here: events (`src/events`), durable state (`src/journal`).
 
 pub mod day;
+mod days;
+mod error;
 mod row;
+mod spans;
 pub mod store;
+mod sweep;
 pub mod usage;
 
 use std::io;
@@ -47,6 +53,8 @@ const GATHER: Duration = Duration::from_millis(500);
 const BATCH: usize = 4_096;
 /// How often it looks up while nothing happens: sessions that run are known to run until then.
 const REST: Duration = Duration::from_secs(60);
+/// How long after its end a day is summed: what happened in it is written by then.
+const DAY_SETTLES_MS: i64 = 60_000;
 /// How long it waits before it tries again what failed.
 const RETRY: Duration = Duration::from_secs(5);
 /// What is left alone on the disk: two segments of the journal, without which the daemon stops.
@@ -177,7 +185,13 @@ impl Writer {
                     return error!("{error}: there is no history until the daemon is started again");
                 }
                 Err(error) if error.is_damage() => self.begin_anew(&error),
-                Err(error) => self.note_failure(with_causes(&error)),
+                Err(error) => {
+                    // Without room it stays open: who reads the file needs what lies beside it, and could not make that now.
+                    if !error.is_no_room() {
+                        self.store = None;
+                    }
+                    self.note_failure(with_causes(&error));
+                }
             }
             if is_closed {
                 return;
@@ -234,7 +248,8 @@ impl Writer {
         let disk = rustix::fs::statvfs(directory).map_err(|e| io(directory, e.into()))?;
         let room = disk.f_bavail.saturating_mul(disk.f_frsize);
         if room < ROOM {
-            let text = format!("{room} bytes are left on the disk, and the journal may need {ROOM}");
+            // Without the number there is: it is another one each time, and this is said once.
+            let text = format!("fewer than {ROOM} bytes are left on the disk, and they are for the journal");
             return Err(io(&self.path, io::Error::new(io::ErrorKind::StorageFull, text)));
         }
         let now = self.clock.unix_ms();
@@ -269,6 +284,9 @@ impl Writer {
             let today = if self.is_clock_sound { now } else { i64::MIN };
             if !store.prune(&self.settings, today)? {
                 self.pruned = Stopwatch::start();
+                if self.is_compared && self.lost.is_none() {
+                    store.sum(now.saturating_sub(DAY_SETTLES_MS))?;
+                }
             }
         }
         Ok(())
@@ -288,7 +306,6 @@ impl Writer {
     }
 
     fn note_failure(&mut self, why: String) {
-        self.store = None;
         if self.failed.as_ref().is_none_or(|(before, _)| *before != why) {
             error!(
                 error = why,

@@ -5,89 +5,24 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDate};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::row::{Columns, Step, rest};
+use super::days::{note_day, prune, sum};
+pub use super::error::HistoryError;
+pub use super::spans::OpenSession;
+use super::spans::{UNKNOWN, found_open, write_event};
 use crate::clock::Zone;
 use crate::config::History as Settings;
+use crate::counts::denials::MADE_GOOD_MS;
 use crate::events::Event;
 
 /// What the tables are; a file with another one is from another version.
 pub(super) const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
-/// The most events and spans that go in one transaction of pruning: it must not hold up writing.
-const PRUNED_AT_ONCE: i64 = 2_000;
 /// Above this the log beside the file is cut when it was written back.
 const LOG_BYTES: i64 = 16 << 20;
-/// The cause of an end that nobody saw.
-const UNKNOWN: &str = "unknown";
-
-/// Why the history cannot be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// A newer version has written it.
-    #[error("{}: it has schema {found}, this version knows {SCHEMA_VERSION}; use the newer version, or move the file away", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-    },
-    /// Another file lies where it was, or none: the state directory was moved or restored. It is not touched.
-    #[error("{}: this is no longer the file that the history writes to", path.display())]
-    Moved {
-        /// The file.
-        path: PathBuf,
-    },
-    /// SQLite.
-    #[error("{}: {source}", path.display())]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: rusqlite::Error,
-    },
-    /// The system.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// The question.
-    #[error("{0}")]
-    Question(String),
-}
-
-impl HistoryError {
-    /// Whether what is in the file is no database, or a broken one: nothing can be written to it any more.
-    pub(super) fn is_damage(&self) -> bool {
-        let HistoryError::Sqlite { source, .. } = self else { return false };
-        match source {
-            rusqlite::Error::SqliteFailure(error, _) => {
-                // An error of the statement itself: what it names is not there, so the tables are not ours.
-                let is_of_statement = error.code == ErrorCode::Unknown && error.extended_code == 1;
-                is_of_statement
-                    || matches!(
-                        error.code,
-                        ErrorCode::DatabaseCorrupt
-                            | ErrorCode::NotADatabase
-                            | ErrorCode::TypeMismatch
-                            | ErrorCode::ConstraintViolation
-                    )
-            }
-            rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::QueryReturnedNoRows
-            | rusqlite::Error::Utf8Error(..)
-            | rusqlite::Error::SqlInputError { .. } => true,
-            _ => false,
-        }
-    }
-}
+/// Where the schema has the time in which a denial can be made good.
+const MADE_GOOD: &str = "MADE_GOOD_MS";
 
 /// What is written.
 #[derive(Clone, Debug)]
@@ -100,33 +35,6 @@ pub enum Item {
     Event(Event),
     /// So many are missing here.
     Missed(u64),
-}
-
-/// A session that has seats now, as the ledger knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenSession {
-    /// Its number.
-    pub session: String,
-    /// That of its checkout.
-    pub bundle: String,
-    /// Who sells it.
-    pub vendor: String,
-    /// What it allows.
-    pub feature: String,
-    /// Who has it.
-    pub user: String,
-    /// Where.
-    pub host: String,
-    /// Seats.
-    pub seats: u32,
-    /// Since when, Unix milliseconds, as far as that is known.
-    pub since: Option<i64>,
-    /// The version of the program, if it said.
-    pub version: Option<String>,
-    /// When that was released, if it said.
-    pub release_date: Option<String>,
-    /// Whether it is lent.
-    pub borrow: bool,
 }
 
 /// The file, open for writing.
@@ -271,6 +179,14 @@ impl Store {
         self.in_transaction(|transaction| prune(transaction, oldest, is_too_large))
     }
 
+    /// Sums the days that were over at `until`, so that whoever asks for them need not.
+    ///
+    /// # Errors
+    /// [`HistoryError`]; nothing was summed.
+    pub fn sum(&mut self, until: i64) -> Result<(), HistoryError> {
+        self.in_transaction(|transaction| sum(transaction, until))
+    }
+
     /// What SQLite says, with the file.
     fn sqlite(&self, source: rusqlite::Error) -> HistoryError {
         HistoryError::Sqlite { path: self.path.clone(), source }
@@ -327,7 +243,7 @@ fn prepare(connection: &mut Connection, version: i64, run: &str, now: i64) -> ru
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     let transaction = connection.transaction()?;
     if version == 0 {
-        transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(&SCHEMA.replace(MADE_GOOD, &MADE_GOOD_MS.to_string()))?;
         transaction.execute("INSERT INTO state VALUES (1, ?1, ?1)", [now])?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
@@ -350,229 +266,4 @@ fn prepare(connection: &mut Connection, version: i64, run: &str, now: i64) -> ru
     };
     transaction.commit()?;
     Ok((id, written_until))
-}
-
-fn write_event(transaction: &Transaction<'_>, run: i64, event: &Event) -> rusqlite::Result<()> {
-    let c = Columns::of(&event.what);
-    // It was read from no file: only a text that is no JSON could fail, and there is none.
-    let json = rest(event).unwrap_or_else(|_| "{}".into());
-    let insert = "INSERT INTO events (run, seq, at, kind, vendor, feature, user, host, seats, code, cause, version, release_date,
-        session, bundle, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    transaction.prepare_cached(insert)?.execute(params![
-        run,
-        i64::try_from(event.seq).unwrap_or(i64::MAX),
-        event.unix_ms,
-        event.what.kind(),
-        c.vendor,
-        c.feature,
-        c.user,
-        c.host,
-        c.seats,
-        c.code,
-        c.cause,
-        c.version,
-        c.release_date,
-        c.session,
-        c.bundle,
-        json,
-    ])?;
-    match Step::of(&event.what) {
-        None => Ok(()),
-        Some(Step::Begins(granted)) => {
-            let of = &granted.of;
-            let open = OpenSession {
-                session: of.session.clone(),
-                bundle: of.bundle.clone(),
-                vendor: of.vendor.clone(),
-                feature: of.feature.clone(),
-                user: of.who.user.clone().unwrap_or_default(),
-                host: of.who.host.clone().unwrap_or_default(),
-                seats: of.seats,
-                since: Some(event.unix_ms),
-                version: of.release.release_version.clone(),
-                release_date: of.release.release_date.clone(),
-                borrow: of.borrow,
-            };
-            match is_open(transaction, &open)? {
-                None => begin(transaction, &open, event.unix_ms),
-                // The comparison was first. It knows the beginning by ticks, which is near; this is when it was.
-                Some(_) => {
-                    let exact = "UPDATE spans SET since = ?2 WHERE session = ?1 AND until IS NULL";
-                    transaction.prepare_cached(exact)?.execute(params![open.session, event.unix_ms]).map(drop)
-                }
-            }
-        }
-        Some(Step::Shrinks(reduced)) => {
-            let (of, at) = (&reduced.of, event.unix_ms);
-            let back = "INSERT INTO spans (session, bundle, vendor, feature, user, host, seats, since, until, cause, version,
-                    release_date, borrow)
-                SELECT session, bundle, vendor, feature, user, host, ?2, since, max(since + 1, ?3), 'checked_in', version,
-                    release_date, borrow
-                FROM spans WHERE session = ?1 AND until IS NULL";
-            transaction.prepare_cached(back)?.execute(params![of.session, of.seats, at])?;
-            let stay = "UPDATE spans SET seats = ?2 WHERE session = ?1 AND until IS NULL";
-            transaction.prepare_cached(stay)?.execute(params![of.session, reduced.remaining]).map(drop)
-        }
-        Some(Step::Ends(ended)) => {
-            let (of, at) = (&ended.of, event.unix_ms);
-            let end = "UPDATE spans SET until = max(since + 1, ?2), cause = ?3, seats = ?4 WHERE session = ?1 AND until IS NULL";
-            if transaction.prepare_cached(end)?.execute(params![of.session, at, ended.cause, of.seats])? > 0 {
-                return Ok(());
-            }
-            // Its end was missed, as it seemed; here it is.
-            let guessed = "UPDATE spans SET until = max(since + 1, ?2), cause = ?3
-                WHERE id = (SELECT max(id) FROM spans WHERE session = ?1 AND cause = ?4)";
-            let values = params![of.session, at, ended.cause, UNKNOWN];
-            if transaction.prepare_cached(guessed)?.execute(values)? > 0 {
-                return Ok(());
-            }
-            // Its beginning was missed; the event tells it.
-            let since = ended.since.as_deref().and_then(unix_ms);
-            let held = i64::try_from(ended.held_ms).unwrap_or(i64::MAX);
-            let since = since.unwrap_or_else(|| at.saturating_sub(held)).min(at);
-            let insert = "INSERT INTO spans (session, bundle, vendor, feature, user, host, seats, since, until, cause, version,
-                release_date, borrow) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-            let (user, host) = (of.who.user.as_deref(), of.who.host.as_deref());
-            transaction.prepare_cached(insert)?.execute(params![
-                of.session,
-                of.bundle,
-                of.vendor,
-                of.feature,
-                user.unwrap_or_default(),
-                host.unwrap_or_default(),
-                of.seats,
-                since,
-                at.max(since + 1),
-                ended.cause,
-                of.release.release_version,
-                of.release.release_date,
-                of.borrow,
-            ])?;
-            Ok(())
-        }
-    }
-}
-
-/// The seats of the open span of this session. One of the same number that is somebody else's, from a journal that was lost, is over.
-fn is_open(transaction: &Transaction<'_>, open: &OpenSession) -> rusqlite::Result<Option<u32>> {
-    let other = "UPDATE spans SET until = since + 1, cause = ?6 WHERE session = ?1 AND until IS NULL
-        AND NOT (bundle = ?2 AND feature = ?3 AND user = ?4 AND host = ?5)";
-    let values = params![open.session, open.bundle, open.feature, open.user, open.host, UNKNOWN];
-    transaction.prepare_cached(other)?.execute(values)?;
-    let seats = "SELECT seats FROM spans WHERE session = ? AND until IS NULL";
-    transaction.prepare_cached(seats)?.query_row([&open.session], |row| row.get(0)).optional()
-}
-
-fn begin(transaction: &Transaction<'_>, open: &OpenSession, since: i64) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO spans (session, bundle, vendor, feature, user, host, seats, since, version, release_date, borrow)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    transaction.prepare_cached(insert)?.execute(params![
-        open.session,
-        open.bundle,
-        open.vendor,
-        open.feature,
-        open.user,
-        open.host,
-        open.seats,
-        since,
-        open.version,
-        open.release_date,
-        open.borrow,
-    ])?;
-    Ok(())
-}
-
-/// A session that the ledger has.
-fn found_open(
-    transaction: &Transaction<'_>,
-    open: &OpenSession,
-    lost: i64,
-    now: i64,
-) -> rusqlite::Result<()> {
-    transaction.prepare_cached("INSERT OR IGNORE INTO alive VALUES (?)")?.execute([&open.session])?;
-    match is_open(transaction, open)? {
-        None => begin(transaction, open, open.since.unwrap_or(now).min(now)),
-        // Some of its seats came back when nobody looked.
-        Some(seats) if seats > open.seats => {
-            let back = "INSERT INTO spans (session, bundle, vendor, feature, user, host, seats, since, until, cause, version,
-                    release_date, borrow)
-                SELECT session, bundle, vendor, feature, user, host, seats - ?2, since, max(since + 1, ?3), ?4, version,
-                    release_date, borrow
-                FROM spans WHERE session = ?1 AND until IS NULL";
-            transaction.prepare_cached(back)?.execute(params![open.session, open.seats, lost, UNKNOWN])?;
-            let stay = "UPDATE spans SET seats = ?2 WHERE session = ?1 AND until IS NULL";
-            transaction.prepare_cached(stay)?.execute(params![open.session, open.seats]).map(drop)
-        }
-        Some(_) => Ok(()),
-    }
-}
-
-/// Enters the day of an instant, and those since the last one that is there.
-fn note_day(
-    transaction: &Transaction<'_>,
-    zone: &Zone,
-    known: &mut (i64, i64),
-    at: i64,
-) -> rusqlite::Result<()> {
-    if (known.0..known.1).contains(&at) {
-        return Ok(());
-    }
-    let day = zone.day_of(at);
-    let last: Option<String> = transaction.query_row("SELECT max(day) FROM days", [], |row| row.get(0))?;
-    let last = last.and_then(|last| last.parse::<NaiveDate>().ok());
-    let mut next = last.and_then(|last| last.succ_opt()).filter(|next| *next < day).unwrap_or(day);
-    let insert = "INSERT OR IGNORE INTO days VALUES (?, ?, ?)";
-    loop {
-        let values = params![next.to_string(), zone.start_of_day(next), zone.end_instant(next)];
-        transaction.prepare_cached(insert)?.execute(values)?;
-        match next.succ_opt() {
-            Some(after) if next < day => next = after,
-            _ => break,
-        }
-    }
-    *known = (zone.start_of_day(day), zone.end_instant(day));
-    Ok(())
-}
-
-fn prune(transaction: &Transaction<'_>, oldest: i64, is_too_large: bool) -> rusqlite::Result<bool> {
-    let mut kept_from = oldest;
-    // By number and not by time, so that a clock that was set back leaves no hole.
-    let mut last = None;
-    {
-        let mut look = transaction.prepare_cached("SELECT id, at FROM events ORDER BY id LIMIT ?")?;
-        let mut rows = look.query([PRUNED_AT_ONCE])?;
-        while let Some(row) = rows.next()? {
-            let (id, at): (i64, i64) = (row.get(0)?, row.get(1)?);
-            if at >= oldest && !is_too_large {
-                break;
-            }
-            last = Some(id);
-            kept_from = kept_from.max(at);
-        }
-    }
-    let mut taken = match last {
-        Some(last) => transaction.prepare_cached("DELETE FROM events WHERE id <= ?")?.execute([last])?,
-        None => 0,
-    };
-    // Where no events are left, the oldest spans go for the room.
-    let spans = if is_too_large && last.is_none() {
-        let some = "DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE until IS NOT NULL ORDER BY until LIMIT ?)";
-        transaction.prepare_cached(some)?.execute([PRUNED_AT_ONCE])?
-    } else {
-        let old =
-            "DELETE FROM spans WHERE id IN (SELECT id FROM spans WHERE until < ? ORDER BY until LIMIT ?)";
-        transaction.prepare_cached(old)?.execute(params![kept_from, PRUNED_AT_ONCE])?
-    };
-    taken += spans;
-    if taken > 0 {
-        transaction.execute("DELETE FROM gaps WHERE until < ?", [kept_from])?;
-        transaction.execute("DELETE FROM days WHERE ends <= ?", [kept_from])?;
-        transaction.execute("UPDATE state SET kept_from = max(kept_from, ?)", [kept_from])?;
-    }
-    Ok(taken > 0)
-}
-
-/// An instant of an event.
-fn unix_ms(instant: &str) -> Option<i64> {
-    DateTime::parse_from_rfc3339(instant).ok().map(|at| at.timestamp_millis())
 }

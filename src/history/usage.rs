@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{Days, NaiveDate};
-use rusqlite::{Connection, InterruptHandle, OpenFlags, named_params};
+use rusqlite::{Connection, InterruptHandle, OpenFlags, ToSql, Transaction, named_params};
 
 use super::store::{HistoryError, SCHEMA_VERSION};
+use super::sweep::{Group, Piece, Sweep};
 use crate::clock::{Zone, rfc3339_ms};
 use crate::report::{Missing, SCHEMA, Usage, UsageRow};
 
@@ -19,7 +20,8 @@ const DAYS: u64 = 30;
 const MISSING_MAX: i64 = 100;
 
 /// By what rows are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum By {
     /// A row for each feature.
     #[default]
@@ -149,18 +151,15 @@ impl Reader {
         let key = |row: &UsageRow| {
             let who = row.user.as_deref().or(row.host.as_deref()).unwrap_or_default();
             let vendor = row.vendor.as_deref().unwrap_or_default();
-            (vendor.to_lowercase(), row.feature.to_lowercase(), who.to_lowercase())
+            // As SQLite compares names.
+            (vendor.to_ascii_lowercase(), row.feature.to_ascii_lowercase(), who.to_ascii_lowercase())
         };
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         {
-            let mut seats = snapshot.prepare(&seats_sql(question.by))?;
-            let mut found = seats.query(named_params! {
-                ":since": since, ":until": until, ":now": now, ":vendor": question.vendor, ":feature": question.feature,
-            })?;
-            while let Some(found) = found.next()? {
-                let mut row = row_of(found.get(0)?, found.get(1)?, found.get(2)?);
+            for group in swept(&snapshot, question, since, until, now)? {
+                let mut row = row_of(Some(group.vendor), group.feature, group.who);
                 (row.peak, row.hours, row.sessions) =
-                    (count(found.get(3)?), found.get::<_, f64>(4)? / 3_600_000.0, count(found.get(5)?));
+                    (count(group.peak), group.held / 3_600_000.0, group.sessions);
                 rows.insert(key(&row), row);
             }
             let mut denials = snapshot.prepare(&denials_sql(question.by))?;
@@ -170,7 +169,9 @@ impl Reader {
             while let Some(found) = found.next()? {
                 let row = row_of(found.get(0)?, found.get(1)?, found.get(2)?);
                 let row = rows.entry(key(&row)).or_insert(row);
-                (row.denials, row.true_denials) = (count(found.get(3)?), count(found.get(4)?));
+                // One name written in two ways comes twice.
+                row.denials += count(found.get(3)?);
+                row.true_denials += count(found.get(4)?);
             }
         }
         let missing = "SELECT since, until, events, reason FROM gaps WHERE until >= ? AND since < ? ORDER BY id DESC LIMIT ?";
@@ -207,35 +208,60 @@ pub fn usage(path: &Path, question: &Question, zone: &Zone, now: i64) -> Result<
     Reader::open(path)?.usage(question, zone, now)
 }
 
-/// Peak, seats times milliseconds, and sessions: the spans are cut to the days, their ends sorted, and summed up. An end comes
-/// before a beginning of the same millisecond.
-fn seats_sql(by: By) -> String {
-    let who = by.column();
-    format!(
-        "WITH pieces AS MATERIALIZED (
-            SELECT vendor, feature, {who} AS who, seats, session, max(since, :since) AS since,
-                min(coalesce(until, :now), :until) AS until
-            FROM spans
-            WHERE since < :until AND (until IS NULL OR until > :since) AND coalesce(until, :now) > since
-                AND (:vendor IS NULL OR vendor = :vendor) AND (:feature IS NULL OR feature = :feature)
-        ),
-        steps AS (
-            SELECT vendor, feature, who, since AS at, seats AS change FROM pieces
-            UNION ALL
-            SELECT vendor, feature, who, until, -seats FROM pieces
-        ),
-        levels AS (
-            SELECT vendor, feature, who,
-                sum(change) OVER (PARTITION BY vendor, feature, who ORDER BY at, change ROWS UNBOUNDED PRECEDING) AS used
-            FROM steps
-        ),
-        peaks AS (SELECT vendor, feature, who, max(used) AS peak FROM levels GROUP BY vendor, feature, who),
-        sums AS (
-            SELECT vendor, feature, who, total(CAST(until - since AS REAL) * seats) AS held, count(DISTINCT session) AS sessions
-            FROM pieces GROUP BY vendor, feature, who
-        )
-        SELECT vendor, feature, who, peak, held, sessions FROM sums JOIN peaks USING (vendor, feature, who)"
-    )
+/// The spans of some days, cut to them, in the order in which they begin: those that ran when the first day began, which
+/// the table `overnight` knows, and those that began later.
+fn swept(
+    snapshot: &Transaction<'_>,
+    question: &Question,
+    since: i64,
+    until: i64,
+    now: i64,
+) -> rusqlite::Result<Vec<Group>> {
+    // In another zone than the server's a day begins at another moment.
+    let known = "SELECT max(starts) FROM days WHERE starts <= ?";
+    let known: Option<i64> = snapshot.query_row(known, [since], |row| row.get(0))?;
+    let columns = format!(
+        "SELECT s.vendor, s.feature, {}, s.seats, s.session, max(s.since, :since), min(coalesce(s.until, :now), :until)",
+        question.by.column()
+    );
+    let chosen = "s.since < :until AND coalesce(s.until, :now) > max(s.since, :since)
+        AND (:vendor IS NULL OR s.vendor = :vendor) AND (:feature IS NULL OR s.feature = :feature)";
+    let mut sweep = Sweep::default();
+    let mut take = |sql: &str, values: &[(&str, &dyn ToSql)]| -> rusqlite::Result<()> {
+        let mut found = snapshot.prepare(sql)?;
+        let mut found = found.query(values)?;
+        while let Some(row) = found.next()? {
+            let text = |at| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
+            sweep.take(Piece {
+                vendor: text(0)?,
+                feature: text(1)?,
+                who: text(2)?,
+                seats: row.get(3)?,
+                session: text(4)?,
+                since: row.get(5)?,
+                until: row.get(6)?,
+            });
+        }
+        Ok(())
+    };
+    let (vendor, feature) = (&question.vendor, &question.feature);
+    let mut values: Vec<(&str, &dyn ToSql)> = vec![
+        (":since", &since),
+        (":until", &until),
+        (":now", &now),
+        (":vendor", vendor),
+        (":feature", feature),
+        (":known", &known),
+    ];
+    if known.is_some() {
+        let overnight = "FROM overnight o CROSS JOIN spans s ON s.id = o.span WHERE o.starts = :known AND s.since < :known";
+        take(&format!("{columns} {overnight} AND {chosen}"), &values)?;
+    }
+    let from = known.unwrap_or(i64::MIN);
+    values.pop();
+    values.push((":known", &from));
+    take(&format!("{columns} FROM spans s WHERE s.since >= :known AND {chosen} ORDER BY s.since"), &values)?;
+    Ok(sweep.groups())
 }
 
 fn denials_sql(by: By) -> String {

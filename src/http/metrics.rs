@@ -40,7 +40,9 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
 }
 
 /// In the order of [`Row::values`].
-const FAMILIES: [Family; 12] = [
+/// How many there are. Named: of `FAMILIES.len()` in a type an optimizing compiler (1.95 and later) makes a cycle.
+const FAMILIES_COUNT: usize = 12;
+const FAMILIES: [Family; FAMILIES_COUNT] = [
     gauge("seatkeeper_feature_issued", "Seats that the licenses grant today; +Inf: without bound."),
     gauge("seatkeeper_feature_used", "Seats in use, those of suspects and borrowed ones included."),
     gauge("seatkeeper_feature_free", "Seats that anybody could have now; +Inf: without bound."),
@@ -69,7 +71,7 @@ const FAMILIES: [Family; 12] = [
 #[derive(Debug)]
 struct Row {
     labels: Box<str>,
-    values: [Option<f64>; FAMILIES.len()],
+    values: [Option<f64>; FAMILIES_COUNT],
 }
 
 /// What was made last.

@@ -12,6 +12,7 @@
 //! - [`events`]: what happens, as a stream
 //! - `day`: the last day's use of a feature, for the page's chart
 //! - `page`: the dashboard, a page that asks for all of this
+//! - `usage`: what was used in some days, from the history
 //! - `metrics`, `text`: what Prometheus scrapes, and how it is written
 //!
 //! Not here: what a report says (`src/server/reports`), what is counted (`src/counts`).
@@ -25,6 +26,7 @@ mod page;
 pub mod routes;
 mod status;
 mod text;
+mod usage;
 
 use std::io;
 use std::net::TcpListener;
@@ -68,6 +70,7 @@ pub struct Running {
 pub fn start(listener: TcpListener, server: Arc<Server>, access: Access) -> io::Result<Running> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        // Beside the worker: where a question about the history waits for the disk, and nothing else does.
         .max_blocking_threads(1)
         .thread_name("http")
         .on_thread_start(|| {

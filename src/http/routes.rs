@@ -2,8 +2,6 @@
 //!
 //! What tells anything about this server stands before the layer `admit` in `router`. The page stands after it: it is the
 //! same text on every server, and somebody must be able to type a token into it.
-//!
-//! To come, before that layer: `/api/v1/usage` (history).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +19,14 @@ use tokio::time::timeout;
 
 use super::access::Stranger;
 use super::connections::REQUEST_TIME;
-use super::{Http, day, events, page, status};
+use super::{Http, day, events, page, status, usage};
 use crate::server::reports::{self, Question, Refusal};
 
 /// How long the engine may take to give a picture before the daemon counts as not ready.
 const ENGINE_TIME: Duration = Duration::from_secs(2);
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const NOTHING_HERE: &str = "nothing is here; there are / (a page for people), /metrics, /healthz, /readyz, /api/v1/status, \
-    /api/v1/queue, /api/v1/explain, /api/v1/events, /api/v1/denials and /api/v1/usage/day\n";
+    /api/v1/queue, /api/v1/explain, /api/v1/events, /api/v1/denials, /api/v1/usage and /api/v1/usage/day\n";
 
 /// Every path.
 pub(super) fn router(http: Arc<Http>) -> Router {
@@ -40,6 +38,7 @@ pub(super) fn router(http: Arc<Http>) -> Router {
         .route("/api/v1/explain", get(explain))
         .route("/api/v1/events", get(events::follow))
         .route("/api/v1/denials", get(events::denials))
+        .route("/api/v1/usage", get(usage::usage))
         .route("/api/v1/usage/day", get(day::day))
         .layer(from_fn_with_state(http.clone(), admit))
         // Whoever reaches the port may know that somebody is there.

@@ -1,5 +1,7 @@
 //! Usage of some days, as the report and `seatkeeper usage --json` have it (docs/HISTORY.md, docs/schema/usage.json).
 
+use std::fmt::Write as _;
+
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +82,72 @@ impl Usage {
             written_until: self.written_until.clone(),
             missing: self.missing.clone(),
             usage: Vec::new(),
+        }
+    }
+
+    /// The rows as CSV, RFC 4180, with a line of headers; hours to three decimals. A text that a spreadsheet would take for
+    /// a formula begins with an apostrophe: names are what clients write.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let has_who = self.by != "feature";
+        let mut text = String::from("vendor,feature,");
+        if has_who {
+            let _ = write!(text, "{},", self.by);
+        }
+        text.push_str("peak,hours,sessions,denials,true_denials\r\n");
+        for row in &self.usage {
+            field(&mut text, row.vendor.as_deref().unwrap_or_default());
+            field(&mut text, &row.feature);
+            if has_who {
+                field(&mut text, row.who());
+            }
+            let (peak, hours, sessions) = (row.peak, row.hours, row.sessions);
+            let _ = write!(text, "{peak},{hours:.3},{sessions},{},{}\r\n", row.denials, row.true_denials);
+        }
+        text
+    }
+}
+
+impl UsageRow {
+    /// Whose it is, by user or host; else empty.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        self.user.as_deref().or(self.host.as_deref()).unwrap_or_default()
+    }
+}
+
+/// With what a spreadsheet begins a formula, in Japanese width too.
+const FORMULA: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// One field of text, and a comma.
+fn field(line: &mut String, text: &str) {
+    let is_quoted = text.contains([',', '"', '\r', '\n']);
+    line.push_str(if is_quoted { "\"" } else { "" });
+    line.push_str(if text.starts_with(FORMULA) { "'" } else { "" });
+    line.push_str(&text.replace('"', "\"\""));
+    line.push_str(if is_quoted { "\"," } else { "," });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_field_breaks_a_line_or_becomes_a_formula() {
+        for (text, expected) in [
+            ("ann", "ann,"),
+            ("a,b", "\"a,b\","),
+            ("say \"x\"", "\"say \"\"x\"\"\","),
+            ("a\r\nb", "\"a\r\nb\","),
+            ("=1+1", "'=1+1,"),
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0,"),
+            ("@a,b", "\"'@a,b\","),
+            ("\u{ff1d}1", "'\u{ff1d}1,"),
+        ] {
+            let mut line = String::new();
+            field(&mut line, text);
+            assert_eq!(line, expected);
         }
     }
 }

@@ -612,9 +612,10 @@ impl Connection {
         let turn = self.report_turn.clone();
         self.slow.spawn(async move {
             let _turn = turn.lock().await;
-            // An administrator waits for no client.
+            // An administrator waits for no client, and nobody for questions about the past: those have a turn of their own.
             let _place = match origin.admin {
                 Some(_) => None,
+                None if reports::usage::is_asked(&question) => None,
                 None => server.reports.acquire().await.ok(),
             };
             if outbox.is_over() {

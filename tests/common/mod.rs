@@ -17,6 +17,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("mkfs.ext4", "mkfs.ext4"),
     ("xmllint", "xmllint"),
     ("openssl", "openssl"),
+    ("sqlite3", "sqlite3"),
     ("prometheus", "prometheus"),
     ("promtool", "promtool"),
     ("chromium", "chromium"),

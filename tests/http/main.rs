@@ -11,4 +11,7 @@ mod events;
 mod hostile;
 mod plain;
 mod prometheus;
+#[path = "../common/schema.rs"]
+mod schema;
 mod shown;
+mod usage;

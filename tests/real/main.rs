@@ -17,6 +17,7 @@ mod disk;
 mod disk_bytes;
 mod disk_state;
 mod events;
+mod history;
 mod hook;
 mod hostile;
 mod lent_versions;
@@ -26,6 +27,8 @@ mod midnight;
 mod policy;
 mod queue;
 mod reload;
+#[path = "../common/schema.rs"]
+mod schema;
 mod second_client;
 mod service;
 mod shown;

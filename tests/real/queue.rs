@@ -140,7 +140,7 @@ fn an_upgrade_that_begins_at_midnight_serves_who_waits() {
 }
 
 /// The program, which waits for cad or has it.
-fn program(daemon: &Daemon, site: &Site, words: &[&str]) -> Child {
+pub(crate) fn program(daemon: &Daemon, site: &Site, words: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
         .args(words)
         .env("SEATKEEPER_SERVER", daemon.address().to_string())

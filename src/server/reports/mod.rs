@@ -159,7 +159,7 @@ pub async fn piece_of(
         "licenses" => reader.licenses().await,
         "problems" => reader.problems().await,
         "explain" => reader.explain().await,
-        usage if usage.split(':').next() == Some("usage") => reader.usage().await,
+        _ if usage::is_asked(message) => reader.usage().await,
         other => Err(bad("what", format!("there is no report \"{other}\""))),
     }
 }

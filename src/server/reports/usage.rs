@@ -1,20 +1,30 @@
-//! `usage`: what was used in some days, from the history (docs/HISTORY.md). A question may take seconds and runs on a thread of
-//! its own; its answer is kept for a moment, so that the parts of one report fit together and cost it once.
+//! `usage`: what was used in some days, from the history (docs/HISTORY.md).
+//!
+//! A question may take seconds. It runs on a thread that may wait, and one at a time whoever asks and from wherever: the
+//! others wait a while and are told to come again. A question whose asker has gone is interrupted. For the wire its answer is
+//! kept for a moment, so that the parts of one report fit together and cost it once.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::InterruptHandle;
 use seats::denial::Code;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::{Page, Piece, Reader, Refusal, Report, bad, no, number};
 use crate::clock::Stopwatch;
 use crate::history::store::HistoryError;
 use crate::history::usage::{self, By, Question};
 use crate::report;
+use crate::server::Server;
+use crate::server::connection::Origin;
 
 /// How long one question may take.
 const TIME: Duration = Duration::from_secs(20);
+/// How long a question waits for those before it.
+const TURN: Duration = Duration::from_secs(5);
 /// For how long an answer is kept for its later parts.
 const KEPT: Duration = Duration::from_secs(30);
 
@@ -22,13 +32,20 @@ const KEPT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Past {
     path: PathBuf,
+    turn: Arc<Semaphore>,
     last: Mutex<Option<(Question, Stopwatch, Arc<report::Usage>)>>,
 }
 
 impl Past {
     /// The history in this file, which need not be there yet.
     pub fn new(path: PathBuf) -> Past {
-        Past { path, last: Mutex::default() }
+        Past { path, turn: Arc::new(Semaphore::new(1)), last: Mutex::default() }
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let busy = "other questions about the history are being answered: ask again later";
+        let turn = timeout(TURN, self.turn.clone().acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| no(Code::Busy, busy))
     }
 
     /// Which file that is.
@@ -43,33 +60,23 @@ impl Past {
     }
 }
 
+/// Whether a report is of the history.
+pub fn is_asked(question: &super::Question) -> bool {
+    question.what.split(':').next() == Some("usage")
+}
+
 impl Reader<'_> {
     /// `usage`, `usage:user`, `usage:host:2030-06-01:2030-06-30`.
     pub(super) async fn usage(&self) -> Result<Piece, Refusal> {
-        if !self.origin.sees_counts {
-            return Err(no(
-                Code::NotPermitted,
-                "usage is for the administrator here (S84): ask over the admin socket",
-            ));
-        }
         let question = self.question()?;
-        if question.by != By::Feature && !self.origin.sees_all {
-            let text =
-                "who used it is for the administrator here (S84): ask over the admin socket, or by feature";
-            return Err(no(Code::NotPermitted, text));
-        }
-        let Some(past) = &self.server.history else {
-            return Err(no(
-                Code::Internal,
-                "this server keeps no history: set enabled in [history] of its configuration",
-            ));
-        };
+        let past = may_ask(self.server, self.origin, &question)?;
         let from = usize::try_from(number(&self.message.cursor)?).unwrap_or(usize::MAX);
         let kept = (from > 0).then(|| past.kept(&question)).flatten();
         let usage = match kept {
             Some(usage) => usage,
             None => {
-                let usage = Arc::new(self.answer(past.path.clone(), question.clone()).await?);
+                let usage =
+                    Arc::new(answer(self.server, self.origin, past, question.clone(), |usage| usage).await?);
                 let mut last = past.last.lock().unwrap_or_else(PoisonError::into_inner);
                 *last = Some((question, Stopwatch::start(), usage.clone()));
                 usage
@@ -108,41 +115,93 @@ impl Reader<'_> {
         let (vendor, feature) = (self.message.vendor.clone(), self.message.feature.clone());
         Ok(Question { by, from: day(2)?, to: day(3)?, vendor, feature })
     }
+}
 
-    async fn answer(&self, path: PathBuf, question: Question) -> Result<report::Usage, Refusal> {
-        let (zone, now) = (self.zone().clone(), self.server.context.clock.unix_ms());
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let answering = tokio::task::spawn_blocking(move || {
-            let reader = usage::Reader::open(&path)?;
-            let _ = tell.send(reader.interrupt_handle());
-            reader.usage(&question, &zone, now)
-        });
-        let mut answering = std::pin::pin!(answering);
-        let answer = match tokio::time::timeout(TIME, answering.as_mut()).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                if let Ok(handle) = told.await {
-                    handle.interrupt();
-                }
-                let _ = answering.await;
-                return Err(no(
-                    Code::Busy,
-                    "this takes too long: ask for fewer days, or read the file (docs/HISTORY.md)",
-                ));
-            }
-        };
-        match answer {
-            Ok(Ok(usage)) => Ok(usage),
-            Ok(Err(HistoryError::Question(text))) => Err(bad("what", text)),
-            // The path is nobody's business.
-            Ok(Err(HistoryError::Io { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => {
-                Err(no(Code::Internal, "the history has not begun yet: ask again in a moment"))
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the history cannot be read");
-                Err(no(Code::Internal, "the history cannot be read; the server's log says why"))
-            }
-            Err(_) => Err(no(Code::Internal, "the question about the history was not answered")),
+/// Answers a question whole, for a reader, and makes what is wanted of the answer where it may take its time.
+///
+/// # Errors
+/// [`Refusal`]: what the reader may not see, days the wrong way round, no history, too much at once.
+pub async fn whole<T: Send + 'static>(
+    server: &Server,
+    origin: &Origin,
+    question: Question,
+    make: impl FnOnce(report::Usage) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let past = may_ask(server, origin, &question)?;
+    answer(server, origin, past, question, make).await
+}
+
+/// The history, if this reader may ask it that (S84).
+fn may_ask<'a>(server: &'a Server, origin: &Origin, question: &Question) -> Result<&'a Past, Refusal> {
+    if !origin.sees_counts {
+        return Err(no(
+            Code::NotPermitted,
+            "usage is for the administrator here (S84): ask over the admin socket",
+        ));
+    }
+    if question.by != By::Feature && !origin.sees_all {
+        let text =
+            "who used it is for the administrator here (S84): ask over the admin socket, or by feature";
+        return Err(no(Code::NotPermitted, text));
+    }
+    server.history.as_ref().ok_or_else(|| {
+        no(Code::Internal, "this server keeps no history: set enabled in [history] of its configuration")
+    })
+}
+
+async fn answer<T: Send + 'static>(
+    server: &Server,
+    origin: &Origin,
+    past: &Past,
+    question: Question,
+    make: impl FnOnce(report::Usage) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    // An administrator waits for no client.
+    let turn = match origin.admin {
+        Some(_) => None,
+        None => Some(past.turn().await?),
+    };
+    let zone = server.context.clock.zone().clone();
+    let (now, path) = (server.context.clock.unix_ms(), past.path.clone());
+    let (tell, told) = oneshot::channel();
+    // Ends the question when nobody waits for it any more, for whatever reason.
+    let _asking = Asking(told);
+    let answering = tokio::task::spawn_blocking(move || {
+        // Given back when the question is done, not when its asker is gone.
+        let _turn = turn;
+        let reader = usage::Reader::open(&path)?;
+        if tell.send(reader.interrupt_handle()).is_err() {
+            return Err(HistoryError::Question("nobody waits for the answer".into()));
+        }
+        reader.usage(&question, &zone, now).map(make)
+    });
+    let Ok(answer) = timeout(TIME, answering).await else {
+        let text = "this takes too long: ask for fewer days, or read the file (docs/HISTORY.md)";
+        return Err(no(Code::Busy, text));
+    };
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(HistoryError::Question(text))) => Err(bad("what", text)),
+        // The path is nobody's business.
+        Ok(Err(HistoryError::Io { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(no(Code::Internal, "the history has not begun yet: ask again in a moment"))
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the history cannot be read");
+            Err(no(Code::Internal, "the history cannot be read; the server's log says why"))
+        }
+        Err(_) => Err(no(Code::Internal, "the question about the history was not answered")),
+    }
+}
+
+/// A question that is being answered. Dropped, it is interrupted, if it is not done.
+struct Asking(oneshot::Receiver<InterruptHandle>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.close();
+        if let Ok(question) = self.0.try_recv() {
+            question.interrupt();
         }
     }
 }
