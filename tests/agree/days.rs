@@ -250,7 +250,8 @@ fn is_as_by_hand(days: &Days, step: &Step, told: &Told) {
 fn says_the_day(days: &Days, step: &Step, shows: Shows, out: &str) {
     let is_over = unix(step.at) >= unix(days.midnight);
     let is_said = match shows {
-        Shows::People => is_over || out.contains(days.midnight),
+        Shows::People if is_over => out.contains(&format!("ended {}", days.last_day)),
+        Shows::People => out.contains(&format!(" 0 from {}", days.next_day)),
         Shows::Http => out.contains(&format!("\"end\":\"{}\"", days.last_day)),
         Shows::Metrics => {
             let all = metrics::parse(out).expect("samples");

@@ -11,7 +11,7 @@ use crate::outputs::Told;
 pub(crate) type Row = BTreeMap<String, String>;
 
 /// The columns, and the member that each shows.
-const NUMBERS: [(&str, &str); 9] = [
+const NUMBERS: [(&str, &str); 10] = [
     ("TOTAL", "total"),
     ("USED", "used"),
     ("FREE", "free"),
@@ -21,6 +21,7 @@ const NUMBERS: [(&str, &str); 9] = [
     ("RESERVED", "reserved"),
     ("BORROWED", "borrowed"),
     ("QUEUED", "queued"),
+    ("DENIED", "denials_24h"),
 ];
 
 /// What the rows must say: a feature, and below it its pools where there are several.
@@ -28,20 +29,39 @@ pub(crate) fn expected(told: &Told) -> Vec<Row> {
     let mut rows = Vec::new();
     for f in features(told) {
         let name = [text(f, "vendor"), text(f, "name")].join("/");
-        rows.push(row(name.trim_start_matches('/'), f, is_token(f), f["tokens"].as_u64()));
+        let next = next_total(f, text(&told.status["server"], "today"));
+        rows.push(row(name.trim_start_matches('/'), f, is_token(f), f["tokens"].as_u64(), next));
         let pools: Vec<&Value> = f["pools"].as_array().into_iter().flatten().collect();
         for pool in pools.iter().filter(|_| pools.len() > 1) {
             let kind = text(pool, "key_type").to_lowercase();
             let words = [Some(kind.as_str()), pool["version"].as_str(), pool["sn"].as_str()];
             let name = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
             let is_token = kind == "token";
-            rows.push(row(&name, pool, is_token, pool["used"].as_u64().filter(|_| is_token)));
+            let end = pool["licenses"][0]["end"].as_str().map_or_else(String::new, |end| format!("to {end}"));
+            rows.push(row(&name, pool, is_token, pool["used"].as_u64().filter(|_| is_token), end));
         }
     }
     rows
 }
 
-fn row(name: &str, of: &Value, is_token: bool, tokens: Option<u64>) -> Row {
+/// What its seats come to next, or what else is to be said of its end.
+fn next_total(f: &Value, today: &str) -> String {
+    let next = &f["next_change"];
+    if next.is_object() {
+        let seats = next["total"].as_u64().map_or_else(|| "unlimited".into(), |total| total.to_string());
+        return format!("{seats} from {}", text(next, "day"));
+    }
+    let (end, has_tokens) = (f["end"].as_str(), !f["tokens"].is_null());
+    match end {
+        // Days compare as texts do.
+        Some(end) if f["total"] == 0 && end < today => format!("ended {end}"),
+        Some(end) if has_tokens => format!("to {end}"),
+        _ if f["total"] == 0 && !has_tokens => "-".into(),
+        _ => "stays".into(),
+    }
+}
+
+fn row(name: &str, of: &Value, is_token: bool, tokens: Option<u64>, next: String) -> Row {
     let mut row = Row::from([("FEATURE".to_owned(), name.to_owned())]);
     for (column, member) in NUMBERS {
         let cell = match of[member].as_u64() {
@@ -55,8 +75,7 @@ fn row(name: &str, of: &Value, is_token: bool, tokens: Option<u64>) -> Row {
         row.insert(column.to_owned(), cell);
     }
     row.insert("TOKENS".to_owned(), tokens.map_or_else(|| "-".into(), |tokens| tokens.to_string()));
-    let never = if of["total"] == 0 && tokens.is_none() { "-" } else { "never" };
-    row.insert("ENDS".to_owned(), of["ends_at"].as_str().unwrap_or(never).to_owned());
+    row.insert("NEXTTOTAL".to_owned(), next);
     row
 }
 
@@ -68,6 +87,21 @@ pub(crate) fn compare(told: &Told, out: &str, found: &mut Differences) -> Result
     }
     for (what, of) in [("today", "today is "), ("time_zone", "in "), ("next_midnight", "until ")] {
         found.same(what, &true, &squeezed(out).contains(&format!("{of}{}", text(server, what))));
+    }
+    let sum = |member: &str| features(told).map(|f| f[member].as_u64().unwrap_or(0)).sum::<u64>();
+    // Of how many, where all have a bound.
+    let of_all = format!(" {} of {} seats used", sum("used"), sum("total"));
+    for (count, words) in [
+        (features(told).count() as u64, ["feature, ", "features, "]),
+        (sum("used"), ["seat used", "seats used"]),
+        (sum("queued"), ["waiting", "waiting"]),
+        (sum("denials_24h"), ["denied in 24 hours", "denied in 24 hours"]),
+    ] {
+        let word = if count == 1 { words[0] } else { words[1] };
+        let is_said = squeezed(out).contains(&format!("{count} {word}"))
+            || (words[1] == "seats used" && squeezed(out).contains(&of_all));
+        let is_nought = count == 0 && !squeezed(out).contains(&format!(" {word}"));
+        found.same(&format!("{count} {word}"), &true, &(is_said || is_nought));
     }
     let here = table(out)?;
     let there = expected(told);
@@ -143,5 +177,5 @@ pub(crate) fn table(out: &str) -> Result<Vec<Row>, String> {
     }
     let mut rows = rows.into_iter();
     let header = rows.next().ok_or("no header")?;
-    Ok(rows.map(|row| header.iter().cloned().zip(row).collect()).collect())
+    Ok(rows.map(|row| header.iter().map(|name| name.replace(' ', "")).zip(row).collect()).collect())
 }
