@@ -36,8 +36,6 @@ fn usage_is_told_as_json_and_as_csv() {
         ("application/json", "accept")
     );
     let usage: Value = serde_json::from_str(&page.body).expect("JSON");
-    let described: Value =
-        serde_json::from_str(include_str!("../../docs/schema/usage.json")).expect("a schema");
     assert_eq!(schema::Schemas::read().check("usage", &usage), Ok(()));
     let row = |user: &str| {
         let rows = usage["usage"].as_array().expect("rows");

@@ -168,7 +168,6 @@ fn on_a_full_disk_the_history_waits_and_seats_are_served() {
     let report =
         |what: &str| Client::connect_admin(&admin).expect("the socket").report(what, None).expect("a report");
     let usage = report("usage:user");
-    let described = serde_json::from_str(include_str!("../../docs/schema/usage.json")).expect("a schema");
     assert_eq!(schema::Schemas::read().check("usage", &usage), Ok(()));
     assert_eq!(usage["usage"][0]["user"], "early", "{usage}");
 

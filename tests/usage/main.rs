@@ -490,7 +490,6 @@ fn the_page_names_every_column_and_its_questions_are_answered() {
 
 #[test]
 fn usage_is_what_its_schema_says() {
-    let schema: Value = serde_json::from_str(include_str!("../../docs/schema/usage.json")).unwrap();
     let mut site = Site::new("UTC", JUNE);
     site.granted(JUNE, &seats(1, "ann", "cad", 2));
     site.denied(JUNE, "bob", "cad");
