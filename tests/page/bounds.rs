@@ -6,6 +6,7 @@ use wire::request::{Checkin, Checkout};
 
 use crate::real::client::{Client, asking};
 use crate::real::site::{Site, exclusive};
+use crate::real::within;
 use crate::{open, start, take};
 
 #[test]
@@ -84,7 +85,8 @@ fn a_thousand_features_and_ten_thousand_sessions_are_a_page_like_any_other() {
     // And what happens is there all the same.
     let before = Instant::now();
     take(&mut clients[0], "feature-0000", 1, "user-999-too", "farm").unwrap();
-    page.until_text("user-999-too");
+    let is_shown = within(Duration::from_secs(120), || page.text().contains("user-999-too").then_some(()));
+    assert!(is_shown.is_some(), "{:?}: {}", page.complaints, page.text());
     println!("a change of 10,001 sessions was shown after {:?}, {nodes} elements", before.elapsed());
     page.assert_clean(http);
 }
@@ -92,7 +94,7 @@ fn a_thousand_features_and_ten_thousand_sessions_are_a_page_like_any_other() {
 /// How many events a round has; the page is measured after the first and after the last.
 const ROUND: u32 = 5_000;
 /// How much the heap may differ: what a renderer keeps of code and shapes goes up and down by hundreds of kilobytes.
-const HEAP_SLACK: f64 = 768.0 * 1_024.0;
+const HEAP_SLACK: f64 = 512.0 * 1_024.0;
 
 #[test]
 fn a_days_worth_of_events_makes_an_open_page_no_larger() {
