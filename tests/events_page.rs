@@ -1,21 +1,22 @@
 //! docs/EVENTS.md, docs/schema/events.json and the types of `events` say the same: kinds, fields, what may be absent or null, and
 //! what a reader of counts does not see (S84).
 
+#[path = "common/schema.rs"]
+mod schema;
+
 use std::collections::BTreeSet;
 
 use seatkeeper::config::Readers;
 use seatkeeper::events::what::*;
 use serde_json::{Map, Value};
 
+use schema::Schemas;
+
 const PAGE: &str = include_str!("../docs/EVENTS.md");
 /// What every event has.
 const COMMON: [&str; 4] = ["seq", "run", "at", "kind"];
 /// What must not reach a reader of counts, wherever it stands.
 const SECRETS: [&str; 5] = ["ann", "ws7", "192.0.2.7", "SN-1", "acme.xml"];
-
-fn schema() -> Value {
-    serde_json::from_str(include_str!("../docs/schema/events.json")).unwrap()
-}
 
 fn who() -> Who {
     let text = |text: &str| Some(text.to_owned());
@@ -280,52 +281,10 @@ fn a_reader_of_counts_sees_what_the_page_says_and_no_names() {
     }
 }
 
-/// The words of JSON Schema that ours uses; a member that it does not have is an error here.
-fn check(whole: &Value, schema: &Value, value: &Value, at: &str) {
-    let schema = match schema.get("$ref").and_then(Value::as_str) {
-        Some(name) => whole.pointer(&name[1..]).unwrap_or_else(|| panic!("{at}: no {name}")),
-        None => schema,
-    };
-    let is = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    let may = match &schema["type"] {
-        Value::String(kind) => kind == is,
-        Value::Array(kinds) => kinds.iter().any(|kind| kind == is),
-        _ => false,
-    };
-    assert!(may, "{at}: {is}, not {}", schema["type"]);
-    assert!(schema.get("const").is_none_or(|only| only == value), "{at}: {value}");
-    let words = schema.get("enum").and_then(Value::as_array);
-    assert!(words.is_none_or(|words| words.contains(value)), "{at}: {value}");
-    if let (Some(format), Some(text)) = (schema.get("format"), value.as_str()) {
-        assert!(if format == "date" { text.len() == 10 } else { text.ends_with('Z') }, "{at}: {text}");
-    }
-    if let Some(least) = schema.get("minimum").and_then(Value::as_i64) {
-        assert!(value.as_i64().is_none_or(|n| n >= least), "{at}: {value}");
-    }
-    for (nth, item) in value.as_array().into_iter().flatten().enumerate() {
-        check(whole, &schema["items"], item, &format!("{at}[{nth}]"));
-    }
-    if let Value::Object(members) = value {
-        for name in schema["required"].as_array().unwrap() {
-            assert!(members.contains_key(name.as_str().unwrap()), "{at}: {name} is missing");
-        }
-        for (name, member) in members {
-            let of = schema["properties"].get(name).unwrap_or_else(|| panic!("{at}: no {name}"));
-            check(whole, of, member, &format!("{at}.{name}"));
-        }
-    }
-}
-
 #[test]
 fn the_schema_describes_every_event() {
-    let schema = schema();
+    let schemas = Schemas::read();
+    let schema = schemas.whole("events");
     let kinds: Vec<String> = schema["$defs"]["event"]["oneOf"]
         .as_array()
         .unwrap()
@@ -336,9 +295,10 @@ fn the_schema_describes_every_event() {
     for (full, least) in full().into_iter().zip(least()) {
         let kind = full.kind();
         let of = &schema["$defs"][kind];
-        check(&schema, of, &Value::Object(json(full.clone())), kind);
+        let is = |value: &Value| schemas.check_by("events", of, value, kind);
+        assert_eq!(is(&Value::Object(json(full.clone()))), Ok(()));
         let seen = event(full.clone()).redacted(Readers::Counts);
-        seen.iter().for_each(|seen| check(&schema, of, &serde_json::to_value(seen).unwrap(), kind));
+        seen.iter().for_each(|seen| assert_eq!(is(&serde_json::to_value(seen).unwrap()), Ok(())));
         // No member that no event has, none that is required and may be absent.
         let properties = of["properties"].as_object().unwrap().keys().cloned();
         let known: BTreeSet<String> = properties.filter(|name| !COMMON.contains(&name.as_str())).collect();
@@ -348,7 +308,7 @@ fn the_schema_describes_every_event() {
         assert_eq!(always, fields(least), "{kind}");
     }
     let list = EventList { schema: 1, run: "ab".into(), last: 7, missed: 3, events: Vec::new() };
-    check(&schema, &schema, &serde_json::to_value(list).unwrap(), "list");
+    assert_eq!(schemas.check("events", &serde_json::to_value(list).unwrap()), Ok(()));
 }
 
 #[test]

@@ -1,85 +1,29 @@
-//! `docs/status.schema.json` and the types of `report` say the same: names, types, what may be absent, what may be null.
+//! `docs/schema/status.json`, `docs/schema/denial.json` and the types of `report` say the same: names, types, what may be absent, what
+//! may be null. What the daemon really prints is held to them in tests/agree.
+
+#[path = "common/schema.rs"]
+mod schema;
 
 use chrono::NaiveDate;
 use seatkeeper::report::*;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-fn schema() -> Value {
-    serde_json::from_str(include_str!("../docs/status.schema.json")).unwrap()
-}
+use schema::Schemas;
 
-fn definition<'a>(whole: &'a Value, schema: &'a Value) -> &'a Value {
-    let either = schema["anyOf"].as_array().and_then(|either| either.first());
-    if let Some(first) = either {
-        return definition(whole, first);
+fn part(name: &str) -> (&'static str, Value) {
+    let schemas = Schemas::read();
+    // The denial of the wire is the details of the one that is printed.
+    match name {
+        "denial" => ("denial", schemas.part("denial", "details").clone()),
+        name => ("status", schemas.part("status", name).clone()),
     }
-    match schema.get("$ref").and_then(Value::as_str) {
-        Some(name) => definition(whole, whole.pointer(&name[1..]).unwrap_or_else(|| panic!("no {name}"))),
-        None => schema,
-    }
-}
-
-/// The words of JSON Schema that ours uses, and that no member goes unmentioned.
-fn check(whole: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
-    // The only choice that ours leaves is one thing, or null.
-    if value.is_null() && schema["anyOf"].as_array().is_some_and(|either| either[1]["type"] == "null") {
-        return Ok(());
-    }
-    let schema = definition(whole, schema);
-    let wrong = |what: String| Err(format!("{at}: {what}"));
-    let is = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(n) if n.is_u64() || n.is_i64() => "integer",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    match &schema["type"] {
-        Value::String(kind) if kind == is => {}
-        Value::Array(kinds) if kinds.iter().any(|kind| kind == is) => {}
-        other => return wrong(format!("{is}, not {other}")),
-    }
-    if schema.get("const").is_some_and(|only| only != value) {
-        return wrong(format!("{value} is not {}", schema["const"]));
-    }
-    if schema.get("enum").and_then(Value::as_array).is_some_and(|words| !words.contains(value)) {
-        return wrong(format!("{value} is none of {}", schema["enum"]));
-    }
-    if let (Some(format), Some(text)) = (schema.get("format"), value.as_str()) {
-        let date_bytes = if format == "date" { 10 } else { 20 };
-        if text.len() != date_bytes || (format == "date-time") != text.ends_with('Z') {
-            return wrong(format!("{text} is no {format}"));
-        }
-    }
-    if let Value::Array(items) = value {
-        for (nth, item) in items.iter().enumerate() {
-            check(whole, &schema["items"], item, &format!("{at}[{nth}]"))?;
-        }
-    }
-    if let Value::Object(members) = value {
-        for name in schema["required"].as_array().unwrap() {
-            if !members.contains_key(name.as_str().unwrap()) {
-                return wrong(format!("{name} is missing"));
-            }
-        }
-        for (name, member) in members {
-            let Some(of) = schema["properties"].get(name) else {
-                return wrong(format!("{name} is not in the schema"));
-            };
-            check(whole, of, member, &format!("{at}.{name}"))?;
-        }
-    }
-    Ok(())
 }
 
 fn valid(name: &str, value: &impl Serialize) -> Value {
-    let whole = schema();
     let value = serde_json::to_value(value).unwrap();
-    let of = &whole["$defs"][name];
-    assert_eq!(check(&whole, of, &value, name), Ok(()));
+    let (of, schema) = part(name);
+    assert_eq!(Schemas::read().check_by(of, &schema, &value, name), Ok(()));
     value
 }
 
@@ -223,6 +167,7 @@ fn full_status() -> Status {
         start: Some(day()),
         end: Some(day()),
         ends_at: instant(),
+        next_change: Some(NextChange { day: day(), at: instant().unwrap(), total: Some(10) }),
         maintenance_ends: Some(day()),
         notices: vec![Notice {
             of: "license".into(),
@@ -495,7 +440,7 @@ fn what_the_types_write_is_what_the_schema_says() {
 
 #[test]
 fn every_member_of_the_schema_is_written_by_the_types() {
-    let whole = schema();
+    let schemas = Schemas::read();
     let mut due: Vec<Value> = vec![];
     for each in [Due::At(instant().unwrap()), Due::Day(day())] {
         due.push(valid("denial", &Denial { due: Some(each), ..Denial::default() }));
@@ -513,18 +458,19 @@ fn every_member_of_the_schema_is_written_by_the_types() {
             examples.append(&mut due);
         }
         let examples: Vec<&Value> = examples.iter().collect();
-        all_members_occur(&whole, &whole["$defs"][name], &examples, name);
+        let (of, schema) = part(name);
+        all_members_occur(&schemas, of, &schema, &examples, name);
     }
 }
 
-fn all_members_occur(whole: &Value, schema: &Value, values: &[&Value], at: &str) {
-    let schema = definition(whole, schema);
+fn all_members_occur(schemas: &Schemas, of: &str, schema: &Value, values: &[&Value], at: &str) {
+    let (of, schema) = schemas.definition(of, schema);
     if let Some(items) = schema.get("items") {
         let inner: Vec<&Value> = values.iter().filter_map(|v| v.as_array()).flatten().collect();
         assert!(!inner.is_empty(), "{at}: no example has an item");
-        all_members_occur(whole, items, &inner, at);
+        all_members_occur(schemas, of, items, &inner, at);
     }
-    for (name, of) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    for (name, inner) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let at = format!("{at}.{name}");
         // The details of a denial are looked at where they stand alone.
         if at == "why.details" {
@@ -534,23 +480,48 @@ fn all_members_occur(whole: &Value, schema: &Value, values: &[&Value], at: &str)
         if at.contains("pools.licenses") || (at.contains("explain.licenses") && !at.ends_with("sn")) {
             continue;
         }
-        let inner: Vec<&Value> = values.iter().filter_map(|v| v.get(name)).collect();
-        assert!(!inner.is_empty(), "{at}: in the schema, but never written");
-        all_members_occur(whole, of, &inner, &at);
+        let found: Vec<&Value> = values.iter().filter_map(|v| v.get(name)).collect();
+        assert!(!found.is_empty(), "{at}: in the schema, but never written");
+        all_members_occur(schemas, of, inner, &found, &at);
     }
 }
 
 #[test]
 fn a_missing_member_or_another_type_is_found() {
-    let whole = schema();
-    let of = &whole["$defs"]["problem"];
+    let schemas = Schemas::read();
+    let (of, schema) = part("problem");
     let Value::Object(good) = serde_json::to_value(problem()).unwrap() else { panic!() };
     for name in good.keys() {
         let less: Map<String, Value> = good.clone().into_iter().filter(|(n, _)| n != name).collect();
-        assert!(check(&whole, of, &Value::Object(less), "").is_err(), "{name}");
+        assert!(schemas.check_by(of, &schema, &Value::Object(less), "").is_err(), "{name}");
         let mut other = good.clone();
         other.insert(name.clone(), Value::Bool(true));
-        assert!(check(&whole, of, &Value::Object(other), "").is_err(), "{name}");
+        assert!(schemas.check_by(of, &schema, &Value::Object(other), "").is_err(), "{name}");
+    }
+}
+
+#[test]
+fn every_schema_has_the_same_head() {
+    let schemas = Schemas::read();
+    for (name, schema) in schemas.all() {
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
+        assert_eq!(schema["$id"], format!("urn:seatkeeper:schema:{name}:{SCHEMA}"));
+        assert!(schema["title"].as_str().is_some_and(|title| title.starts_with("Seatkeeper: ")), "{name}");
+        let description = schema["description"].as_str().expect(name);
+        assert!(description.contains("Readers ignore members that they do not know"), "{name}");
+        let (_, top) = schemas.definition(name, schema);
+        let number = &top["properties"]["schema"];
+        assert_eq!((&number["type"], &number["const"]), (&"integer".into(), &SCHEMA.into()), "{name}");
+        assert!(top["required"].as_array().expect(name).contains(&"schema".into()), "{name}");
+    }
+    // And the folder has no other, and the page names each.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema");
+    let page = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = Schemas::read().all().any(|(known, _)| format!("{known}.json") == name);
+        assert!(known || name == "README.md", "{name} is checked by nobody");
+        assert!(name == "README.md" || page.contains(&format!("[{name}]({name})")), "{name}");
     }
 }
 

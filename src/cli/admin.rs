@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::args::{Admin, Book, HostId, Release, Unbook, WriteOff};
+use super::paint::Output;
 use super::server::{self, no_answer, unreadable};
 use super::show::{self, name, place, problem_list};
 use super::table::{Lines, clean, plural, seats, wrap};
@@ -105,9 +106,10 @@ pub fn write_off(ask: &WriteOff, out: &mut impl Write) -> Result<(), Failure> {
 /// # Errors
 ///
 /// As [`server::admin`]. Problems with the files are shown and are no error: the good ones count.
-pub fn reload(ask: &Admin, out: &mut impl Write) -> Result<(), Failure> {
+pub fn reload(ask: &Admin, out: &mut impl Output) -> Result<(), Failure> {
     let connection = server::admin(ask)?;
     let answer = connection.call(&request::Reload::default()).map_err(no_answer)?;
+    let paint = out.paint();
     show::answer(ask.json, parse(&answer.json)?, out, |reload: &Reload| {
         let mut text = wrap(
             &format!("read {} with {}", plural(reload.files, "file"), plural(reload.licenses, "license")),
@@ -128,7 +130,7 @@ pub fn reload(ask: &Admin, out: &mut impl Write) -> Result<(), Failure> {
             );
             text += &wrap(&line, 0, 2);
         }
-        text + &problem_list(&reload.problems)
+        text + &problem_list(&reload.problems, paint)
     })
 }
 

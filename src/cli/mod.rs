@@ -6,7 +6,7 @@
 //!
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
-//! - [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`], [`usage`]: what answers look like
+//! - [`status`], [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`], [`usage`]: what answers look like
 //! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by `compat::words`
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
@@ -20,10 +20,12 @@ mod event_text;
 pub mod events;
 pub mod explain;
 pub mod offline;
+pub mod paint;
 pub mod seats;
 pub mod server;
 pub mod show;
 pub mod state;
+pub mod status;
 pub mod table;
 pub mod update;
 pub mod usage;
@@ -39,6 +41,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::compat::words;
 use crate::exit;
 use args::{Cli, Command};
+use paint::Output;
 
 /// Why a command ends without having done what was asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +81,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs one command line, its program's name first, and returns the exit code. Errors and warnings go to stderr.
-pub fn run(words: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u8 {
+pub fn run(words: impl IntoIterator<Item = OsString>, out: &mut impl Output) -> u8 {
     let words: Vec<OsString> = words.into_iter().collect();
     let done = match words::tool(&words) {
         Some(tool) => compat::run(tool, out),
@@ -103,10 +106,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>, out: &mut impl Write) -> u
     }
 }
 
-fn act(command: Command, out: &mut impl Write) -> Result<u8, Failure> {
+fn act(command: Command, out: &mut impl Output) -> Result<u8, Failure> {
     match command {
-        Command::Status(ask) => show::status(&ask, out)?,
-        Command::Features(ask) => show::features(&ask, out)?,
+        Command::Status(ask) => status::status(&ask, out)?,
+        Command::Features(ask) => status::features(&ask, out)?,
         Command::Sessions(ask) => show::sessions(&ask, out)?,
         Command::Borrowed(ask) => show::borrowed(&ask, out)?,
         Command::Queue(ask) => show::queue(&ask, out)?,

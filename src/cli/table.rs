@@ -1,7 +1,10 @@
-//! Text for people: tables and sentences that fit 80 columns. No color: what a pipe reads is what a terminal shows.
+//! Text for people: tables and sentences that fit 80 columns. A terminal may show parts of them in color ([`Paint`]); what a pipe
+//! reads says the same without.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::paint::{Paint, Tone};
 
 /// What everything shown to people fits into.
 pub const COLUMNS: u16 = 80;
@@ -10,31 +13,48 @@ pub const COLUMNS: u16 = 80;
 pub struct Lines {
     table: Table,
     columns: usize,
+    paint: Paint,
 }
 
 impl Lines {
     /// With these headers; none of them: no header line.
     pub fn new(headers: &[&str]) -> Lines {
+        Lines::painted(headers, Paint::Plain)
+    }
+
+    /// The same for a terminal that may show colors.
+    pub fn painted(headers: &[&str], paint: Paint) -> Lines {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(COLUMNS);
-        table.set_header(headers.iter().map(|h| h.trim_start_matches('>')));
+        match paint {
+            Paint::Plain => table.force_no_tty(),
+            Paint::Colors => table.enforce_styling(),
+        };
+        let title = |header: &&str| paint.cell(header.trim_start_matches('>').to_owned(), Tone::Title);
+        table.set_header(headers.iter().map(title));
         for (at, header) in headers.iter().enumerate() {
             let Some(column) = table.column_mut(at) else { continue };
-            // One blank between columns is too little to tell numbers apart, three are a waste.
-            column.set_padding((0, 2));
+            // One blank between columns is too little to tell numbers apart, three are a waste. After the last stands nothing.
+            column.set_padding((0, if at + 1 == headers.len() { 0 } else { 2 }));
             if header.starts_with('>') {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        Lines { table, columns: headers.len() }
+        Lines { table, columns: headers.len(), paint }
     }
 
     /// One row; missing cells are empty.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let mut cells: Vec<String> = cells.into_iter().map(|cell| clean(&cell)).collect();
-        cells.resize(self.columns, String::new());
+        self.painted_row(cells.into_iter().map(|cell| (cell, Tone::Plain)));
+    }
+
+    /// The same, each cell in its tone.
+    pub fn painted_row(&mut self, cells: impl IntoIterator<Item = (String, Tone)>) {
+        let mut cells: Vec<Cell> =
+            cells.into_iter().map(|(cell, tone)| self.paint.cell(clean(&cell), tone)).collect();
+        cells.resize(self.columns, Cell::new(""));
         self.table.add_row(cells);
     }
 

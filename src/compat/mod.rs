@@ -243,7 +243,8 @@ fn pool(p: &report::Pool, f: &report::Feature) -> Pool {
     let own = p.licenses.iter().find(|l| l.key_type == p.key_type);
     Pool {
         id: p.id.clone(),
-        version: version(p.version.as_deref()),
+        // Where none grants, those of the feature, which are of the license that ended last.
+        version: version(p.version.as_deref().or(f.version.as_deref().filter(|_| own.is_none()))),
         end: own.map_or(f.end, |l| l.end),
         licenses: p.licenses.iter().map(license).collect(),
     }

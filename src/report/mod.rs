@@ -1,6 +1,6 @@
 //! What the server tells about itself: one structure of JSON for the protocol, HTTP and `--json` (interfaces.md 4).
 //!
-//! The daemon fills these types and the command line reads them; `docs/status.schema.json` describes them to everybody
+//! The daemon fills these types and the command line reads them; `docs/schema` describes them to everybody
 //! else. They hold no rule: how seats add up is S6, who may read what is S84, and both are settled by who fills them in.
 //!
 //! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
@@ -141,7 +141,8 @@ pub struct Feature {
     pub vendor: String,
     /// As the license writes it.
     pub name: String,
-    /// MAJOR.MINOR of the exclusive in force, without one of the pool that is tried first; null: it names none.
+    /// MAJOR.MINOR of the exclusive in force, without one of the pool that is tried first; null: it names none. Where none counts today,
+    /// of the one that ends last.
     pub version: Option<String>,
     /// Seats granted today, of all pools; null when unlimited. Tokens have no seats (L51).
     pub total: Option<u64>,
@@ -188,6 +189,9 @@ pub struct Feature {
     /// The first instant at which the exclusive in force, without one the pool that is tried first, no longer counts;
     /// null: it never ends, or there is none.
     pub ends_at: Option<Instant>,
+    /// What its seats come to next; null: nothing is to come, if no file changes.
+    #[serde(default)]
+    pub next_change: Option<NextChange>,
     /// The last day of maintenance, included; null: none stated.
     pub maintenance_ends: Option<NaiveDate>,
     /// Ends of maintenance and of licenses that come within 60 days or are not 30 days past, and nobody has renewed (rules 3, 6.11).
@@ -200,6 +204,17 @@ pub struct Feature {
     /// reader sees counts only.
     #[serde(default)]
     pub pools: Vec<Pool>,
+}
+
+/// When the seats of a feature come to another sum: an upgrade begins or ends, or a license does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NextChange {
+    /// The first day of the new sum.
+    pub day: NaiveDate,
+    /// When that day begins.
+    pub at: Instant,
+    /// `total` from then on; null when unlimited.
+    pub total: Option<u64>,
 }
 
 /// All seats that can serve one request (L30).

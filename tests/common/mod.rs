@@ -24,6 +24,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("systemd-socket-activate", "systemd-socket-activate"),
     // A Python that has the package; `.ci/run` makes it, and so does who wants the test by hand.
     ("license-manager-agent", concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/venv-compat/bin/python3")),
+    ("jsonschema", concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/venv-schema/bin/python3")),
 ];
 
 /// Where the tool is, or `None` after a line `skipped: …` on the real stderr, so that the test can return.

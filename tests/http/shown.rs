@@ -273,7 +273,8 @@ fn metrics_tell_what_happened() {
     assert_eq!(ends("cad", "9.9"), f64::INFINITY);
     // The first instant after the last day, in UTC.
     assert_eq!(ends("open", "9.9"), 4_070_908_800.0);
-    assert_eq!(ends("old", ""), 1_583_020_800.0);
+    // Its labels are those it had.
+    assert_eq!(ends("old", "2.0"), 1_583_020_800.0);
     assert_eq!(first["seatkeeper_licenses{state=\"in_force\",reason=\"\"}"], 4.0);
     assert_eq!(first["seatkeeper_licenses{state=\"not_in_force\",reason=\"expired\"}"], 1.0);
     assert_eq!(first["seatkeeper_clock_suspect"], 0.0);

@@ -197,3 +197,34 @@ fn sessions_outlive_every_license_of_their_feature_and_stay_in_sight() {
     assert_eq!((&viewer["pools"][0]["used"], &viewer["pools"][0]["licenses"]), (&json!(1), &json!([])));
     assert_eq!(whole["sessions"].as_array().map(Vec::len), Some(1));
 }
+
+/// On a terminal, which `script` of util-linux plays, trouble is red; the words are those of a pipe. Nothing is colored where
+/// nobody looks, or where somebody wants none.
+#[test]
+fn status_has_colors_on_a_terminal_only() {
+    let site = Site::with(&[feature("cad", "COUNT=\"1\"")]);
+    let daemon = Daemon::start(&site);
+    let mut client = daemon.connect();
+    let _held = take(&mut client, "王小明", "ws7", &[("cad", 1)]);
+    let line =
+        format!("'{}' status --admin '{}'", env!("CARGO_BIN_EXE_seatkeeper"), daemon.admin_path().display());
+    let shown = |envs: &[(&str, &str)], on_terminal: bool| {
+        let mut command = if on_terminal { Command::new("script") } else { Command::new("sh") };
+        command.args(if on_terminal { vec!["-qec", &line, "/dev/null"] } else { vec!["-c", &line] });
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+            command.env_remove(name);
+        }
+        let output = command.env("TERM", "xterm").envs(envs.iter().copied()).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("text").replace('\r', "")
+    };
+    let plain = shown(&[], false);
+    assert!(plain.contains("nothing is free of:\n  ACME/cad: 王小明 on ws7 1 seat since "), "{plain}");
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    let colored = shown(&[], true);
+    assert!(colored.contains("\u{1b}["), "{colored:?}");
+    let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+    assert_eq!(words(&anstream::adapter::strip_str(&colored).to_string()), words(&plain));
+    assert_eq!(shown(&[("NO_COLOR", "1")], true), plain);
+    assert_eq!(shown(&[("TERM", "dumb")], true), plain);
+    assert_eq!(shown(&[("CLICOLOR_FORCE", "1")], false), colored);
+}

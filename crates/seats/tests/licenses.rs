@@ -11,9 +11,9 @@ use std::sync::Arc;
 use driver::{date, exclusive, name, sealed, upgrade};
 use seats::catalog::{Catalog, FeatureLicenses};
 use seats::change::PoolKind;
-use seats::evaluate::{Total, evaluate, forecast, lower_successors, next_rise, next_rise_of};
+use seats::evaluate::{Total, evaluate, forecast, lower_successors, next_rise, next_rise_of, next_sum};
 use seats::license::{
-    Carried, KeyType, License, LicenseVersion, Reason, Special, TimeZones, TokenDependency,
+    Carried, Count, KeyType, License, LicenseVersion, Reason, Special, TimeZones, TokenDependency,
 };
 
 /// The one feature of these licenses.
@@ -340,4 +340,35 @@ fn looking_ahead_sees_every_pool() {
     assert_eq!(next_rise_of(&feature, &add, today, Total::ZERO), Some(date("2030-03-01")));
     assert_eq!(next_rise_of(&feature, &add, today, Total::Limited(4)), None);
     assert_eq!(next_rise(&feature, today, Total::Limited(10)), Some(date("2030-02-01")));
+    for (day, next) in [
+        ("2030-01-01", Some(("2030-02-01", Some(16)))),
+        ("2030-02-28", Some(("2030-03-01", Some(20)))),
+        ("2030-06-30", Some(("2030-07-01", Some(4)))),
+        ("2030-07-01", None),
+    ] {
+        assert_eq!(next_sum(&feature, date(day)), next.map(|(day, sum)| (date(day), sum)), "{day}");
+    }
+}
+
+/// A license that hands over to one of the same size changes no sum, and a bound that begins or ends is a change.
+#[test]
+fn the_next_sum_is_another_one() {
+    let first = License { end: Some(date("2030-03-31")), ..exclusive("cad", 10) };
+    let second =
+        License { start: Some(date("2030-04-01")), end: Some(date("2030-12-31")), ..exclusive("cad", 10) };
+    let token = License { end: Some(date("2030-02-28")), ..token("cad", "t", &[("fea", 1)]) };
+    let unlimited = License {
+        count: Some(Count::Unlimited),
+        start: Some(date("2030-08-01")),
+        end: Some(date("2030-08-31")),
+        ..additive("cad", 1, "add")
+    };
+    let feature = feature(vec![first, second, token, unlimited]);
+    for (day, next) in [
+        ("2030-01-01", ("2030-08-01", None)),
+        ("2030-08-01", ("2030-09-01", Some(10))),
+        ("2030-09-01", ("2031-01-01", Some(0))),
+    ] {
+        assert_eq!(next_sum(&feature, date(day)), Some((date(next.0), next.1)), "{day}");
+    }
 }

@@ -1,12 +1,14 @@
 //! What a feature, a session looks like in a report: from the ledger's values to the types of
 //! `src/report`, as far as the reader may see it (S84).
 
+use std::sync::Arc;
+
 use seats::catalog::FeatureLicenses;
 use seats::change::PoolKind;
 use seats::denial::Numbers;
-use seats::evaluate::{Evaluation, Total, evaluate, falls_back};
+use seats::evaluate::{Evaluation, Total, evaluate, falls_back, next_sum};
 use seats::ledger::{BorrowView, Counters, Presentation, SessionView};
-use seats::license::{Count, License};
+use seats::license::{Count, KeyType, License};
 use seats::request::Item;
 
 use super::Reader;
@@ -32,13 +34,16 @@ impl Reader<'_> {
         let evaluation = evaluate(feature, picture.day);
         let first = evaluation.pools.first().map(|pool| pool.license);
         let main = evaluation.base.or(first).map(|at| &feature.licenses[at]);
-        let shown = main.or_else(|| feature.licenses.iter().max_by_key(|l| (l.end.is_none(), l.end)));
+        // Where none counts today, of the one that ends last. Upgrades and renewals have no version, and of renewals no day is an end.
+        let has_seats = |l: &&Arc<License>| !matches!(l.key_type, KeyType::Upgrade | KeyType::Maintenance);
+        let last = || feature.licenses.iter().filter(has_seats).max_by_key(|l| (l.end.is_none(), l.end));
+        let shown = main.or_else(last);
         let (base, upgrades) = parts(feature, &evaluation);
         let additives = evaluation.pools.iter().filter(|pool| matches!(pool.kind, PoolKind::Additive(_)));
         report::Feature {
             vendor: feature.vendor.as_str().into(),
             name: feature.feature.as_str().into(),
-            version: main.and_then(|l| l.version).map(|v| v.to_string()),
+            version: shown.and_then(|l| l.version).map(|v| v.to_string()),
             base,
             upgrades,
             additives: additives.filter_map(|pool| pool.total.limited()).map(u64::from).sum(),
@@ -47,6 +52,11 @@ impl Reader<'_> {
             start: shown.and_then(|l| l.start),
             end: shown.and_then(|l| l.end),
             ends_at: main.and_then(|l| self.ends_at(l, picture)),
+            next_change: next_sum(feature, picture.day).map(|(day, total)| report::NextChange {
+                day,
+                at: rfc3339(self.zone().start_of_day(day)),
+                total,
+            }),
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
             notices: notices(feature, picture, self.origin.sees_all),
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),

@@ -14,6 +14,7 @@ use super::daemon::Start;
 use super::site::Site;
 
 /// The wall clock of a site's daemons.
+#[derive(Clone)]
 pub struct FakeClock {
     file: PathBuf,
     library: PathBuf,

@@ -5,7 +5,7 @@ use core::cmp::Reverse;
 
 use chrono::NaiveDate;
 
-use super::{PoolGrant, Standing, Total, evaluate, is_candidate, next_boundary};
+use super::{Evaluation, PoolGrant, Standing, Total, evaluate, is_candidate, next_boundary};
 use crate::catalog::FeatureLicenses;
 use crate::change::PoolKind;
 use crate::license::KeyType;
@@ -72,6 +72,27 @@ pub fn next_rise_of(
         at = next;
     }
     None
+}
+
+/// The next day on which the seats of all pools together, tokens apart, come to another sum than on `day`, and that sum
+/// (`None`: unlimited). `None`: it stays as it is, or changes too far ahead to look for.
+pub fn next_sum(feature: &FeatureLicenses, day: NaiveDate) -> Option<(NaiveDate, Option<u64>)> {
+    let today = sum(&evaluate(feature, day));
+    let mut at = day;
+    for _ in 0..boundaries_ahead(feature) {
+        at = next_boundary(feature, at)?;
+        let then = sum(&evaluate(feature, at));
+        if then != today {
+            return Some((at, then));
+        }
+    }
+    None
+}
+
+/// What a token takes is counted where it takes it (L51).
+fn sum(evaluation: &Evaluation) -> Option<u64> {
+    let pools = evaluation.pools.iter().filter(|pool| pool.kind != PoolKind::Token);
+    pools.map(|pool| pool.total.limited().map(u64::from)).sum()
 }
 
 /// L31: an older exclusive is still valid today or when its successor begins, and the successor lowers the total.

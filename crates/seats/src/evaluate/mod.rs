@@ -17,7 +17,7 @@ mod ahead;
 mod explain;
 mod lend;
 
-pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise, next_rise_of};
+pub use ahead::{Forecast, LowerSuccessor, forecast, lower_successors, next_rise, next_rise_of, next_sum};
 pub use explain::explain;
 pub use lend::lent_until;
 
