@@ -99,6 +99,12 @@ impl Stream {
     }
 }
 
+/// Waits until what a start brings is told: the day, and after it the total of cad.
+fn await_start(http: SocketAddr) {
+    let mut stream = Stream::open(http, "/api/v1/events?after=0&feature=cad", "");
+    assert_eq!(stream.kinds(1), ["pool.changed"]);
+}
+
 fn denied(daemon: &Daemon, times: usize) {
     let mut client = daemon.connect();
     for _ in 0..times {
@@ -110,7 +116,8 @@ fn denied(daemon: &Daemon, times: usize) {
 fn what_happens_is_told_once_and_goes_on_where_a_reader_stopped() {
     let site = Site::with(&[exclusive("cad", 3), exclusive("plot", 3)]);
     let (daemon, http) = start(&site);
-    let mut stream = Stream::open(http, "/api/v1/events", "");
+    await_start(http);
+    let mut stream = Stream::open(http, "/api/v1/events?feature=cad", "");
     let mut client = daemon.connect();
     let held = client.checkout(&[("cad", 2)]).unwrap();
     client.give_back(&held);
@@ -250,6 +257,7 @@ fn a_token_is_needed_for_what_is_told_and_not_for_the_page_that_asks_for_it() {
 fn a_quiet_stream_lives_longer_than_a_request_may_take_and_places_are_given_back() {
     let site = Site::with(&[exclusive("cad", 3)]);
     let (daemon, http) = start(&site);
+    await_start(http);
     let path = "/api/v1/events?feature=cad";
     let mut streams: Vec<_> = (0..FOLLOWERS_MAX).map(|_| Stream::open(http, path, "")).collect();
     let page = get(http, "/api/v1/events");
