@@ -43,7 +43,8 @@ pub const DENIALS_MAX: usize = 50;
 const PACE: Duration = Duration::from_millis(50);
 /// What is written at once.
 const CHUNK_BYTES: usize = 32 << 10;
-/// After so many events other tasks have their turn: most of them may be about something else.
+/// After so many events others have their turn, and it is looked at how long this follower was told nothing: most of them
+/// may be about something else, and more may come as fast as they are read.
 const EVENTS_AT_ONCE: usize = 256;
 /// How long a browser waits before it connects again, in milliseconds.
 const RETRY_MS: u32 = 2_000;
@@ -212,15 +213,17 @@ impl Follower {
             }
             let (mut said, is_full) = self.gather().await;
             if said.is_empty() && !self.is_over {
-                tokio::select! {
-                    biased;
-                    () = closing.cancelled() => {}
-                    news = timeout_at(self.silent_until, self.reader.ready()) => {
-                        if news.is_err() {
-                            // The place moves on with what was not for this follower.
-                            let run = self.http.server.events.run();
-                            let _ = write!(said, "id: {run}:{}\n: nothing new\n\n", self.reader.after());
-                        }
+                let now = Instant::now();
+                if now >= self.silent_until {
+                    // The place moves on with what was not for this follower.
+                    let run = self.http.server.events.run();
+                    let _ = write!(said, "id: {run}:{}\n: nothing new\n\n", self.reader.after());
+                } else if !is_full {
+                    self.next = now + PACE;
+                    tokio::select! {
+                        biased;
+                        () = closing.cancelled() => {}
+                        _ = timeout_at(self.silent_until, self.reader.ready()) => {}
                     }
                 }
             }
@@ -234,7 +237,7 @@ impl Follower {
         None
     }
 
-    /// What is there, and whether it is all that fits.
+    /// Some of what is there, and whether there may be more.
     async fn gather(&mut self) -> (String, bool) {
         let mut said = String::new();
         let mut looked_at = 0;
@@ -250,10 +253,11 @@ impl Follower {
                     let _ = write!(said, "event: gap\nid: {run}:{after}\ndata: {{\"missed\":{missed}}}\n\n");
                 }
                 Delivery::Event(event) if self.wants(&event) => {
-                    let Some(event) = event.redacted(self.readers) else { continue };
-                    // JSON has no line breaks of its own. It cannot fail: every key is text.
-                    let json = serde_json::to_string(&event).unwrap_or_default();
-                    let _ = write!(said, "id: {}:{}\ndata: {json}\n\n", event.run, event.seq);
+                    if let Some(event) = event.redacted(self.readers) {
+                        // JSON has no line breaks of its own. It cannot fail: every key is text.
+                        let json = serde_json::to_string(&event).unwrap_or_default();
+                        let _ = write!(said, "id: {}:{}\ndata: {json}\n\n", event.run, event.seq);
+                    }
                 }
                 Delivery::Event(_) => {}
             }
@@ -261,8 +265,9 @@ impl Follower {
                 return (said, true);
             }
             looked_at += 1;
-            if looked_at % EVENTS_AT_ONCE == 0 {
+            if looked_at == EVENTS_AT_ONCE {
                 tokio::task::yield_now().await;
+                return (said, true);
             }
         }
         (said, false)

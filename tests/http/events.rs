@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use seatkeeper::http::connections::{REQUEST_TIME, STALL_TIME};
@@ -98,6 +99,12 @@ impl Stream {
     }
 }
 
+/// Waits until what a start brings is told: the day, and after it the total of cad.
+fn await_start(http: SocketAddr) {
+    let mut stream = Stream::open(http, "/api/v1/events?after=0&feature=cad", "");
+    assert_eq!(stream.kinds(1), ["pool.changed"]);
+}
+
 fn denied(daemon: &Daemon, times: usize) {
     let mut client = daemon.connect();
     for _ in 0..times {
@@ -109,7 +116,8 @@ fn denied(daemon: &Daemon, times: usize) {
 fn what_happens_is_told_once_and_goes_on_where_a_reader_stopped() {
     let site = Site::with(&[exclusive("cad", 3), exclusive("plot", 3)]);
     let (daemon, http) = start(&site);
-    let mut stream = Stream::open(http, "/api/v1/events", "");
+    await_start(http);
+    let mut stream = Stream::open(http, "/api/v1/events?feature=cad", "");
     let mut client = daemon.connect();
     let held = client.checkout(&[("cad", 2)]).unwrap();
     client.give_back(&held);
@@ -249,21 +257,36 @@ fn a_token_is_needed_for_what_is_told_and_not_for_the_page_that_asks_for_it() {
 fn a_quiet_stream_lives_longer_than_a_request_may_take_and_places_are_given_back() {
     let site = Site::with(&[exclusive("cad", 3)]);
     let (daemon, http) = start(&site);
-    let mut streams: Vec<_> = (0..FOLLOWERS_MAX).map(|_| Stream::open(http, "/api/v1/events", "")).collect();
+    await_start(http);
+    let path = "/api/v1/events?feature=cad";
+    let mut streams: Vec<_> = (0..FOLLOWERS_MAX).map(|_| Stream::open(http, path, "")).collect();
     let page = get(http, "/api/v1/events");
     assert_eq!(page.status, 503);
     assert!(page.body.contains("as many as are taken"), "{}", page.body);
     // Others are answered all the same.
     assert_eq!(get(http, "/api/v1/status").status, 200);
 
-    // Nothing happens for longer than any limit of a request; then the server says that it is there.
+    // Nothing of it happens for longer than any limit of a request, only other things; then the server says that it is there.
     let quiet = &mut streams[0];
     quiet.lines.get_ref().set_read_timeout(Some(KEEP_ALIVE + Duration::from_secs(20))).unwrap();
     let begun = Instant::now();
-    while quiet.comments < 2 {
-        let line = quiet.line().expect("it goes on");
-        quiet.comments += usize::from(line.starts_with(':'));
-    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) && begun.elapsed() < Duration::from_secs(60) {
+                denied(&daemon, 1);
+                // A stream of news, and not more than so many followers are told in a debug build.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        // The first is the greeting.
+        while quiet.comments < 2 {
+            let line = quiet.line().expect("it goes on");
+            assert!(!line.starts_with("data"), "{line}");
+            quiet.comments += usize::from(line.starts_with(':'));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
     assert!(begun.elapsed() > REQUEST_TIME.max(STALL_TIME), "{:?}", begun.elapsed());
     let mut client = daemon.connect();
     client.checkout(&[("cad", 1)]).unwrap();
@@ -273,7 +296,8 @@ fn a_quiet_stream_lives_longer_than_a_request_may_take_and_places_are_given_back
     streams.clear();
     until("a place is free again", || {
         // One whose reader is gone is noticed when it is written to.
-        client.checkout(&[("nothing", 1)]).unwrap_err();
+        let held = client.checkout(&[("cad", 1)]).unwrap();
+        client.give_back(&held);
         let mut stream = connect(http);
         write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: {http}\r\n\r\n").ok()?;
         let mut answer = String::new();
