@@ -1,15 +1,19 @@
 //! `/metrics`: the names of interfaces.md 5, from the features that `status` shows, so that both always agree, and from what
 //! is counted (`src/counts`).
 //!
-//! However many ask, it is made once for a picture, at most every [`PICTURE_MS`]. Families come one after the other and each goes over all features,
+//! However many ask, it is made once in [`METRICS_MS`], and compressed once for those who take it so: a thousand features are
+//! almost a megabyte, and a hundred scrapes a second of that would cost the machine more than making it. Families come one after the other and each goes over all features,
 //! so the features are read once into rows, a few hundred at a time with others in between; the text of few features is
 //! kept for whoever asks next, that of many is written while it is read.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use chrono::NaiveDate;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::stream;
 use seats::catalog::Catalog;
 use seats::evaluate::evaluate;
@@ -17,10 +21,13 @@ use tokio::sync::Mutex;
 
 use super::Http;
 use super::text::{self, Kind, float};
-use crate::engine::picture::{PICTURE_MS, Picture};
+use crate::engine::picture::Picture;
 use crate::report::Feature;
 use crate::server::reports::{Refusal, counts_at, places};
 
+/// For how long a text is good, in milliseconds; where making it takes long, four times as long as that took. Scrapers come every
+/// few seconds: what they see is not older for it.
+pub const METRICS_MS: u64 = 250;
 /// So many features are read before others get their turn: about a millisecond of work.
 const FEATURES_AT_ONCE: usize = 250;
 /// Up to so many features the text is kept: some ten megabytes.
@@ -84,6 +91,8 @@ pub(super) struct Metrics {
 struct State {
     /// Until which tick it is good, exclusive, and what.
     last: Option<(u64, Exposition)>,
+    /// How long the last text was: the next is about the same.
+    bytes: usize,
     /// They change with the licenses and the day alone.
     licenses: Option<Licenses>,
 }
@@ -97,49 +106,75 @@ struct Licenses {
 
 #[derive(Clone, Debug)]
 enum Exposition {
-    Text(Bytes),
+    Text {
+        plain: Bytes,
+        /// The same by gzip, once somebody has asked for it.
+        packed: Option<Bytes>,
+    },
     /// What stands before the features, and these.
     Rows(Bytes, Arc<Vec<Row>>),
 }
 
 impl Metrics {
-    /// The text, or where it comes from.
-    pub(super) async fn scrape(&self, http: &Http) -> Result<Body, Refusal> {
+    /// The text, or where it comes from; `takes_gzip`: it may be compressed.
+    pub(super) async fn scrape(&self, http: &Http, takes_gzip: bool) -> Result<Scraped, Refusal> {
         // One makes it, and the others wait for it.
         let mut state = self.state.lock().await;
         let tick = || http.server.context.clock.tick().0;
         let begun = tick();
-        let last = state.last.as_ref().filter(|(until, _)| begun < *until);
-        if let Some((_, exposition)) = last {
-            return Ok(exposition.body());
+        if let Some((until, exposition)) = &mut state.last
+            && begun < *until
+        {
+            return Ok(exposition.scraped(takes_gzip));
         }
         let picture = http.pictures.latest(&http.server).await?;
         let rows = rows(http, &picture).await;
-        let mut out = String::new();
+        let mut out = String::with_capacity(state.bytes);
         server(&mut out, http, &picture, state.licenses(&picture).await);
-        let exposition = if rows.len() <= FEATURES_KEPT {
+        let mut exposition = if rows.len() <= FEATURES_KEPT {
             let mut place = (0, 0);
             while write(&rows, &mut place, &mut out) {}
-            Exposition::Text(out.into())
+            state.bytes = out.len();
+            Exposition::Text { plain: out.into(), packed: None }
         } else {
             Exposition::Rows(out.into(), Arc::new(rows))
         };
-        let body = exposition.body();
-        // As long as the picture, so that metrics and status agree; where making it takes long, a quarter of the time at most
-        // goes into that.
+        let scraped = exposition.scraped(takes_gzip);
+        // As long as its picture is shown to others, so that metrics and status agree.
         let making_ms = tick().saturating_sub(begun);
-        let until = picture.tick + PICTURE_MS.max(4 * making_ms);
+        let until = picture.tick + METRICS_MS.max(4 * making_ms);
         if http.pictures.keep(&picture, until).await {
             state.last = Some((until, exposition));
         }
-        Ok(body)
+        Ok(scraped)
     }
 }
 
+/// What a scraper gets.
+pub(super) struct Scraped {
+    pub(super) body: Body,
+    pub(super) is_gzip: bool,
+}
+
 impl Exposition {
+    fn scraped(&mut self, takes_gzip: bool) -> Scraped {
+        match self {
+            Exposition::Text { plain, packed } if takes_gzip => {
+                match packed.clone().or_else(|| gzip(plain)) {
+                    Some(bytes) => {
+                        *packed = Some(bytes.clone());
+                        Scraped { body: bytes.into(), is_gzip: true }
+                    }
+                    None => Scraped { body: plain.clone().into(), is_gzip: false },
+                }
+            }
+            _ => Scraped { body: self.body(), is_gzip: false },
+        }
+    }
+
     fn body(&self) -> Body {
         match self {
-            Exposition::Text(text) => text.clone().into(),
+            Exposition::Text { plain, .. } => plain.clone().into(),
             Exposition::Rows(head, rows) => {
                 let begin = (Some(head.clone()), rows.clone(), (0, 0));
                 Body::from_stream(stream::unfold(begin, |(head, rows, mut place)| async move {
@@ -153,6 +188,12 @@ impl Exposition {
             }
         }
     }
+}
+
+/// Fast rather than small: most of a text is the same in each of its lines. `None`, which memory never is: it cannot be written.
+fn gzip(text: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+    encoder.write_all(text).and_then(|()| encoder.finish()).ok().map(Bytes::from)
 }
 
 /// Writes the next line; `place` is the family and the row. `false`: there is none.

@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 use tracing::info;
 
 pub use self::access::{Access, AccessError};
+pub use self::metrics::METRICS_MS;
 use self::metrics::Metrics;
 use crate::server::Server;
 use crate::server::reports::pictures::Pictures;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::get;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::access::Stranger;
 use super::connections::REQUEST_TIME;
+use super::metrics::Scraped;
 use super::{Http, day, events, page, status, usage};
 use crate::server::reports::{self, Question, Refusal};
 
@@ -86,17 +87,34 @@ async fn admit(State(http): State<Arc<Http>>, request: Request, next: Next) -> R
     }
 }
 
-async fn metrics(State(http): State<Arc<Http>>) -> Response {
+async fn metrics(State(http): State<Arc<Http>>, headers: HeaderMap) -> Response {
     if !http.access.reader().sees_counts {
         return text(
             StatusCode::FORBIDDEN,
             "metrics are for the administrator here (S84): readers = \"admin\"\n",
         );
     }
-    match http.metrics.scrape(&http).await {
-        Ok(body) => with_type(StatusCode::OK, super::text::CONTENT_TYPE, body),
+    match http.metrics.scrape(&http, takes_gzip(&headers)).await {
+        Ok(Scraped { body, is_gzip }) => {
+            let mut answer = with_type(StatusCode::OK, super::text::CONTENT_TYPE, body);
+            answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+            if is_gzip {
+                answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            answer
+        }
         Err(refusal) => refused(&refusal),
     }
+}
+
+/// Whether an answer may be compressed by gzip (RFC 9110, 12.5.3): it is named, and not with the weight of nothing.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().trim_start_matches(['q', 'Q']).trim_start_matches('=');
+        name.trim().eq_ignore_ascii_case("gzip") && !weight.parse().is_ok_and(|weight: f32| weight <= 0.0)
+    })
 }
 
 /// Whether clients are served; the reason where they are not.
@@ -190,4 +208,26 @@ pub(super) fn refused(refusal: &reports::Refusal) -> Response {
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     text(status, format!("{message}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        for (accepts, takes) in [
+            ("", false),
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000, br", false),
+            ("x-gzip, br", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepts));
+            assert_eq!(takes_gzip(&headers), takes, "{accepts}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }

@@ -55,7 +55,22 @@ pub(super) fn number(out: &mut String, name: &str, labels: &str, value: f64) {
         out.push_str(labels);
         out.push('}');
     }
-    let _ = if value == f64::INFINITY { writeln!(out, " +Inf") } else { writeln!(out, " {value}") };
+    // Most are small whole numbers, and those are written several times as fast.
+    let _ = match whole(value) {
+        Some(whole) => writeln!(out, " {whole}"),
+        None if value == f64::INFINITY => writeln!(out, " +Inf"),
+        None => writeln!(out, " {value}"),
+    };
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is whole and in the range of 32 bits"
+)]
+fn whole(value: f64) -> Option<u32> {
+    let is_whole = value >= 0.0 && value <= f64::from(u32::MAX) && value.fract() == 0.0;
+    is_whole.then_some(value as u32)
 }
 
 /// A family of one number without labels.
@@ -111,5 +126,10 @@ mod tests {
         number(&mut out, "x", &labels, f64::INFINITY);
         number(&mut out, "y", "", 9_007_199_254_740_992.0);
         assert_eq!(out, format!("x{{{labels}}} +Inf\ny 9007199254740992\n"));
+        let mut out = String::new();
+        for value in [0.0, 16.0, 4_294_967_295.0, 4_294_967_296.0, 0.5, -1.0] {
+            number(&mut out, "z", "", value);
+        }
+        assert_eq!(out, "z 0\nz 16\nz 4294967295\nz 4294967296\nz 0.5\nz -1\n");
     }
 }

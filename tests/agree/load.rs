@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use seatkeeper::engine::picture::PICTURE_MS;
+use seatkeeper::http::METRICS_MS;
 use serde_json::Value;
 use wire::message::Answer;
 use wire::request::{Cancel, Checkout};
@@ -175,7 +176,9 @@ fn outputs_agree_while_clients_work() {
         while !is_enough(&readings) || uses.len() < 5 || suspects == 0 || waits == 0 {
             // That which is behind most comes first.
             let shows = *Shows::ALL.iter().min_by_key(|shows| readings.get(shows)).expect("there are some");
-            std::thread::sleep(Duration::from_millis(PICTURE_MS + 5));
+            let good_for =
+                if matches!(shows, Shows::Metrics | Shows::Http) { METRICS_MS } else { PICTURE_MS };
+            std::thread::sleep(Duration::from_millis(good_for + 5));
             let text = world.reader.read(shows);
             let after = told_anew(&world, &licenses);
             tried += 1;
@@ -207,6 +210,7 @@ fn outputs_agree_while_clients_work() {
         told.status["features"].as_array().expect("features").iter().all(is_idle).then_some(told)
     });
     assert_eq!(rules::broken(&told), Vec::<String>::new());
+    std::thread::sleep(Duration::from_millis(METRICS_MS + 5));
     for shows in Shows::ALL {
         let text = world.reader.read(shows);
         assert_eq!(

@@ -13,6 +13,7 @@ use crate::plain::{ask, connect, get, start, start_at};
 use crate::real::daemon::Daemon;
 use crate::real::site::{Site, exclusive};
 use crate::real::{until, within};
+use crate::schema::Schemas;
 
 /// One block of the stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -203,6 +204,7 @@ fn over_a_restart_and_over_what_is_forgotten_a_reader_is_told_that_it_missed_som
 
     // The denials are there at once, the last of them, and from where to go on.
     let list: Value = serde_json::from_str(&get(http, "/api/v1/denials").body).unwrap();
+    assert_eq!(Schemas::read().check("events", &list), Ok(()));
     let told = list["events"].as_array().unwrap();
     assert_eq!((told.len(), &told[DENIALS_MAX - 1]["seq"]), (DENIALS_MAX, &list["last"]));
     assert!(told[0]["message"].as_str().unwrap().contains("nothing-like-it"));
@@ -342,6 +344,8 @@ fn the_last_day_of_a_feature_comes_from_the_history() {
         (peaks.iter().flatten().max() == Some(&4)).then_some((day, peaks))
     });
     let (day, peaks) = day;
+    let schemas = Schemas::read();
+    assert_eq!(schemas.check_by("usage", schemas.part("usage", "day"), &day, "day"), Ok(()));
     assert_eq!((peaks.len(), &day["step_seconds"]), (288, &300.into()));
     assert_eq!(peaks[0], None, "yesterday there was no history");
     // At a border between two steps the last one has three.

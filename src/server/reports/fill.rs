@@ -52,13 +52,13 @@ impl Reader<'_> {
             start: shown.and_then(|l| l.start),
             end: shown.and_then(|l| l.end),
             ends_at: main.and_then(|l| self.ends_at(l, picture)),
-            next_change: next_sum(feature, picture.day).map(|(day, total)| report::NextChange {
-                day,
-                at: rfc3339(self.zone().start_of_day(day)),
-                total,
-            }),
+            next_change: if self.is_numbers_only { None } else { self.next_change(feature, picture) },
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
-            notices: notices(feature, picture, self.origin.sees_all),
+            notices: if self.is_numbers_only {
+                Vec::new()
+            } else {
+                notices(feature, picture, self.origin.sees_all)
+            },
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
             denials_24h: Some(self.denials_of_a_day(feature.vendor.as_str(), feature.feature.as_str())),
             pools: if self.origin.sees_all {
@@ -68,6 +68,11 @@ impl Reader<'_> {
             },
             ..sums(counters)
         }
+    }
+
+    fn next_change(&self, feature: &FeatureLicenses, picture: &Picture) -> Option<report::NextChange> {
+        let (day, total) = next_sum(feature, picture.day)?;
+        Some(report::NextChange { day, at: rfc3339(self.zone().start_of_day(day)), total })
     }
 
     fn denials_of_a_day(&self, vendor: &str, feature: &str) -> u64 {

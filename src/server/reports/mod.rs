@@ -149,7 +149,7 @@ pub async fn piece_of(
     text("feature", message.feature.as_deref().unwrap_or(""))?;
     text("vendor", message.vendor.as_deref().unwrap_or(""))?;
     text("cursor", &message.cursor)?;
-    let reader = Reader { server, origin, limit, message, pictures };
+    let reader = Reader { server, origin, limit, message, pictures, is_numbers_only: false };
     match message.what.as_str() {
         "status" => reader.status().await,
         "features" => reader.features().await,
@@ -170,6 +170,8 @@ struct Reader<'a> {
     limit: usize,
     message: &'a Question,
     pictures: Option<&'a Pictures>,
+    /// What comes and what ends is not told in words: that is most of the work.
+    is_numbers_only: bool,
 }
 
 impl Reader<'_> {
@@ -488,11 +490,19 @@ pub fn places(picture: &Picture) -> usize {
     picture.catalog.features().len() + picture.by_feature().without_license.len()
 }
 
-/// The features of a picture at these places, as `status` shows them to a reader of counts.
+/// The numbers of the features of a picture at these places, as `status` shows them to a reader of counts; not what comes next, nor
+/// what ends soon.
 pub fn counts_at(server: &Server, picture: &Picture, places: std::ops::Range<usize>) -> Vec<report::Feature> {
     let origin = Origin { address: None, admin: None, sees_all: false, sees_counts: true };
     let message = Question::whole("features");
-    let reader = Reader { server, origin: &origin, limit: ITEMS_MAX, message: &message, pictures: None };
+    let reader = Reader {
+        server,
+        origin: &origin,
+        limit: ITEMS_MAX,
+        message: &message,
+        pictures: None,
+        is_numbers_only: true,
+    };
     places.filter_map(|at| reader.feature_at(picture, at)).collect()
 }
 
