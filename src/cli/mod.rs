@@ -19,6 +19,7 @@ pub mod doctor;
 mod event_text;
 pub mod events;
 pub mod explain;
+mod feature_table;
 pub mod offline;
 pub mod paint;
 pub mod seats;

@@ -1,19 +1,14 @@
 //! `status` and `features`: how the server is, what each feature has, who holds the seats of what is full, and what is wrong; what an
 //! administrator looks at first.
 
-use chrono::NaiveDate;
-
 use super::args::{Read, ReadFeature};
+use super::feature_table::{feature_table, is_full};
 use super::paint::{Output, Paint, Tone};
 use super::show::{answer, name, or_none, problem_list};
-use super::table::{Lines, plural, seats, wrap};
+use super::table::{plural, wrap};
 use super::{Failure, coverage, server};
-use crate::report::{ClockReset, Feature, Pool, Server, Session, Status};
+use crate::report::{ClockReset, Feature, Server, Session, Status};
 
-/// Below this part of its total, the free seats of a feature are few.
-const FEW_FREE: u64 = 10;
-/// So many days ahead a loss of seats is soon.
-const SOON_DAYS: i64 = 30;
 /// Of so many full features it is said who has the seats.
 const FULL_SHOWN: usize = 5;
 /// And of so many holders of each, those who have them longest.
@@ -135,11 +130,6 @@ fn summary(features: &[Feature]) -> String {
     wrap(&parts.join(", "), 0, 2)
 }
 
-/// Somebody has its seats, and nobody gets one.
-fn is_full(f: &Feature) -> bool {
-    f.free == Some(0) && f.used + f.held + f.reserved > 0
-}
-
 /// Who has the seats of what is full: a line for each of the first such features, those who have them longest first. Nothing
 /// where the reader may not see users.
 fn holders(features: &[Feature], sessions: Option<&[Session]>) -> Vec<String> {
@@ -161,127 +151,10 @@ fn holders(features: &[Feature], sessions: Option<&[Session]>) -> Vec<String> {
     features.iter().filter(|f| is_full(f)).filter_map(line).take(FULL_SHOWN).collect()
 }
 
-/// One row a feature, and below it one for each of its pools where there are several; columns that would be all zeros
-/// are left out. `today`: what changes soon after it is marked.
-fn feature_table(features: &[Feature], today: Option<NaiveDate>, paint: Paint) -> String {
-    type Column = (&'static str, fn(&Feature) -> u64, Tone);
-    let rare: [Column; 6] = [
-        (">OVER", |f| f.over, Tone::Trouble),
-        (">HELD", |f| f.held, Tone::Plain),
-        (">RESERVED", |f| f.reserved, Tone::Plain),
-        (">BORROWED", |f| f.borrowed, Tone::Plain),
-        (">QUEUED", |f| f.queued, Tone::Warning),
-        (">DENIED", |f| f.denials_24h.unwrap_or_default(), Tone::Warning),
-    ];
-    let mut rows = Vec::new();
-    for f in features {
-        let pools = if f.pools.len() > 1 { &*f.pools } else { &[] };
-        rows.push((name(Some(&f.vendor), &f.name), f.clone(), next(f, today)));
-        rows.extend(
-            pools
-                .iter()
-                .map(|pool| (format!("  {}", pool_name(pool)), of_pool(pool), (last_day(pool), Tone::Quiet))),
-        );
-    }
-    let rare: Vec<Column> =
-        rare.into_iter().filter(|(_, of, _)| rows.iter().any(|(_, f, _)| of(f) > 0)).collect();
-    let has_tokens = rows.iter().any(|(_, f, _)| f.tokens.is_some());
-    let mut headers = vec!["FEATURE", ">TOTAL", ">USED", ">FREE", ">SUSPECT"];
-    headers.extend(rare.iter().map(|(name, ..)| *name));
-    headers.extend(has_tokens.then_some(">TOKENS"));
-    headers.push("NEXT TOTAL");
-    let mut table = Lines::painted(&headers, paint);
-    for (name, f, next) in rows {
-        // A token has no seats: noughts would say that they are all taken.
-        let is_token_alone = f.tokens.is_some() && f.total == Some(0) && f.used == 0;
-        let seat = |text: String| if is_token_alone { "-".to_owned() } else { text };
-        let is_pool = f.vendor.is_empty();
-        let tone = |tone: Tone| if is_pool { Tone::Quiet } else { tone };
-        let count =
-            |n: u64, marked: Tone| (seat(n.to_string()), tone(if n > 0 { marked } else { Tone::Plain }));
-        let free = match f.free {
-            Some(0) if is_full(&f) || f.total == Some(0) => Tone::Trouble,
-            Some(free) if f.total.is_some_and(|total| free.saturating_mul(FEW_FREE) <= total) => {
-                Tone::Warning
-            }
-            _ => Tone::Plain,
-        };
-        let free = if is_token_alone { Tone::Plain } else { free };
-        let mut row = vec![
-            (name, tone(Tone::Plain)),
-            (seat(seats(f.total, f.unlimited)), tone(Tone::Plain)),
-            count(f.used, Tone::Plain),
-            (seat(if f.unlimited { "-".into() } else { seats(f.free, false) }), tone(free)),
-            count(f.suspect, Tone::Warning),
-        ];
-        row.extend(rare.iter().map(|(_, of, marked)| count(of(&f), *marked)));
-        let tokens = || f.tokens.map_or_else(|| "-".into(), |tokens| tokens.to_string());
-        row.extend(has_tokens.then(|| (tokens(), tone(Tone::Plain))));
-        row.push(next);
-        table.painted_row(row);
-    }
-    table.text()
-}
-
-/// What the total comes to, and from which day on, or that it has come to nothing.
-fn next(f: &Feature, today: Option<NaiveDate>) -> (String, Tone) {
-    let Some(next) = &f.next_change else {
-        return match (f.end, today) {
-            (Some(end), Some(today)) if f.total == Some(0) && end < today => {
-                (format!("ended {end}"), Tone::Trouble)
-            }
-            // What a token takes is counted elsewhere; it has its own end.
-            _ if f.tokens.is_some() && f.end.is_some() => {
-                (f.end.map_or_else(String::new, |end| format!("to {end}")), Tone::Plain)
-            }
-            // Without seats there is nothing that could stay.
-            _ if f.total == Some(0) && f.tokens.is_none() => ("-".into(), Tone::Plain),
-            _ => ("stays".into(), Tone::Plain),
-        };
-    };
-    let text = format!("{} from {}", seats(next.total, next.total.is_none()), next.day);
-    // Unlimited is more than any number.
-    let is_less = next.total.unwrap_or(u64::MAX) < f.total.unwrap_or(u64::MAX);
-    let is_soon = today.is_some_and(|today| (next.day - today).num_days() <= SOON_DAYS);
-    (text, if is_less && is_soon { Tone::Warning } else { Tone::Plain })
-}
-
-/// The last day of the license whose terms hold for a pool.
-fn last_day(pool: &Pool) -> String {
-    let end = pool.licenses.first().and_then(|license| license.end);
-    end.map_or_else(String::new, |end| format!("to {end}"))
-}
-
-fn pool_name(pool: &Pool) -> String {
-    let sn = pool.sn.as_ref().map_or_else(String::new, |sn| format!(" {sn}"));
-    let version = pool.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
-    format!("{}{version}{sn}", pool.key_type.to_lowercase())
-}
-
-/// A pool's row has the same columns.
-fn of_pool(pool: &Pool) -> Feature {
-    let (n, is_token) = (&pool.numbers, pool.key_type == "TOKEN");
-    let seats = |count: u64| if is_token { 0 } else { count };
-    Feature {
-        total: if is_token { Some(0) } else { n.total },
-        unlimited: n.unlimited && !is_token,
-        used: seats(n.used),
-        free: n.free,
-        suspect: seats(n.suspect),
-        over: n.over,
-        held: n.held,
-        reserved: n.reserved,
-        borrowed: pool.numbers.borrowed,
-        tokens: is_token.then_some(n.used),
-        ends_at: pool.ends_at.clone(),
-        ..Feature::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{License, NextChange, Numbers};
+    use chrono::NaiveDate;
 
     fn feature() -> Feature {
         Feature {
@@ -291,101 +164,6 @@ mod tests {
             free: Some(0),
             used: 8,
             ..Feature::default()
-        }
-    }
-
-    #[test]
-    fn a_feature_is_one_row_and_over_is_shown_where_it_occurs() {
-        let plain = feature_table(&[feature()], None, Paint::Plain);
-        assert!(plain.lines().count() == 2 && !plain.contains("OVER"), "{plain}");
-        let over = feature_table(&[Feature { over: 3, ..feature() }], None, Paint::Plain);
-        let row: Vec<&str> = over.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["ACME/cad", "5", "8", "0", "0", "3", "stays"], "{over}");
-    }
-
-    #[test]
-    fn several_pools_stand_below_their_feature_and_tokens_apart() {
-        let pool = |key_type: &str, sn: Option<&str>, total, used| Pool {
-            key_type: key_type.into(),
-            sn: sn.map(str::to_owned),
-            numbers: Numbers { total, used, free: total.map(|t: u64| t - used), ..Numbers::default() },
-            ..Pool::default()
-        };
-        let until = License { end: NaiveDate::from_ymd_opt(2030, 6, 30), ..License::default() };
-        let pools = vec![
-            Pool { version: Some("4.2".into()), ..pool("EXCLUSIVE", None, Some(10), 8) },
-            Pool { licenses: vec![until], ..pool("ADDITIVE", Some("7f3c"), Some(4), 1) },
-        ];
-        let cad = Feature { total: Some(14), used: 9, free: Some(5), pools, ..feature() };
-        let suite = Feature {
-            name: "suite".into(),
-            total: Some(0),
-            used: 0,
-            tokens: Some(3),
-            pools: vec![pool("TOKEN", None, None, 3)],
-            ..feature()
-        };
-        let expected = "\
-FEATURE          TOTAL  USED  FREE  SUSPECT  TOKENS  NEXT TOTAL
-ACME/cad            14     9     5        0       -  stays
-  exclusive 4.2     10     8     2        0       -
-  additive 7f3c      4     1     3        0       -  to 2030-06-30
-ACME/suite           -     -     -        -       3  stays
-";
-        assert_eq!(feature_table(&[cad.clone(), suite], None, Paint::Plain), expected);
-        let alone = Feature { pools: vec![cad.pools[0].clone()], ..cad };
-        assert_eq!(feature_table(&[alone], None, Paint::Plain).lines().count(), 2, "one pool is the feature");
-    }
-
-    #[test]
-    fn the_widest_features_fit_eighty_columns() {
-        let long = "x".repeat(64);
-        let day = NaiveDate::from_ymd_opt(2030, 6, 30).unwrap();
-        let feature = Feature {
-            vendor: long.clone(),
-            name: long.clone(),
-            over: 1,
-            held: 1,
-            reserved: 1,
-            borrowed: 1,
-            queued: 1,
-            tokens: Some(1),
-            pools: vec![Pool { sn: Some(long.clone()), ..Pool::default() }, Pool::default()],
-            denials_24h: Some(1),
-            next_change: Some(NextChange { day, total: Some(2_147_483_646), ..NextChange::default() }),
-            total: Some(2_147_483_647),
-            used: 2_147_483_647,
-            ..feature()
-        };
-        let text = feature_table(&[feature], Some(day), Paint::Plain);
-        assert_eq!(text.lines().find(|line| line.chars().count() > 80), None, "{text}");
-    }
-
-    /// `(total, what it is next, from which day on)`, seen on 2030-06-01.
-    #[test]
-    fn what_comes_next_is_a_total_and_a_day() {
-        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
-        let today = Some(date("2030-06-01"));
-        let of = |total: Option<u64>, next: Option<(Option<u64>, &str)>| Feature {
-            total,
-            next_change: next.map(|(total, day)| NextChange { day: date(day), total, at: String::new() }),
-            ..Feature::default()
-        };
-        for (feature, text, tone) in [
-            (of(Some(16), Some((Some(10), "2030-07-01"))), "10 from 2030-07-01", Tone::Warning),
-            (of(Some(16), Some((Some(10), "2030-07-02"))), "10 from 2030-07-02", Tone::Plain),
-            (of(Some(16), Some((None, "2030-06-02"))), "unlimited from 2030-06-02", Tone::Plain),
-            (of(None, Some((Some(3), "2030-06-02"))), "3 from 2030-06-02", Tone::Warning),
-            (of(None, None), "stays", Tone::Plain),
-            (of(Some(0), None), "-", Tone::Plain),
-            (
-                Feature { end: Some(date("2030-05-31")), ..of(Some(0), None) },
-                "ended 2030-05-31",
-                Tone::Trouble,
-            ),
-            (Feature { end: Some(date("2030-06-01")), ..of(Some(0), None) }, "-", Tone::Plain),
-        ] {
-            assert_eq!(next(&feature, today), (text.to_owned(), tone));
         }
     }
 

@@ -92,11 +92,20 @@ pub(crate) fn compare(told: &Told, out: &str, found: &mut Differences) -> Result
     for (what, of) in [("today", "today is "), ("time_zone", "in "), ("next_midnight", "until ")] {
         found.same(what, &true, &squeezed(out).contains(&format!("{of}{}", text(server, what))));
     }
-    let here = table(out)?;
+    let mut here = table(out)?;
     let there = expected(told);
     found.same("how many rows", &there.len(), &here.len());
-    // A column that would be all noughts is left out.
-    let columns: Vec<&String> = here.first().into_iter().flat_map(Row::keys).collect();
+    // A column that would be all noughts is left out, and those that do not fit stand in a table below, of rows that have any.
+    let columns: Vec<String> = here.first().into_iter().flat_map(Row::keys).cloned().collect();
+    let below = match out.split("\n\n").find(|part| part.starts_with("FEAT") && !part.contains(" USED ")) {
+        Some(part) => rows(part.lines())?,
+        None => Vec::new(),
+    };
+    let mut at = here.iter_mut();
+    for more in below {
+        let row = at.find(|row| row["FEATURE"] == more["FEATURE"]);
+        row.ok_or_else(|| format!("{} stands below alone", more["FEATURE"]))?.extend(more);
+    }
     for (there, here) in there.iter().zip(&here) {
         for (column, cell) in there {
             match here.get(column) {
@@ -106,7 +115,7 @@ pub(crate) fn compare(told: &Told, out: &str, found: &mut Differences) -> Result
                     found.same(&format!("{}: {column}", there["FEATURE"]), &plain(cell), &plain(found_cell));
                 }
                 None => {
-                    let is_nought = ["0", "-"].contains(&cell.as_str()) && !columns.contains(&column);
+                    let is_nought = ["0", "-"].contains(&cell.as_str()) && !columns.contains(column);
                     found.same(&format!("{}: {column} is left out", there["FEATURE"]), &true, &is_nought);
                 }
             }
@@ -126,14 +135,14 @@ fn squeezed(out: &str) -> String {
 }
 
 /// The table taken apart: columns are where the header's words begin and no line has anything but blanks between them; a row
-/// goes on in the next line where that has nothing under USED.
+/// goes on in the next line where that has nothing under USED, or below the only number.
 pub(crate) fn table(out: &str) -> Result<Vec<Row>, String> {
-    let lines: Vec<Vec<char>> = out
-        .lines()
-        .skip_while(|line| !(line.starts_with("FEAT") && line.contains(" USED ")))
-        .take_while(|line| !line.is_empty())
-        .map(|line| line.chars().collect())
-        .collect();
+    rows(out.lines().skip_while(|line| !(line.starts_with("FEAT") && line.contains(" USED "))))
+}
+
+fn rows<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Row>, String> {
+    let lines: Vec<Vec<char>> =
+        lines.take_while(|line| !line.is_empty()).map(|line| line.chars().collect()).collect();
     let width = lines.iter().map(Vec::len).max().ok_or("no table")?;
     let is_blank = |at: usize| lines.iter().all(|line| line.get(at).is_none_or(|c| *c == ' '));
     let mut columns: Vec<(usize, usize)> = Vec::new();
@@ -154,7 +163,7 @@ pub(crate) fn table(out: &str) -> Result<Vec<Row>, String> {
     };
     // Words that are cut are put together again: no cell here has a blank that matters but in the first column.
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let used = columns.get(2).copied().ok_or("three columns at least")?;
+    let used = columns.get(2).or(columns.get(1)).copied().ok_or("two columns at least")?;
     for (nth, line) in lines.iter().enumerate() {
         if nth == 0 || !cell(line, used).is_empty() {
             rows.push(vec![String::new(); columns.len()]);
