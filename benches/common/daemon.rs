@@ -61,8 +61,17 @@ impl Start<'_> {
     /// As there.
     #[allow(dead_code, reason = "benches/load")]
     pub fn start_with(&self, words: &[&str]) -> Result<Daemon> {
+        self.start_configured(words, "")
+    }
+
+    /// As [`Start::start_with`], with more at the end of the configuration.
+    ///
+    /// # Errors
+    /// As there.
+    #[allow(dead_code, reason = "benches/load")]
+    pub fn start_configured(&self, words: &[&str], more: &str) -> Result<Daemon> {
         let config = self.home.join("seatkeeper.toml");
-        fs::write(&config, self.config())?;
+        fs::write(&config, self.config() + more)?;
         let (ear, notify_path) = ear(self.home)?;
         let log_path = self.home.join("log");
         let log = File::create(&log_path)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench load -- [--short] [--rounds N] [--seconds S] [--cells 1,16,128,1024,128x16] [--pin]
-//!                             [--seed N] [--against SEATKEEPERD]... [--scrape]
+//!                             [--seed N] [--against SEATKEEPERD]... [--scrape] [--history]
 //! ```
 //!
 //! A cell is a number of connections, and after an `x` how many requests each has in flight. In every round a cell
@@ -15,7 +15,8 @@
 //! `--against` runs other builds of the daemon beside this one.
 //!
 //! `--scrape` measures something else: a daemon of 1,000 features with and without 100 scrapes of `/metrics` a second, one
-//! after the other in each round (`scrape.rs`). `--short` does both.
+//! after the other in each round (`scrape.rs`); `--history` a daemon that writes its history beside one that does not
+//! (`history.rs`). `--short` does all of it.
 //!
 //! `--short` or `SEATKEEPER_BENCH_SHORT=1` takes seconds: it shows that all of this works, not how fast it is.
 
@@ -25,6 +26,7 @@ mod common;
 mod disk;
 mod echo;
 mod generator;
+mod history;
 mod scrape;
 mod talk;
 
@@ -58,6 +60,7 @@ struct Options {
     against: Vec<PathBuf>,
     seed: u64,
     is_scraped: bool,
+    is_remembered: bool,
 }
 
 impl Options {
@@ -71,6 +74,7 @@ impl Options {
             against: Vec::new(),
             seed: 1,
             is_scraped: false,
+            is_remembered: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -85,6 +89,7 @@ impl Options {
                 "--against" => options.against.push(value()?.into()),
                 "--pin" => options.is_pinned = true,
                 "--scrape" => options.is_scraped = true,
+                "--history" => options.is_remembered = true,
                 _ => {
                     return Err(
                         format!("{word} is not known here; see the top of benches/load/main.rs").into()
@@ -260,12 +265,16 @@ fn main() -> Result<()> {
             return Err("taskset could not give the generator a core of its own".into());
         }
     }
-    if !options.is_scraped {
+    if !options.is_scraped && !options.is_remembered {
         let line = measure(&options)?;
         writeln!(std::io::stdout(), "{line}")?;
     }
     if options.is_scraped || common::is_short() {
         let line = scrape::measure(&options)?;
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    if options.is_remembered || common::is_short() {
+        let line = history::measure(&options)?;
         writeln!(std::io::stdout(), "{line}")?;
     }
     Ok(())

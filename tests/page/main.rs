@@ -2,6 +2,7 @@
 //! seats.
 //!
 //! - [`browser`]: Chromium, and what it tells about a page
+//! - `numbers`: the page and the status agree, whatever clients do
 //! - `shown`: what is on the page, and that it is right
 //! - `people`: dark, narrow, by keyboard, by screen reader
 //! - `bounds`: hostile names, many features, a day's worth of events
@@ -14,6 +15,7 @@ mod real;
 
 mod bounds;
 mod browser;
+mod numbers;
 mod people;
 mod pictures;
 mod shown;
