@@ -56,7 +56,7 @@ fn reporting(parts: Vec<Value>) -> Server {
 fn feature(name: &str, total: u64) -> Value {
     json!({"vendor":"ACME","name":name,"version":null,"total":total,"base":total,"upgrades":0,"unlimited":false,
         "used":1,"active":1,"suspect":0,"borrowed":0,"held":0,"reserved":0,"free":total - 1,"over":0,"queued":0,
-        "soft_limit":null,"share":[],"ends_at":"2089-12-31T23:00:00Z","maintenance_ends":null,"denials_24h":null,
+        "soft_limit":null,"share":[],"ends_at":"2089-12-31T23:00:00Z","next_change":{"day":"2090-01-01","at":"2089-12-31T23:00:00Z","total":10},"maintenance_ends":null,"denials_24h":null,
         "pools":[],"of_a_later_version":true})
 }
 
@@ -112,13 +112,9 @@ fn status_follows_all_parts_and_fits_eighty_columns() {
     let (code, out, err) = output(server.address, &["status"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
-    for text in [
-        "lic01",
-        "2030-06-30 in Europe/Berlin",
-        "ACME/cad",
-        "2089-12-31T23:00:00Z",
-        "x.xml:3:12: cam: COUNT 0",
-    ] {
+    for text in
+        ["lic01", "2030-06-30 in Europe/Berlin", "ACME/cad", "10 from 2090-01-01", "x.xml:3:12: cam: COUNT 0"]
+    {
         assert!(out.contains(text), "{text}: {out}");
     }
     assert!(!out.contains('\u{1b}'), "no color");
