@@ -204,11 +204,12 @@ fn of_pool(pool: &Pool) -> Feature {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::report::{License, NextChange, Numbers};
 
-    fn feature() -> Feature {
+    /// More in use than there is.
+    pub(in crate::cli) fn feature() -> Feature {
         Feature {
             vendor: "ACME".into(),
             name: "cad".into(),

@@ -153,19 +153,9 @@ fn holders(features: &[Feature], sessions: Option<&[Session]>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::feature_table::tests::feature;
     use super::*;
     use chrono::NaiveDate;
-
-    fn feature() -> Feature {
-        Feature {
-            vendor: "ACME".into(),
-            name: "cad".into(),
-            total: Some(5),
-            free: Some(0),
-            used: 8,
-            ..Feature::default()
-        }
-    }
 
     #[test]
     fn who_has_the_seats_of_what_is_full_is_said_longest_first() {

@@ -52,7 +52,7 @@ impl Reader<'_> {
             start: shown.and_then(|l| l.start),
             end: shown.and_then(|l| l.end),
             ends_at: main.and_then(|l| self.ends_at(l, picture)),
-            next_change: if self.is_numbers_only { None } else { self.next_change(feature, picture) },
+            next_change: if self.is_numbers_only { None } else { self.next_change(feature, &evaluation) },
             maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
             notices: if self.is_numbers_only {
                 Vec::new()
@@ -60,7 +60,7 @@ impl Reader<'_> {
                 notices(feature, picture, self.origin.sees_all)
             },
             queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
-            denials_24h: Some(self.denials_of_a_day(feature.vendor.as_str(), feature.feature.as_str())),
+            denials_24h: self.denials_of_a_day(feature.vendor.as_str(), feature.feature.as_str()),
             pools: if self.origin.sees_all {
                 self.pools(feature, &evaluation, counters.clone(), picture)
             } else {
@@ -70,13 +70,14 @@ impl Reader<'_> {
         }
     }
 
-    fn next_change(&self, feature: &FeatureLicenses, picture: &Picture) -> Option<report::NextChange> {
-        let (day, total) = next_sum(feature, picture.day)?;
+    fn next_change(&self, feature: &FeatureLicenses, today: &Evaluation) -> Option<report::NextChange> {
+        let (day, total) = next_sum(feature, today)?;
         Some(report::NextChange { day, at: rfc3339(self.zone().start_of_day(day)), total })
     }
 
-    fn denials_of_a_day(&self, vendor: &str, feature: &str) -> u64 {
-        self.server.counts.by_feature.of(vendor, feature).1
+    /// Who wants numbers only counts denials by himself.
+    fn denials_of_a_day(&self, vendor: &str, feature: &str) -> Option<u64> {
+        (!self.is_numbers_only).then(|| self.server.counts.by_feature.of(vendor, feature).1)
     }
 
     /// A feature that no file names any more: its sessions go on, in pools without seats (L39).
@@ -95,7 +96,7 @@ impl Reader<'_> {
             name: name.into(),
             base: Some(0),
             queued: picture.queued_for(vendor, name),
-            denials_24h: Some(self.denials_of_a_day(vendor, name)),
+            denials_24h: self.denials_of_a_day(vendor, name),
             pools: pools.map(|c| self.pool(c, None, Vec::new(), picture)).collect(),
             ..sums(counters)
         }

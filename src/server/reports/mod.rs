@@ -170,7 +170,7 @@ struct Reader<'a> {
     limit: usize,
     message: &'a Question,
     pictures: Option<&'a Pictures>,
-    /// What comes and what ends is not told in words: that is most of the work.
+    /// What comes, what ends and how many were denied is left out: that is most of the work.
     is_numbers_only: bool,
 }
 
@@ -490,8 +490,8 @@ pub fn places(picture: &Picture) -> usize {
     picture.catalog.features().len() + picture.by_feature().without_license.len()
 }
 
-/// The numbers of the features of a picture at these places, as `status` shows them to a reader of counts; not what comes next, nor
-/// what ends soon.
+/// The numbers of the features of a picture at these places, as `status` shows them to a reader of counts; not what comes next,
+/// what ends soon, or who was denied.
 pub fn counts_at(server: &Server, picture: &Picture, places: std::ops::Range<usize>) -> Vec<report::Feature> {
     let origin = Origin { address: None, admin: None, sees_all: false, sees_counts: true };
     let message = Question::whole("features");

@@ -74,11 +74,10 @@ pub fn next_rise_of(
     None
 }
 
-/// The next day on which the seats of all pools together, tokens apart, come to another sum than on `day`, and that sum
+/// The next day on which the seats of all pools together, tokens apart, come to another sum than today, and that sum
 /// (`None`: unlimited). `None`: it stays as it is, or changes too far ahead to look for.
-pub fn next_sum(feature: &FeatureLicenses, day: NaiveDate) -> Option<(NaiveDate, Option<u64>)> {
-    let today = sum(&evaluate(feature, day));
-    let mut at = day;
+pub fn next_sum(feature: &FeatureLicenses, today: &Evaluation) -> Option<(NaiveDate, Option<u64>)> {
+    let (mut at, today) = (today.day, sum(today));
     for _ in 0..boundaries_ahead(feature) {
         at = next_boundary(feature, at)?;
         let then = sum(&evaluate(feature, at));
