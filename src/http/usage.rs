@@ -55,6 +55,9 @@ pub(super) async fn usage(
             return text(StatusCode::BAD_REQUEST, format!("{}: {}\n", error.field, error.message));
         }
     }
+    if let Some(none) = without_history(&http) {
+        return none;
+    }
     let Asked { by, from, to, feature, vendor, format } = asked;
     let format = format.unwrap_or_else(|| preferred(&headers));
     let question = Question { by, from, to, vendor, feature };
@@ -76,6 +79,12 @@ pub(super) async fn usage(
     };
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     answer
+}
+
+/// What those hear who ask a server that keeps no history.
+pub(super) fn without_history(http: &Http) -> Option<Response> {
+    let why = "this server keeps no history: set enabled in [history] of its configuration\n";
+    http.server.history.is_none().then(|| text(StatusCode::NOT_FOUND, why))
 }
 
 /// The text, and a name for a file with it.

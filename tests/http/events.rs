@@ -355,8 +355,10 @@ fn the_last_day_of_a_feature_comes_from_the_history() {
     site.configure("[history]\nenabled = false");
     drop(daemon);
     let (_daemon, http) = start(&site);
-    let page = get(http, "/api/v1/usage/day?feature=cad");
-    assert_eq!((page.status, page.body.contains("keeps no history")), (404, true), "{}", page.body);
+    for path in ["/api/v1/usage/day?feature=cad", "/api/v1/usage"] {
+        let page = get(http, path);
+        assert_eq!((page.status, page.body.contains("keeps no history")), (404, true), "{}", page.body);
+    }
 }
 
 #[test]

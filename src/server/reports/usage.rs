@@ -48,11 +48,6 @@ impl Past {
         turn.ok().and_then(Result::ok).ok_or_else(|| no(Code::Busy, busy))
     }
 
-    /// Which file that is.
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
-    }
-
     fn kept(&self, question: &Question) -> Option<Arc<report::Usage>> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (of, since, usage) = last.as_ref()?;
@@ -69,14 +64,15 @@ impl Reader<'_> {
     /// `usage`, `usage:user`, `usage:host:2030-06-01:2030-06-30`.
     pub(super) async fn usage(&self) -> Result<Piece, Refusal> {
         let question = self.question()?;
-        let past = may_ask(self.server, self.origin, &question)?;
+        may_ask(self.origin, question.by)?;
+        let past = past(self.server)?;
         let from = usize::try_from(number(&self.message.cursor)?).unwrap_or(usize::MAX);
         let kept = (from > 0).then(|| past.kept(&question)).flatten();
         let usage = match kept {
             Some(usage) => usage,
             None => {
-                let usage =
-                    Arc::new(answer(self.server, self.origin, past, question.clone(), |usage| usage).await?);
+                let answer = whole(self.server, self.origin, question.clone(), |usage| usage);
+                let usage = Arc::new(answer.await?);
                 let mut last = past.last.lock().unwrap_or_else(PoisonError::into_inner);
                 *last = Some((question, Stopwatch::start(), usage.clone()));
                 usage
@@ -127,42 +123,46 @@ pub async fn whole<T: Send + 'static>(
     question: Question,
     make: impl FnOnce(report::Usage) -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    let past = may_ask(server, origin, &question)?;
-    answer(server, origin, past, question, make).await
+    let (zone, now) = (server.context.clock.zone().clone(), server.context.clock.unix_ms());
+    ask(server, origin, question.by, move |reader| reader.usage(&question, &zone, now).map(make)).await
 }
 
-/// The history, if this reader may ask it that (S84).
-fn may_ask<'a>(server: &'a Server, origin: &Origin, question: &Question) -> Result<&'a Past, Refusal> {
-    if !origin.sees_counts {
-        return Err(no(
-            Code::NotPermitted,
-            "usage is for the administrator here (S84): ask over the admin socket",
-        ));
-    }
-    if question.by != By::Feature && !origin.sees_all {
-        let text =
-            "who used it is for the administrator here (S84): ask over the admin socket, or by feature";
-        return Err(no(Code::NotPermitted, text));
-    }
+/// Whether this reader may ask that (S84).
+fn may_ask(origin: &Origin, by: By) -> Result<(), Refusal> {
+    let text = if !origin.sees_counts {
+        "usage is for the administrator here (S84): ask over the admin socket"
+    } else if by != By::Feature && !origin.sees_all {
+        "who used it is for the administrator here (S84): ask over the admin socket, or by feature"
+    } else {
+        return Ok(());
+    };
+    Err(no(Code::NotPermitted, text))
+}
+
+fn past(server: &Server) -> Result<&Past, Refusal> {
     server.history.as_ref().ok_or_else(|| {
         no(Code::Internal, "this server keeps no history: set enabled in [history] of its configuration")
     })
 }
 
-async fn answer<T: Send + 'static>(
+/// Asks the history something; the answer is made where it may take its time. `by`: whom it names.
+///
+/// # Errors
+/// [`Refusal`]: what the reader may not see, no history, too much at once, what the question itself refuses.
+pub async fn ask<T: Send + 'static>(
     server: &Server,
     origin: &Origin,
-    past: &Past,
-    question: Question,
-    make: impl FnOnce(report::Usage) -> T + Send + 'static,
+    by: By,
+    question: impl FnOnce(&usage::Reader) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<T, Refusal> {
+    may_ask(origin, by)?;
+    let past = past(server)?;
     // An administrator waits for no client.
     let turn = match origin.admin {
         Some(_) => None,
         None => Some(past.turn().await?),
     };
-    let zone = server.context.clock.zone().clone();
-    let (now, path) = (server.context.clock.unix_ms(), past.path.clone());
+    let path = past.path.clone();
     let (tell, told) = oneshot::channel();
     // Ends the question when nobody waits for it any more, for whatever reason.
     let _asking = Asking(told);
@@ -173,7 +173,7 @@ async fn answer<T: Send + 'static>(
         if tell.send(reader.interrupt_handle()).is_err() {
             return Err(HistoryError::Question("nobody waits for the answer".into()));
         }
-        reader.usage(&question, &zone, now).map(make)
+        question(&reader)
     });
     let Ok(answer) = timeout(TIME, answering).await else {
         let text = "this takes too long: ask for fewer days, or read the file (docs/HISTORY.md)";
@@ -184,7 +184,7 @@ async fn answer<T: Send + 'static>(
         Ok(Err(HistoryError::Question(text))) => Err(bad("what", text)),
         // The path is nobody's business.
         Ok(Err(HistoryError::Io { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => {
-            Err(no(Code::Internal, "the history has not begun yet: ask again in a moment"))
+            Err(no(Code::Busy, "the history has not begun yet: ask again in a moment"))
         }
         Ok(Err(error)) => {
             tracing::warn!(%error, "the history cannot be read");
