@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{Datelike as _, NaiveDate, NaiveTime};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -399,15 +399,18 @@ fn first_line(path: &Path) -> Option<String> {
 /// An instant as RFC 3339 in UTC with whole seconds, `2030-06-30T22:00:00Z`. Parts of a second are dropped; before
 /// the year 0 and after the year 9999 the nearest instant that can be written is shown.
 pub fn rfc3339(unix_ms: i64) -> String {
-    let seconds = unix_ms.div_euclid(1000).clamp(-62_167_219_200, RFC3339_LAST_SECOND);
-    let time = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default();
-    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    nearest_writable(unix_ms).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// As [`rfc3339`], with three digits for the milliseconds: `2030-06-30T22:00:00.250Z`.
 pub fn rfc3339_ms(unix_ms: i64) -> String {
-    let whole = rfc3339(unix_ms);
-    format!("{}.{:03}Z", whole.trim_end_matches('Z'), unix_ms.rem_euclid(1000))
+    nearest_writable(unix_ms).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn nearest_writable(unix_ms: i64) -> DateTime<Utc> {
+    let seconds = unix_ms.div_euclid(1_000).clamp(-62_167_219_200, RFC3339_LAST_SECOND);
+    let nanoseconds = u32::try_from(unix_ms.rem_euclid(1_000)).unwrap_or(0) * 1_000_000;
+    DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default()
 }
 
 fn civil_date(date: NaiveDate) -> Option<civil::Date> {

@@ -47,13 +47,14 @@ pub(super) fn note_day(
     Ok(())
 }
 
-/// Sums the days that were over at `until`. One that something is changed in later is no longer summed (schema.sql).
+/// Sums the days that were over at `until`, the last one there is never. One that something is changed in later is no longer summed (schema.sql).
 pub(super) fn sum(transaction: &Transaction<'_>, until: i64) -> rusqlite::Result<()> {
     // By a clock that was ahead, some were over that are not.
     transaction
         .prepare_cached("UPDATE days SET summed = 0 WHERE summed = 1 AND ends > ?")?
         .execute([until])?;
-    let days = "SELECT day FROM days WHERE summed = 0 AND ends <= ?1";
+    let days =
+        "SELECT day FROM days WHERE summed = 0 AND ends <= ?1 AND starts < (SELECT max(starts) FROM days)";
     if !transaction.prepare_cached(days)?.exists([until])? {
         return Ok(());
     }
@@ -61,7 +62,7 @@ pub(super) fn sum(transaction: &Transaction<'_>, until: i64) -> rusqlite::Result
         transaction
             .execute(&format!("INSERT INTO {sums} SELECT * FROM {of} WHERE day IN ({days})"), [until])?;
     }
-    transaction.execute("UPDATE days SET summed = 1 WHERE summed = 0 AND ends <= ?", [until])?;
+    transaction.execute(&format!("UPDATE days SET summed = 1 WHERE day IN ({days})"), [until])?;
     Ok(())
 }
 

@@ -57,6 +57,8 @@ const REST: Duration = Duration::from_secs(60);
 const DAY_SETTLES_MS: i64 = 60_000;
 /// How long it waits before it tries again what failed.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long after a comparison the next one comes, where events are missed again and again: it asks the engine for all sessions.
+const COMPARE_REST: Duration = Duration::from_secs(10);
 /// What is left alone on the disk: two segments of the journal, without which the daemon stops.
 const ROOM: u64 = 2 * crate::journal::SEGMENT_BYTES;
 /// Sessions asked of the engine at once, and how long it may take to answer.
@@ -100,7 +102,7 @@ impl History {
             store: None,
             pending: Vec::new(),
             lost: None,
-            is_compared: false,
+            compared: None,
             failed: None,
             pruned: Stopwatch::start(),
             is_clock_sound: true,
@@ -151,8 +153,8 @@ struct Writer {
     pending: Vec<Item>,
     /// Events were missed after this instant, or it is the start: spans are to be compared with the sessions.
     lost: Option<i64>,
-    /// They were, once.
-    is_compared: bool,
+    /// When they were last.
+    compared: Option<Stopwatch>,
     /// Why it does not write, and when it was tried.
     failed: Option<(String, Stopwatch)>,
     pruned: Stopwatch,
@@ -209,7 +211,8 @@ impl Writer {
             }
             return self.events.is_closed();
         }
-        let is_idle = self.pending.is_empty() && self.is_compared && self.failed.is_none();
+        let is_compared = self.compared.is_some() && self.lost.is_none();
+        let is_idle = self.pending.is_empty() && is_compared && self.failed.is_none();
         let mut limit = if is_idle { REST } else { GATHER };
         let mut gathering = None;
         loop {
@@ -262,7 +265,8 @@ impl Writer {
                 none.insert(store)
             }
         };
-        if let Some(lost) = self.lost {
+        let has_rested = self.compared.as_ref().is_none_or(|since| since.elapsed() >= COMPARE_REST);
+        if let Some(lost) = self.lost.filter(|_| has_rested) {
             let mut after = None;
             let sessions = &mut self.sessions;
             let pages = || {
@@ -272,7 +276,7 @@ impl Writer {
             };
             if store.compare(pages, lost, now)?.is_some() {
                 self.lost = None;
-                self.is_compared = true;
+                self.compared = Some(Stopwatch::start());
             } else if !self.events.is_closed() {
                 debug!("the sessions cannot be had now; the history asks again");
             }
@@ -284,7 +288,7 @@ impl Writer {
             let today = if self.is_clock_sound { now } else { i64::MIN };
             if !store.prune(&self.settings, today)? {
                 self.pruned = Stopwatch::start();
-                if self.is_compared && self.lost.is_none() {
+                if self.compared.is_some() && self.lost.is_none() {
                     store.sum(now.saturating_sub(DAY_SETTLES_MS))?;
                 }
             }

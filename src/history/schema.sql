@@ -50,10 +50,12 @@ CREATE TABLE spans (
     borrow INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX open_spans ON spans (session) WHERE until IS NULL;
-CREATE INDEX spans_until ON spans (until);
+CREATE INDEX spans_until ON spans (until) WHERE until IS NOT NULL;
 CREATE INDEX spans_since ON spans (since);
 CREATE INDEX spans_of_user ON spans (user, feature, since);
 CREATE INDEX spans_not_given_back ON spans (user, cause) WHERE cause <> 'checked_in';
+-- Whose end nobody saw: the event of it may still come.
+CREATE INDEX spans_unknown ON spans (session) WHERE cause = 'unknown';
 
 -- Where something is missing, and why.
 CREATE TABLE gaps (
@@ -107,7 +109,8 @@ CREATE TABLE user_sums (
 
 -- Whatever changes spans or days, overnight and the sums keep up; only what runs into a day is entered with the day
 -- (src/history/days.rs). A span that is open gets no row for days that are still to come: a clock that stood years ahead
--- may have left thousands of them.
+-- may have left thousands of them. What begins in the last day there is touches nothing of this, and that is nearly
+-- everything: the last day is never summed.
 CREATE TRIGGER day_gone AFTER DELETE ON days BEGIN
     DELETE FROM overnight WHERE starts = old.starts;
     DELETE FROM feature_sums WHERE day = old.day;
@@ -118,20 +121,21 @@ CREATE TRIGGER day_unsummed AFTER UPDATE OF summed ON days WHEN old.summed = 1 A
     DELETE FROM user_sums WHERE day = old.day;
 END;
 -- A part that came back was out as a part of its session until then: what was summed before stays right.
-CREATE TRIGGER span_begun AFTER INSERT ON spans BEGIN
+CREATE TRIGGER span_begun AFTER INSERT ON spans WHEN new.since < (SELECT max(starts) FROM days) BEGIN
     INSERT OR IGNORE INTO overnight SELECT starts, new.id FROM days
         WHERE starts > new.since AND starts < coalesce(new.until, (SELECT written_until + 1 FROM state));
     UPDATE days SET summed = 0 WHERE summed = 1 AND ends > CASE
         WHEN new.until IS NOT NULL AND EXISTS (SELECT 1 FROM spans WHERE session = new.session AND until IS NULL)
         THEN new.until ELSE new.since END;
 END;
-CREATE TRIGGER span_ended AFTER UPDATE OF until ON spans BEGIN
+CREATE TRIGGER span_ended AFTER UPDATE OF until ON spans WHEN new.since < (SELECT max(starts) FROM days) BEGIN
     INSERT OR IGNORE INTO overnight SELECT starts, new.id FROM days
         WHERE starts > new.since AND starts < coalesce(new.until, (SELECT written_until + 1 FROM state));
     UPDATE days SET summed = 0
         WHERE summed = 1 AND ends > min(coalesce(old.until, new.until, 0), coalesce(new.until, old.until, 0));
 END;
-CREATE TRIGGER span_moved AFTER UPDATE OF since ON spans WHEN old.since <> new.since BEGIN
+CREATE TRIGGER span_moved AFTER UPDATE OF since ON spans
+    WHEN old.since <> new.since AND min(old.since, new.since) < (SELECT max(starts) FROM days) BEGIN
     INSERT OR IGNORE INTO overnight SELECT starts, new.id FROM days
         WHERE starts > new.since AND starts < coalesce(new.until, (SELECT written_until + 1 FROM state));
     UPDATE days SET summed = 0 WHERE summed = 1 AND ends > min(old.since, new.since);

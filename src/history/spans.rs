@@ -1,13 +1,17 @@
 //! Events as rows, and spans: who had how many seats from when to when, kept right whatever order things come to light in.
 
 use chrono::DateTime;
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::row::{Columns, Step, rest};
 use crate::events::Event;
 
 /// The cause of an end that nobody saw.
 pub(super) const UNKNOWN: &str = "unknown";
+
+/// Ends a session whose end was guessed. The cause stands in it: by a parameter SQLite would not find the index of those.
+const GUESSED: &str = "UPDATE spans SET until = max(since + 1, ?2), cause = ?3
+    WHERE id = (SELECT max(id) FROM spans WHERE session = ?1 AND cause = 'unknown')";
 
 /// A session that has seats now, as the ledger knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub struct OpenSession {
 pub(super) fn write_event(transaction: &Transaction<'_>, run: i64, event: &Event) -> rusqlite::Result<()> {
     let c = Columns::of(&event.what);
     // It was read from no file: only a text that is no JSON could fail, and there is none.
-    let json = rest(event).unwrap_or_else(|_| "{}".into());
+    let json = rest(&event.what).unwrap_or_else(|_| "{}".into());
     let insert = "INSERT INTO events (run, seq, at, kind, vendor, feature, user, host, seats, code, cause, version, release_date,
         session, bundle, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     transaction.prepare_cached(insert)?.execute(params![
@@ -78,8 +82,11 @@ pub(super) fn write_event(transaction: &Transaction<'_>, run: i64, event: &Event
                 release_date: of.release.release_date.clone(),
                 borrow: of.borrow,
             };
+            if begin(transaction, &open, event.unix_ms)? {
+                return Ok(());
+            }
             match is_open(transaction, &open)? {
-                None => begin(transaction, &open, event.unix_ms),
+                None => begin(transaction, &open, event.unix_ms).map(drop),
                 // The comparison was first. It knows the beginning by ticks, which is near; this is when it was.
                 Some(_) => {
                     let exact = "UPDATE spans SET since = ?2 WHERE session = ?1 AND until IS NULL";
@@ -105,10 +112,8 @@ pub(super) fn write_event(transaction: &Transaction<'_>, run: i64, event: &Event
                 return Ok(());
             }
             // Its end was missed, as it seemed; here it is.
-            let guessed = "UPDATE spans SET until = max(since + 1, ?2), cause = ?3
-                WHERE id = (SELECT max(id) FROM spans WHERE session = ?1 AND cause = ?4)";
-            let values = params![of.session, at, ended.cause, UNKNOWN];
-            if transaction.prepare_cached(guessed)?.execute(values)? > 0 {
+            let values = params![of.session, at, ended.cause];
+            if transaction.prepare_cached(GUESSED)?.execute(values)? > 0 {
                 return Ok(());
             }
             // Its beginning was missed; the event tells it.
@@ -140,18 +145,26 @@ pub(super) fn write_event(transaction: &Transaction<'_>, run: i64, event: &Event
 
 /// The seats of the open span of this session. One of the same number that is somebody else's, from a journal that was lost, is over.
 fn is_open(transaction: &Transaction<'_>, open: &OpenSession) -> rusqlite::Result<Option<u32>> {
-    let other = "UPDATE spans SET until = since + 1, cause = ?6 WHERE session = ?1 AND until IS NULL
-        AND NOT (bundle = ?2 AND feature = ?3 AND user = ?4 AND host = ?5)";
-    let values = params![open.session, open.bundle, open.feature, open.user, open.host, UNKNOWN];
-    transaction.prepare_cached(other)?.execute(values)?;
-    let seats = "SELECT seats FROM spans WHERE session = ? AND until IS NULL";
-    transaction.prepare_cached(seats)?.query_row([&open.session], |row| row.get(0)).optional()
+    let look = "SELECT seats, bundle = ?2 AND feature = ?3 AND user = ?4 AND host = ?5 FROM spans
+        WHERE session = ?1 AND until IS NULL";
+    let values = params![open.session, open.bundle, open.feature, open.user, open.host];
+    let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    match transaction.prepare_cached(look)?.query_row(values, found).optional()? {
+        None => Ok(None),
+        Some((seats, true)) => Ok(Some(seats)),
+        Some((_, false)) => {
+            let other = "UPDATE spans SET until = since + 1, cause = ?2 WHERE session = ?1 AND until IS NULL";
+            transaction.prepare_cached(other)?.execute(params![open.session, UNKNOWN])?;
+            Ok(None)
+        }
+    }
 }
 
-fn begin(transaction: &Transaction<'_>, open: &OpenSession, since: i64) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO spans (session, bundle, vendor, feature, user, host, seats, since, version, release_date, borrow)
+/// Begins a span. `false`: one of that session is open already.
+fn begin(transaction: &Transaction<'_>, open: &OpenSession, since: i64) -> rusqlite::Result<bool> {
+    let insert = "INSERT OR IGNORE INTO spans (session, bundle, vendor, feature, user, host, seats, since, version, release_date, borrow)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    transaction.prepare_cached(insert)?.execute(params![
+    let begun = transaction.prepare_cached(insert)?.execute(params![
         open.session,
         open.bundle,
         open.vendor,
@@ -164,7 +177,7 @@ fn begin(transaction: &Transaction<'_>, open: &OpenSession, since: i64) -> rusql
         open.release_date,
         open.borrow,
     ])?;
-    Ok(())
+    Ok(begun > 0)
 }
 
 /// A session that the ledger has.
@@ -176,7 +189,7 @@ pub(super) fn found_open(
 ) -> rusqlite::Result<()> {
     transaction.prepare_cached("INSERT OR IGNORE INTO alive VALUES (?)")?.execute([&open.session])?;
     match is_open(transaction, open)? {
-        None => begin(transaction, open, open.since.unwrap_or(now).min(now)),
+        None => begin(transaction, open, open.since.unwrap_or(now).min(now)).map(drop),
         // Some of its seats came back when nobody looked.
         Some(seats) if seats > open.seats => {
             let back = "INSERT INTO spans (session, bundle, vendor, feature, user, host, seats, since, until, cause, version,
@@ -195,4 +208,22 @@ pub(super) fn found_open(
 /// An instant of an event.
 fn unix_ms(instant: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(instant).ok().map(|at| at.timestamp_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_guessed_is_found_without_going_through_all_spans() {
+        assert!(GUESSED.contains(&format!("'{UNKNOWN}'")));
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema.sql").replace("MADE_GOOD_MS", "1").as_str()).unwrap();
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {GUESSED}")).unwrap();
+        let values = params!["s", 1, "released"];
+        let steps: Vec<String> =
+            plan.query_map(values, |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(steps.iter().any(|step| step.contains("spans_unknown")), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:?}");
+    }
 }

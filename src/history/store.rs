@@ -19,8 +19,13 @@ use crate::events::Event;
 /// What the tables are; a file with another one is from another version.
 pub(super) const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
-/// Above this the log beside the file is cut when it was written back.
+/// At so much the log beside the file is written back, and cut if it is longer: often enough to stay small, and seldom enough
+/// that a page that many events write into goes to the file once.
 const LOG_BYTES: i64 = 16 << 20;
+/// SQLite's, which are those of most disks.
+const PAGE_BYTES: i64 = 4 << 10;
+/// How much of the file is kept in memory: what a busy day writes into, without which each event reads pages again.
+const CACHE_BYTES: i64 = 16 << 20;
 /// Where the schema has the time in which a denial can be made good.
 const MADE_GOOD: &str = "MADE_GOOD_MS";
 
@@ -240,6 +245,11 @@ fn prepare(connection: &mut Connection, version: i64, run: &str, now: i64) -> ru
     // The file is whole after a power cut, its last second may be missing; the journal is what must not.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / PAGE_BYTES)?;
+    // Each row of events refers to this run, which is there.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    // SQLite counts pages, or by a negative number KiB.
+    connection.pragma_update(None, "cache_size", -(CACHE_BYTES >> 10))?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     let transaction = connection.transaction()?;
     if version == 0 {
