@@ -2,9 +2,10 @@
 //! is counted (`src/counts`).
 //!
 //! However many ask, it is made once in [`METRICS_MS`], and compressed once for those who take it so: a thousand features are
-//! almost a megabyte, and a hundred scrapes a second of that would cost the machine more than making it. Families come one after the other and each goes over all features,
-//! so the features are read once into rows, a few hundred at a time with others in between; the text of few features is
-//! kept for whoever asks next, that of many is written while it is read.
+//! almost a megabyte, and a hundred scrapes a second of that would cost the machine more than making it. What licenses say is
+//! kept until they or the day change. Families come one after the other and each goes over all features, so the features are
+//! read once into rows, a few hundred at a time with others in between; the text of few features is kept for whoever asks
+//! next, that of many is written while it is read.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -17,18 +18,20 @@ use flate2::write::GzEncoder;
 use futures_util::stream;
 use seats::catalog::Catalog;
 use seats::evaluate::evaluate;
+use seats::ledger::FirstCheckouts;
 use tokio::sync::Mutex;
 
 use super::Http;
 use super::text::{self, Kind, float};
 use crate::engine::picture::Picture;
 use crate::report::Feature;
-use crate::server::reports::{Refusal, counts_at, places};
+use crate::server::reports::Refusal;
+use crate::server::reports::metrics::{in_use_at, licensed_at, places};
 
 /// For how long a text is good, in milliseconds; where making it takes long, four times as long as that took. Scrapers come every
 /// few seconds: what they see is not older for it.
 pub const METRICS_MS: u64 = 250;
-/// So many features are read before others get their turn: about a millisecond of work.
+/// So many features are read before others get their turn: less than a millisecond of work.
 const FEATURES_AT_ONCE: usize = 250;
 /// Up to so many features the text is kept: some ten megabytes.
 const FEATURES_KEPT: usize = 10_000;
@@ -46,9 +49,9 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: Kind::Gauge, help }
 }
 
-/// In the order of [`Row::values`].
 /// How many there are. Named: of `FAMILIES.len()` in a type an optimizing compiler (1.95 and later) makes a cycle.
 const FAMILIES_COUNT: usize = 12;
+/// In the order of [`Row::values`].
 const FAMILIES: [Family; FAMILIES_COUNT] = [
     gauge("seatkeeper_feature_issued", "Seats that the licenses grant today; +Inf: without bound."),
     gauge("seatkeeper_feature_used", "Seats in use, those of suspects and borrowed ones included."),
@@ -77,7 +80,7 @@ const FAMILIES: [Family; FAMILIES_COUNT] = [
 /// The numbers of a feature.
 #[derive(Debug)]
 struct Row {
-    labels: Box<str>,
+    labels: Arc<str>,
     values: [Option<f64>; FAMILIES_COUNT],
 }
 
@@ -93,15 +96,32 @@ struct State {
     last: Option<(u64, Exposition)>,
     /// How long the last text was: the next is about the same.
     bytes: usize,
-    /// They change with the licenses and the day alone.
     licenses: Option<Licenses>,
 }
 
+/// What licenses say, which changes with them, with the day and with first checkouts alone.
 #[derive(Debug)]
 struct Licenses {
     catalog: Arc<Catalog>,
     day: NaiveDate,
+    first_checkouts: Arc<FirstCheckouts>,
+    /// For each feature of the catalog.
+    features: Vec<Licensed>,
+    /// How many licenses are in which state, labels and number.
     by_state: Vec<(Box<str>, u64)>,
+}
+
+/// What the licenses of a feature say.
+#[derive(Debug)]
+struct Licensed {
+    labels: Arc<str>,
+    upgrades: f64,
+    /// Unix time, or infinite.
+    expiration: f64,
+    /// The license that is in force, or that was last, has no end, or none any more: a subscription that goes on with its fallback
+    /// version grants.
+    has_no_end: bool,
+    maintenance_end: Option<f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,9 +148,11 @@ impl Metrics {
             return Ok(exposition.scraped(takes_gzip));
         }
         let picture = http.pictures.latest(&http.server).await?;
-        let rows = rows(http, &picture).await;
+        let licenses = Licenses::of(state.licenses.take(), http, &picture).await;
+        let rows = rows(http, &picture, &licenses.features).await;
         let mut out = String::with_capacity(state.bytes);
-        server(&mut out, http, &picture, state.licenses(&picture).await);
+        server(&mut out, http, &picture, &licenses.by_state);
+        state.licenses = Some(licenses);
         let mut exposition = if rows.len() <= FEATURES_KEPT {
             let mut place = (0, 0);
             while write(&rows, &mut place, &mut out) {}
@@ -214,32 +236,35 @@ fn write(rows: &[Row], place: &mut (usize, usize), out: &mut String) -> bool {
     true
 }
 
-async fn rows(http: &Http, picture: &Picture) -> Vec<Row> {
+async fn rows(http: &Http, picture: &Picture, licensed: &[Licensed]) -> Vec<Row> {
     let all = places(picture);
     let mut rows = Vec::with_capacity(all);
-    let mut ends = BTreeMap::new();
+    let nothing = |feature: &Feature| Licensed {
+        labels: labels(feature),
+        upgrades: 0.0,
+        expiration: f64::INFINITY,
+        has_no_end: true,
+        maintenance_end: None,
+    };
     for from in (0..all).step_by(FEATURES_AT_ONCE) {
-        let features = counts_at(&http.server, picture, from..all.min(from + FEATURES_AT_ONCE));
-        rows.extend(features.iter().map(|feature| row(http, feature, &mut ends)));
+        for at in from..all.min(from + FEATURES_AT_ONCE) {
+            let Some(feature) = in_use_at(picture, at) else { continue };
+            rows.push(match licensed.get(at) {
+                Some(licensed) => row(http, &feature, licensed),
+                None => row(http, &feature, &nothing(&feature)),
+            });
+        }
         tokio::task::yield_now().await;
     }
     rows
 }
 
-fn row(http: &Http, feature: &Feature, ends: &mut BTreeMap<NaiveDate, f64>) -> Row {
-    let zone = http.server.context.clock.zone();
-    let mut end = |day: NaiveDate| *ends.entry(day).or_insert_with(|| seconds(zone.end_instant(day)));
+fn row(http: &Http, feature: &Feature, licensed: &Licensed) -> Row {
     let bounded = |seats: Option<u64>| Some(seats.map_or(f64::INFINITY, float));
-    // A subscription that goes on with its fallback version grants, and has no end any more.
-    let has_fallen_back = feature.ends_at.is_none() && feature.total != Some(0);
-    let last_day = feature.end.filter(|_| !has_fallen_back);
-    let mut labels = String::new();
-    text::label(&mut labels, "app", &feature.vendor);
-    text::label(&mut labels, "name", &feature.name);
-    text::label(&mut labels, "version", feature.version.as_deref().unwrap_or(""));
+    let is_permanent = licensed.has_no_end && feature.total != Some(0);
     let (denials, _) = http.server.counts.by_feature.of(&feature.vendor, &feature.name);
     Row {
-        labels: labels.into(),
+        labels: licensed.labels.clone(),
         values: [
             bounded(feature.total),
             Some(float(feature.used)),
@@ -249,12 +274,21 @@ fn row(http: &Http, feature: &Feature, ends: &mut BTreeMap<NaiveDate, f64>) -> R
             Some(float(feature.borrowed)),
             Some(float(feature.reserved)),
             Some(float(feature.queued)),
-            Some(float(feature.upgrades)),
-            Some(last_day.map_or(f64::INFINITY, &mut end)),
-            feature.maintenance_ends.map(&mut end),
+            Some(licensed.upgrades),
+            Some(if is_permanent { f64::INFINITY } else { licensed.expiration }),
+            licensed.maintenance_end,
             Some(float(denials)),
         ],
     }
+}
+
+/// Those of a feature.
+fn labels(feature: &Feature) -> Arc<str> {
+    let mut labels = String::new();
+    text::label(&mut labels, "app", &feature.vendor);
+    text::label(&mut labels, "name", &feature.name);
+    text::label(&mut labels, "version", feature.version.as_deref().unwrap_or(""));
+    labels.into()
 }
 
 /// Unix milliseconds as Prometheus has time.
@@ -333,31 +367,52 @@ fn server(out: &mut String, http: &Http, picture: &Picture, licenses: &[(Box<str
     text::histogram(out, "seatkeeper_journal_sync_seconds", help, &counts.journal_sync);
 }
 
-impl State {
-    /// How many licenses are in which state, labels and number.
-    async fn licenses(&mut self, picture: &Picture) -> &[(Box<str>, u64)] {
-        let is_known =
-            |known: &Licenses| known.day == picture.day && Arc::ptr_eq(&known.catalog, &picture.catalog);
-        if !self.licenses.as_ref().is_some_and(is_known) {
-            let mut by_state: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-            for features in picture.catalog.features().chunks(FEATURES_AT_ONCE) {
-                for feature in features {
-                    for standing in evaluate(feature, picture.day).standings {
-                        let reason = standing.reason.map_or("", |reason| reason.as_str());
-                        *by_state.entry((standing.state.as_str(), reason)).or_default() += 1;
-                    }
-                }
+impl Licenses {
+    /// Those of a picture, or what is known of them.
+    async fn of(known: Option<Licenses>, http: &Http, picture: &Picture) -> Licenses {
+        let is_so = |known: &Licenses| {
+            known.day == picture.day
+                && Arc::ptr_eq(&known.catalog, &picture.catalog)
+                && Arc::ptr_eq(&known.first_checkouts, &picture.first_checkouts)
+        };
+        if let Some(known) = known.filter(is_so) {
+            return known;
+        }
+        let zone = http.server.context.clock.zone();
+        let mut ends = BTreeMap::new();
+        let mut end = |day: NaiveDate| *ends.entry(day).or_insert_with(|| seconds(zone.end_instant(day)));
+        let mut by_state: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        let listed = picture.catalog.features();
+        let mut features = Vec::with_capacity(listed.len());
+        for (at, feature) in listed.iter().enumerate() {
+            for standing in evaluate(feature, picture.day).standings {
+                let reason = standing.reason.map_or("", |reason| reason.as_str());
+                *by_state.entry((standing.state.as_str(), reason)).or_default() += 1;
+            }
+            let licensed = licensed_at(zone, picture, at);
+            features.push(Licensed {
+                labels: labels(&licensed),
+                upgrades: float(licensed.upgrades),
+                expiration: licensed.end.map_or(f64::INFINITY, &mut end),
+                has_no_end: licensed.ends_at.is_none(),
+                maintenance_end: licensed.maintenance_ends.map(&mut end),
+            });
+            if (at + 1) % FEATURES_AT_ONCE == 0 {
                 tokio::task::yield_now().await;
             }
-            let labelled = |((state, reason), licenses): ((&str, &str), u64)| {
-                let mut labels = String::new();
-                text::label(&mut labels, "state", state);
-                text::label(&mut labels, "reason", reason);
-                (labels.into(), licenses)
-            };
-            let by_state = by_state.into_iter().map(labelled).collect();
-            self.licenses = Some(Licenses { catalog: picture.catalog.clone(), day: picture.day, by_state });
         }
-        self.licenses.as_ref().map_or(&[], |licenses| &licenses.by_state)
+        let labelled = |((state, reason), licenses): ((&str, &str), u64)| {
+            let mut labels = String::new();
+            text::label(&mut labels, "state", state);
+            text::label(&mut labels, "reason", reason);
+            (labels.into(), licenses)
+        };
+        Licenses {
+            catalog: picture.catalog.clone(),
+            day: picture.day,
+            first_checkouts: picture.first_checkouts.clone(),
+            features,
+            by_state: by_state.into_iter().map(labelled).collect(),
+        }
     }
 }

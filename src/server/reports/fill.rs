@@ -15,7 +15,7 @@ use super::Reader;
 use super::explain::share;
 use super::maintenance::{ends, is_stated, maintenance, notices};
 use crate::answer;
-use crate::clock::rfc3339;
+use crate::clock::{Zone, rfc3339};
 use crate::engine::ask::{WaiterPresence, WaiterView};
 use crate::engine::picture::Picture;
 use crate::report;
@@ -31,42 +31,19 @@ impl Reader<'_> {
         counters: impl Iterator<Item = &'a Counters> + Clone,
         picture: &Picture,
     ) -> report::Feature {
+        let (vendor, name) = (feature.vendor.as_str(), feature.feature.as_str());
         let evaluation = evaluate(feature, picture.day);
-        let first = evaluation.pools.first().map(|pool| pool.license);
-        let main = evaluation.base.or(first).map(|at| &feature.licenses[at]);
-        // Where none counts today, of the one that ends last. Upgrades and renewals have no version, and of renewals no day is an end.
-        let has_seats = |l: &&Arc<License>| !matches!(l.key_type, KeyType::Upgrade | KeyType::Maintenance);
-        let last = || feature.licenses.iter().filter(has_seats).max_by_key(|l| (l.end.is_none(), l.end));
-        let shown = main.or_else(last);
-        let (base, upgrades) = parts(feature, &evaluation);
-        let additives = evaluation.pools.iter().filter(|pool| matches!(pool.kind, PoolKind::Additive(_)));
+        let pools = if self.origin.sees_all {
+            self.pools(feature, &evaluation, counters.clone(), picture)
+        } else {
+            Vec::new()
+        };
         report::Feature {
-            vendor: feature.vendor.as_str().into(),
-            name: feature.feature.as_str().into(),
-            version: shown.and_then(|l| l.version).map(|v| v.to_string()),
-            base,
-            upgrades,
-            additives: additives.filter_map(|pool| pool.total.limited()).map(u64::from).sum(),
-            soft_limit: main.and_then(|l| l.carried.soft_limit).map(u64::from),
-            share: main.map(|l| share(l)).unwrap_or_default(),
-            start: shown.and_then(|l| l.start),
-            end: shown.and_then(|l| l.end),
-            ends_at: main.and_then(|l| self.ends_at(l, picture)),
-            next_change: if self.is_numbers_only { None } else { self.next_change(feature, &evaluation) },
-            maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
-            notices: if self.is_numbers_only {
-                Vec::new()
-            } else {
-                notices(feature, picture, self.origin.sees_all)
-            },
-            queued: picture.queued_for(feature.vendor.as_str(), feature.feature.as_str()),
-            denials_24h: self.denials_of_a_day(feature.vendor.as_str(), feature.feature.as_str()),
-            pools: if self.origin.sees_all {
-                self.pools(feature, &evaluation, counters.clone(), picture)
-            } else {
-                Vec::new()
-            },
-            ..sums(counters)
+            next_change: self.next_change(feature, &evaluation),
+            notices: notices(feature, picture, self.origin.sees_all),
+            denials_24h: Some(self.denials_of_a_day(vendor, name)),
+            pools,
+            ..of_licenses(self.zone(), feature, &evaluation, picture, in_use(vendor, name, counters, picture))
         }
     }
 
@@ -75,9 +52,8 @@ impl Reader<'_> {
         Some(report::NextChange { day, at: rfc3339(self.zone().start_of_day(day)), total })
     }
 
-    /// Who wants numbers only counts denials by himself.
-    fn denials_of_a_day(&self, vendor: &str, feature: &str) -> Option<u64> {
-        (!self.is_numbers_only).then(|| self.server.counts.by_feature.of(vendor, feature).1)
+    fn denials_of_a_day(&self, vendor: &str, feature: &str) -> u64 {
+        self.server.counts.by_feature.of(vendor, feature).1
     }
 
     /// A feature that no file names any more: its sessions go on, in pools without seats (L39).
@@ -86,19 +62,14 @@ impl Reader<'_> {
         counters: impl Iterator<Item = &'a Counters> + Clone,
         picture: &Picture,
     ) -> report::Feature {
-        let (vendor, name) = match counters.clone().next() {
-            Some(c) => (c.vendor.as_str(), c.feature.as_str()),
-            None => ("", ""),
-        };
-        let pools = counters.clone().filter(|_| self.origin.sees_all);
+        let (vendor, name) = name_of(counters.clone());
+        let in_use = in_use(vendor, name, counters.clone(), picture);
+        let pools = counters.filter(|_| self.origin.sees_all);
         report::Feature {
-            vendor: vendor.into(),
-            name: name.into(),
             base: Some(0),
-            queued: picture.queued_for(vendor, name),
-            denials_24h: self.denials_of_a_day(vendor, name),
+            denials_24h: Some(self.denials_of_a_day(vendor, name)),
             pools: pools.map(|c| self.pool(c, None, Vec::new(), picture)).collect(),
-            ..sums(counters)
+            ..in_use
         }
     }
 
@@ -154,20 +125,12 @@ impl Reader<'_> {
             held_until: c.held_until.map(instant),
             soft_limit: license.and_then(|l| l.carried.soft_limit).map(u64::from),
             share: license.map(share).unwrap_or_default(),
-            ends_at: license.and_then(|l| self.ends_at(l, picture)),
+            ends_at: license.and_then(|l| ends_at(self.zone(), l, picture)),
             maintenance: stated.map(|(feature, at)| maintenance(feature, at, picture)),
             highest_version: c.highest.map(|(version, _)| version.to_string()),
             highest_release_date: c.highest.and_then(|(_, released)| released),
             licenses,
         }
-    }
-
-    /// A subscription that goes on with its fallback version has no end any more.
-    fn ends_at(&self, license: &License, picture: &Picture) -> Option<String> {
-        license
-            .end
-            .filter(|_| !falls_back(license, picture.day))
-            .map(|end| rfc3339(self.zone().end_instant(end)))
     }
 
     pub(super) fn session(&self, view: &SessionView) -> report::Session {
@@ -279,6 +242,70 @@ fn numbers(c: &Counters) -> Numbers {
         borrowed: c.borrowed,
         held: c.held,
         reserved: c.reserved,
+    }
+}
+
+/// What the licenses of a feature say; what is in use of it stays.
+pub(super) fn of_licenses(
+    zone: &Zone,
+    feature: &FeatureLicenses,
+    evaluation: &Evaluation,
+    picture: &Picture,
+    in_use: report::Feature,
+) -> report::Feature {
+    let first = evaluation.pools.first().map(|pool| pool.license);
+    let main = evaluation.base.or(first).map(|at| &feature.licenses[at]);
+    // Where none counts today, of the one that ends last. Upgrades and renewals have no version, and of renewals no day is an end.
+    let has_seats = |l: &&Arc<License>| !matches!(l.key_type, KeyType::Upgrade | KeyType::Maintenance);
+    let last = || feature.licenses.iter().filter(has_seats).max_by_key(|l| (l.end.is_none(), l.end));
+    let shown = main.or_else(last);
+    let (base, upgrades) = parts(feature, evaluation);
+    let additives = evaluation.pools.iter().filter(|pool| matches!(pool.kind, PoolKind::Additive(_)));
+    report::Feature {
+        version: shown.and_then(|l| l.version).map(|v| v.to_string()),
+        base,
+        upgrades,
+        additives: additives.filter_map(|pool| pool.total.limited()).map(u64::from).sum(),
+        soft_limit: main.and_then(|l| l.carried.soft_limit).map(u64::from),
+        share: main.map(|l| share(l)).unwrap_or_default(),
+        start: shown.and_then(|l| l.start),
+        end: shown.and_then(|l| l.end),
+        ends_at: main.and_then(|l| ends_at(zone, l, picture)),
+        maintenance_ends: evaluation.base.or(first).and_then(|at| ends(feature, at, picture)),
+        ..in_use
+    }
+}
+
+/// A subscription that goes on with its fallback version has no end any more.
+fn ends_at(zone: &Zone, license: &License, picture: &Picture) -> Option<String> {
+    license.end.filter(|_| !falls_back(license, picture.day)).map(|end| rfc3339(zone.end_instant(end)))
+}
+
+/// Whether a feature is shown: where all licenses are refused it serves nobody, but for the sessions from before (L39).
+pub(super) fn serves<'a>(
+    feature: &FeatureLicenses,
+    mut counters: impl Iterator<Item = &'a Counters>,
+) -> bool {
+    feature.has_good_license() || counters.any(|c| c.used > 0 || c.held > 0)
+}
+
+/// Vendor and name of the feature of these pools.
+pub(super) fn name_of<'a>(mut counters: impl Iterator<Item = &'a Counters>) -> (&'a str, &'a str) {
+    counters.next().map_or(("", ""), |c| (c.vendor.as_str(), c.feature.as_str()))
+}
+
+/// What is in use of a feature with these pools, and who waits for it; nothing of its licenses.
+pub(super) fn in_use<'a>(
+    vendor: &str,
+    name: &str,
+    counters: impl Iterator<Item = &'a Counters> + Clone,
+    picture: &Picture,
+) -> report::Feature {
+    report::Feature {
+        vendor: vendor.into(),
+        name: name.into(),
+        queued: picture.queued_for(vendor, name),
+        ..sums(counters)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod events;
 mod explain;
 mod fill;
 mod maintenance;
+pub mod metrics;
 pub mod pictures;
 pub mod usage;
 
@@ -18,6 +19,8 @@ use seats::evaluate::evaluate;
 use seats::ledger::{Counters, SessionView};
 use tokio::sync::oneshot;
 
+use self::fill::serves;
+use self::metrics::places;
 use self::pictures::Pictures;
 use super::Server;
 use super::connection::Origin;
@@ -149,7 +152,7 @@ pub async fn piece_of(
     text("feature", message.feature.as_deref().unwrap_or(""))?;
     text("vendor", message.vendor.as_deref().unwrap_or(""))?;
     text("cursor", &message.cursor)?;
-    let reader = Reader { server, origin, limit, message, pictures, is_numbers_only: false };
+    let reader = Reader { server, origin, limit, message, pictures };
     match message.what.as_str() {
         "status" => reader.status().await,
         "features" => reader.features().await,
@@ -170,8 +173,6 @@ struct Reader<'a> {
     limit: usize,
     message: &'a Question,
     pictures: Option<&'a Pictures>,
-    /// What comes, what ends and how many were denied is left out: that is most of the work.
-    is_numbers_only: bool,
 }
 
 impl Reader<'_> {
@@ -307,11 +308,7 @@ impl Reader<'_> {
             Some(f) if !self.wants(f.vendor.as_str(), f.feature.as_str()) => None,
             Some(f) => {
                 let counters = picture.counters_of(at);
-                // Licenses that are all refused serve nobody, but for the sessions from before (L39).
-                if !f.has_good_license() && counters.clone().all(|c| c.used == 0 && c.held == 0) {
-                    return None;
-                }
-                Some(self.feature(f, counters, picture))
+                serves(f, counters.clone()).then(|| self.feature(f, counters, picture))
             }
             None => {
                 let counters = picture.at(picture.by_feature().without_license.get(at - listed.len())?);
@@ -483,27 +480,6 @@ impl Reader<'_> {
             next: String::new(),
         })
     }
-}
-
-/// How many features a picture shows at most: those of the catalog first, then those that no file names any more.
-pub fn places(picture: &Picture) -> usize {
-    picture.catalog.features().len() + picture.by_feature().without_license.len()
-}
-
-/// The numbers of the features of a picture at these places, as `status` shows them to a reader of counts; not what comes next,
-/// what ends soon, or who was denied.
-pub fn counts_at(server: &Server, picture: &Picture, places: std::ops::Range<usize>) -> Vec<report::Feature> {
-    let origin = Origin { address: None, admin: None, sees_all: false, sees_counts: true };
-    let message = Question::whole("features");
-    let reader = Reader {
-        server,
-        origin: &origin,
-        limit: ITEMS_MAX,
-        message: &message,
-        pictures: None,
-        is_numbers_only: true,
-    };
-    places.filter_map(|at| reader.feature_at(picture, at)).collect()
 }
 
 /// The disk is full: the first of all problems.
