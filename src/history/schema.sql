@@ -50,7 +50,7 @@ CREATE TABLE spans (
     borrow INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX open_spans ON spans (session) WHERE until IS NULL;
-CREATE INDEX spans_until ON spans (until) WHERE until IS NOT NULL;
+CREATE INDEX spans_until ON spans (until);
 CREATE INDEX spans_since ON spans (since);
 CREATE INDEX spans_of_user ON spans (user, feature, since);
 CREATE INDEX spans_not_given_back ON spans (user, cause) WHERE cause <> 'checked_in';
