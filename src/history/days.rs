@@ -47,7 +47,8 @@ pub(super) fn note_day(
     Ok(())
 }
 
-/// Sums the days that were over at `until`, the last one there is never. One that something is changed in later is no longer summed (schema.sql).
+/// Sums the days that were over at `until`, the last one there is never. One that something is changed in later is no longer
+/// summed (schema.sql).
 pub(super) fn sum(transaction: &Transaction<'_>, until: i64) -> rusqlite::Result<()> {
     // By a clock that was ahead, some were over that are not.
     transaction

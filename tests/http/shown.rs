@@ -315,3 +315,44 @@ fn metrics_tell_what_happened() {
             .then_some(())
     });
 }
+
+/// What licenses say is kept from one text to the next (`src/http/metrics.rs`): not longer than they say it.
+#[test]
+fn metrics_follow_the_licenses() {
+    let site = site();
+    let (daemon, http) = start(&site);
+    let metrics = || numbers(&get(http, "/metrics").body);
+    let of = |family: &str, name: &str, version: &str| {
+        format!("seatkeeper_feature_{family}{{app=\"ACME\",name=\"{name}\",version=\"{version}\"}}")
+    };
+    let first = metrics();
+    assert_eq!(first[&of("upgrade_issued", "cad", "9.9")], 2.0);
+    assert!(!first.contains_key(&of("issued", "new", "9.9")));
+    let _held = daemon.connect().checkout(&[("cad", 4)]).unwrap();
+
+    let features = [
+        exclusive("new", 2),
+        feature("cad", "VERSION=\"10.0\" COUNT=\"3\" END=\"2098-12-31\""),
+        feature("open", "VERSION=\"9.9\" COUNT=\"7\""),
+    ];
+    site.drop_signed("cad.xml", &features);
+    daemon.admin().ask(&request::Reload::default()).unwrap().unwrap();
+    until("the new files are shown", || {
+        let now = metrics();
+        let is = |family: &str, name: &str, version: &str, value: f64| {
+            now.get(&of(family, name, version)) == Some(&value)
+        };
+        (is("issued", "new", "9.9", 2.0)
+            && is("upgrade_issued", "cad", "10.0", 0.0)
+            && is("issued", "cad", "10.0", 3.0)
+            && is("expiration_seconds", "cad", "10.0", 4_070_908_800.0)
+            && is("issued", "open", "9.9", 7.0)
+            && is("expiration_seconds", "open", "9.9", f64::INFINITY)
+            && !now.contains_key(&of("issued", "cad", "9.9"))
+            && !now.contains_key(&of("issued", "kept", "9.9"))
+            && now["seatkeeper_licenses{state=\"in_force\",reason=\"\"}"] == 3.0)
+            .then_some(())
+    });
+    let metrics = of_features(&metrics());
+    assert_eq!(metrics, as_metrics(&json(http, "/api/v1/status?limit=100")));
+}
