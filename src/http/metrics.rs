@@ -26,7 +26,7 @@ use super::text::{self, Kind, float};
 use crate::engine::picture::Picture;
 use crate::report::Feature;
 use crate::server::reports::Refusal;
-use crate::server::reports::metrics::{in_use_at, licensed_at, places};
+use crate::server::reports::metrics::{in_use_at, licensed, places};
 
 /// For how long a text is good, in milliseconds; where making it takes long, four times as long as that took. Scrapers come every
 /// few seconds: what they see is not older for it.
@@ -385,11 +385,12 @@ impl Licenses {
         let listed = picture.catalog.features();
         let mut features = Vec::with_capacity(listed.len());
         for (at, feature) in listed.iter().enumerate() {
-            for standing in evaluate(feature, picture.day).standings {
+            let evaluation = evaluate(feature, picture.day);
+            for standing in &evaluation.standings {
                 let reason = standing.reason.map_or("", |reason| reason.as_str());
                 *by_state.entry((standing.state.as_str(), reason)).or_default() += 1;
             }
-            let licensed = licensed_at(zone, picture, at);
+            let licensed = licensed(zone, feature, &evaluation, picture);
             features.push(Licensed {
                 labels: labels(&licensed),
                 upgrades: float(licensed.upgrades),

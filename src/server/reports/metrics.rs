@@ -2,7 +2,8 @@
 //! day and may be kept until then, and what is in use. `status` shows the same numbers, from the same functions (`fill`).
 //! Not here: the text of metrics (`src/http/metrics.rs`).
 
-use seats::evaluate::evaluate;
+use seats::catalog::FeatureLicenses;
+use seats::evaluate::Evaluation;
 
 use super::fill::{in_use, name_of, of_licenses, serves};
 use crate::clock::Zone;
@@ -14,16 +15,16 @@ pub fn places(picture: &Picture) -> usize {
     picture.catalog.features().len() + picture.by_feature().without_license.len()
 }
 
-/// What the licenses of the feature at a place of the catalog say. It is so as long as the picture's catalog, day and first
-/// checkouts are the same.
-///
-/// # Panics
-/// The catalog has fewer features.
-pub fn licensed_at(zone: &Zone, picture: &Picture, at: usize) -> Feature {
-    let feature = &picture.catalog.features()[at];
-    let evaluation = evaluate(feature, picture.day);
+/// What the licenses of a feature of the picture's catalog say; `evaluation`: of its day. It is so as long as the catalog, the
+/// day and the first checkouts are the same.
+pub fn licensed(
+    zone: &Zone,
+    feature: &FeatureLicenses,
+    evaluation: &Evaluation,
+    picture: &Picture,
+) -> Feature {
     let (vendor, name) = (feature.vendor.as_str().into(), feature.feature.as_str().into());
-    of_licenses(zone, feature, &evaluation, picture, Feature { vendor, name, ..Feature::default() })
+    of_licenses(zone, feature, evaluation, picture, Feature { vendor, name, ..Feature::default() })
 }
 
 /// What is in use of the feature at a place, below [`places`]; `None`: it is not shown.
