@@ -218,7 +218,7 @@ mod tests {
     fn what_was_guessed_is_found_without_going_through_all_spans() {
         assert!(GUESSED.contains(&format!("'{UNKNOWN}'")));
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema.sql").replace("MADE_GOOD_MS", "1").as_str()).unwrap();
+        connection.execute_batch(&crate::history::store::schema()).unwrap();
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {GUESSED}")).unwrap();
         let values = params!["s", 1, "released"];
         let steps: Vec<String> =

@@ -235,6 +235,11 @@ pub(super) fn move_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// The tables, and all that belongs to them.
+pub(super) fn schema() -> String {
+    SCHEMA.replace(MADE_GOOD, &MADE_GOOD_MS.to_string())
+}
+
 /// Makes the tables where there are none, and enters the run. Its number, and until when the runs before it have written.
 fn prepare(connection: &mut Connection, version: i64, run: &str, now: i64) -> rusqlite::Result<(i64, i64)> {
     if version == 0 {
@@ -253,7 +258,7 @@ fn prepare(connection: &mut Connection, version: i64, run: &str, now: i64) -> ru
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     let transaction = connection.transaction()?;
     if version == 0 {
-        transaction.execute_batch(&SCHEMA.replace(MADE_GOOD, &MADE_GOOD_MS.to_string()))?;
+        transaction.execute_batch(&schema())?;
         transaction.execute("INSERT INTO state VALUES (1, ?1, ?1)", [now])?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
