@@ -77,7 +77,12 @@ fn a_short_file_is_filled_in_with_defaults() {
     assert_eq!((config.heartbeat, config.lease), (Duration::from_secs(30), Duration::from_secs(120)));
     assert_eq!((config.resume_window, config.reap_after), (Duration::from_secs(5), Duration::from_secs(900)));
     assert_eq!(config.limits, Limits::default());
-    let history = History { enabled: true, keep: Duration::from_secs(400 * 86_400), max_bytes: 1 << 30 };
+    let history = History {
+        enabled: true,
+        keep: Duration::from_secs(400 * 86_400),
+        max_bytes: 1 << 30,
+        keep_free_bytes: 128 << 20,
+    };
     assert_eq!(config.history, history);
     assert!(!config.fqdn);
     assert_eq!(config.reminder_days, [60, 30, 14, 7, 1]);
@@ -116,6 +121,7 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         enabled = false
         keep_days = 1
         max_megabytes = 16
+        keep_free_megabytes = 0
         [limits]
         connections = 1
         connections_per_address = 2
@@ -161,7 +167,12 @@ fn every_key_is_read_and_paths_start_at_the_file() {
         chosen.len() > 1 && chosen[1..].iter().all(|kind| kind.starts_with("maintenance.")),
         "{chosen:?}"
     );
-    let history = History { enabled: false, keep: Duration::from_secs(86_400), max_bytes: 16 << 20 };
+    let history = History {
+        enabled: false,
+        keep: Duration::from_secs(86_400),
+        max_bytes: 16 << 20,
+        keep_free_bytes: 0,
+    };
     assert_eq!(config.history, history);
     let limits = Limits {
         connections: 1,

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Fault, Place};
 pub use flags::Flags;
-pub use history::History;
+pub use history::{History, KEEP_FREE_MEGABYTES};
 pub use limits::Limits;
 pub use notify::{Chosen, Notify};
 

@@ -48,7 +48,11 @@ pub enum HistoryError {
 impl HistoryError {
     /// Whether the disk has no room for it.
     pub(super) fn is_no_room(&self) -> bool {
-        matches!(self, HistoryError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        match self {
+            HistoryError::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            HistoryError::Sqlite { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            _ => false,
+        }
     }
 
     /// Whether what is in the file is no database, or a broken one: nothing can be written to it any more.

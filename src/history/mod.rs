@@ -27,7 +27,7 @@ pub mod usage;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ use tracing::{debug, error, info, warn};
 use self::store::{HistoryError, Item, OpenSession, Store};
 use crate::causes::with_causes;
 use crate::clock::{Clock, Stopwatch};
-use crate::config::History as Settings;
+use crate::config::{History as Settings, KEEP_FREE_MEGABYTES};
 use crate::engine::ask::Ask;
 use crate::engine::thread::Handle;
 use crate::events::what::What;
@@ -59,8 +59,8 @@ const DAY_SETTLES_MS: i64 = 60_000;
 const RETRY: Duration = Duration::from_secs(5);
 /// How long after a comparison the next one comes, where events are missed again and again: it asks the engine for all sessions.
 const COMPARE_REST: Duration = Duration::from_secs(10);
-/// What is left alone on the disk: two segments of the journal, without which the daemon stops.
-const ROOM: u64 = 2 * crate::journal::SEGMENT_BYTES;
+/// What it leaves free by default is room for two segments of the journal.
+const _: () = assert!((KEEP_FREE_MEGABYTES.default as u64) << 20 == 2 * crate::journal::SEGMENT_BYTES);
 /// Sessions asked of the engine at once, and how long it may take to answer.
 const PAGE: usize = 500;
 const PAGE_TIME: Duration = Duration::from_secs(10);
@@ -121,11 +121,13 @@ impl History {
 impl Drop for History {
     fn drop(&mut self) {
         self.hub.close();
-        let _ = self.ended.recv_timeout(LAST_WRITE);
-        match self.thread.take() {
-            Some(thread) if thread.is_finished() => drop(thread.join()),
-            // What is not committed is not there; the next start notes the gap.
-            _ => warn!("the last of the history is not written: its disk is slow"),
+        // Nothing is ever sent: the thread lets go of its end with the last that it does.
+        match self.ended.recv_timeout(LAST_WRITE) {
+            Err(RecvTimeoutError::Timeout) => {
+                // What is not committed is not there; the next start notes the gap.
+                warn!("the last of the history is not written: its disk is slow");
+            }
+            _ => drop(self.thread.take().map(JoinHandle::join)),
         }
     }
 }
@@ -250,9 +252,13 @@ impl Writer {
         }
         let disk = rustix::fs::statvfs(directory).map_err(|e| io(directory, e.into()))?;
         let room = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if room < ROOM {
+        let keep_free = self.settings.keep_free_bytes;
+        if room < keep_free {
             // Without the number there is: it is another one each time, and this is said once.
-            let text = format!("fewer than {ROOM} bytes are left on the disk, and they are for the journal");
+            let text = format!(
+                "fewer than {} MiB are left on the disk, and they are for the journal (keep_free_megabytes in [history])",
+                keep_free >> 20
+            );
             return Err(io(&self.path, io::Error::new(io::ErrorKind::StorageFull, text)));
         }
         let now = self.clock.unix_ms();

@@ -53,7 +53,7 @@ pub(crate) fn trusting_both(site: &Site, more: &str) {
     let key = |path: &str| format!("{:?}", site.path().join(path));
     let text = format!(
         "listen = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nlicenses = \"licenses\"\nstate = \"state\"\n\
-         trusted_vendors = [{}, {}]\n{more}\n",
+         trusted_vendors = [{}, {}]\n{more}\n[history]\nkeep_free_megabytes = 0\n",
         key("vendor/acme-1.pub"),
         key("other/other-1.pub")
     );

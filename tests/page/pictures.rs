@@ -74,7 +74,7 @@ fn site() -> Site {
     let own = site.path().join("vendor/acme-1.pub");
     let config = format!(
         "listen = \"127.0.0.1:0\"\nlicenses = \"licenses\"\nstate = \"state\"\npolicy = \"policy.toml\"\n\
-         time_zone = \"Europe/Berlin\"\ntrusted_vendors = [{demo:?}, {own:?}]\n[history]\nenabled = true\n"
+         time_zone = \"Europe/Berlin\"\ntrusted_vendors = [{demo:?}, {own:?}]\n[history]\nkeep_free_megabytes = 0\n"
     );
     fs::write(site.config(), config).expect("a configuration");
     site

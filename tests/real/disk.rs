@@ -17,10 +17,11 @@ use crate::real::daemon::{Daemon, run_to_end};
 use crate::real::mount::Mount;
 use crate::real::site::{Site, exclusive};
 
-/// A site with 1,000,000 seats of cad and one of sim, whose administrator's socket is not on its disk.
+/// A site with 1,000,000 seats of cad and one of sim, whose administrator's socket is not on its disk. The disk is the journal's:
+/// the history leaves as much free as it does by default.
 fn site() -> Site {
     let site = Site::with(&[exclusive("cad", 1_000_000), exclusive("sim", 1)]);
-    site.configure("admin_socket = \"admin.sock\"");
+    site.configure("admin_socket = \"admin.sock\"\n[history]\nkeep_free_megabytes = 128");
     site
 }
 

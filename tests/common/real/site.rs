@@ -49,8 +49,17 @@ impl Site {
         self.path().join("seatkeeper.toml")
     }
 
-    /// Writes the configuration: what every test needs, and `more` after it.
+    /// Writes the configuration: what every test needs, and `more` after it. The history writes however full this disk is, unless
+    /// `more` says how much it keeps free.
     pub fn configure(&self, more: &str) {
+        let keep_free = "keep_free_megabytes = 0";
+        let more = match more {
+            more if more.contains("keep_free_megabytes") => more.to_owned(),
+            more if more.contains("[history]") => {
+                more.replace("[history]", &format!("[history]\n{keep_free}"))
+            }
+            more => format!("{more}\n[history]\n{keep_free}"),
+        };
         let text = format!(
             "listen = \"127.0.0.1:0\"\nhttp = \"off\"\nlicenses = \"licenses\"\nstate = \"state\"\n\
              trusted_vendors = [{:?}]\n{more}\n",
