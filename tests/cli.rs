@@ -120,6 +120,18 @@ fn status_follows_all_parts_and_fits_eighty_columns() {
     assert!(!out.contains('\u{1b}'), "no color");
     server.finish();
 
+    // Instants are those of this terminal, days those of the server.
+    let server = reporting(parts());
+    let child = seatkeeper(server.address, &["status"]).env("TZ", "Asia/Kolkata").spawn().unwrap();
+    let (_, out, _) = finished(child);
+    for text in [
+        "since 2030-06-01 05:30:00 +05:30\n",
+        "2030-06-30 in Europe/Berlin, until 2030-07-01 03:30:00 +05:30\n",
+    ] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    server.finish();
+
     let server = reporting(parts());
     let (code, out, _) = output(server.address, &["status", "--json"]);
     let whole: Value = serde_json::from_str(&out).unwrap();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::args::{Admin, Book, HostId, Release, Unbook, WriteOff};
+use super::here::Here;
 use super::paint::Output;
 use super::server::{self, no_answer, unreadable};
 use super::show::{self, name, place, problem_list};
@@ -91,11 +92,12 @@ pub fn write_off(ask: &WriteOff, out: &mut impl Write) -> Result<(), Failure> {
     let reason = ask.reason.clone();
     let question = request::WriteOff { borrow: ask.borrow.0, reason, extras: Vec::new() };
     let answer = connection.call(&question).map_err(no_answer)?;
-    let until = rfc3339(answer.ends_at.saturating_mul(1_000));
     if ask.admin.json {
+        let until = rfc3339(answer.ends_at.saturating_mul(1_000));
         let borrow = ask.borrow.to_string();
         writeln!(out, "{}", json!({ "schema": SCHEMA, "borrow": borrow, "until": until }))?;
     } else {
+        let until = Here::terminal().seconds(answer.ends_at);
         writeln!(out, "{} is written off; its seats come back at {until}", ask.borrow)?;
     }
     Ok(())

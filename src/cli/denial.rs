@@ -2,6 +2,7 @@
 
 use seatkeeper_client::Refusal;
 
+use super::here::Here;
 use super::table::{clean, plural, seats, wrap};
 use crate::report::{Denial, Due, Numbers, Place};
 
@@ -9,11 +10,11 @@ use crate::report::{Denial, Due, Numbers, Place};
 const HOLDERS_SHOWN: usize = 10;
 
 /// The sentence and its code, then whatever the details add, one fact a line.
-pub fn text(refusal: &Refusal) -> String {
+pub(super) fn text(refusal: &Refusal, here: &Here) -> String {
     let mut text = format!("denied: {} ({})", refusal.message, refusal.code);
     // Details of a form that this program does not know are no reason to hide the sentence.
     let Ok(details) = serde_json::from_str::<Denial>(&refusal.details) else { return text };
-    for line in facts(&details, &refusal.message) {
+    for line in facts(&details, &refusal.message, here) {
         text.push('\n');
         text.push_str(wrap(&line, 2, 4).trim_end());
     }
@@ -21,7 +22,7 @@ pub fn text(refusal: &Refusal) -> String {
 }
 
 /// Everything that the details say beside the sentence, one fact a line.
-pub(super) fn facts(details: &Denial, sentence: &str) -> Vec<String> {
+pub(super) fn facts(details: &Denial, sentence: &str, here: &Here) -> Vec<String> {
     let mut lines = decided_by(details, sentence);
     if let Some(numbers) = &details.numbers {
         lines.insert(0, sum(numbers, details.wanted));
@@ -33,7 +34,8 @@ pub(super) fn facts(details: &Denial, sentence: &str) -> Vec<String> {
     }
     let holders = details.holders.as_deref().unwrap_or_default();
     for holder in holders.iter().take(HOLDERS_SHOWN) {
-        let since = holder.since.as_ref().map_or_else(String::new, |since| format!(" since {since}"));
+        let since =
+            holder.since.as_ref().map_or_else(String::new, |since| format!(" since {}", here.instant(since)));
         let count = plural(holder.count.into(), "seat");
         lines.push(format!(
             "{} on {} has {count}{since} (session {})",
@@ -48,9 +50,9 @@ pub(super) fn facts(details: &Denial, sentence: &str) -> Vec<String> {
         1 => lines.push("1 waits already; `--wait SECS` joins the queue".into()),
         n => lines.push(format!("{n} wait already; `--wait SECS` joins the queue")),
     }
-    lines.extend(details.due.as_ref().map(due));
+    lines.extend(details.due.as_ref().map(|at| due(at, here)));
     if let Some(ended) = &details.ended_at {
-        lines.push(format!("it ended at {ended}"));
+        lines.push(format!("it ended at {}", here.instant(ended)));
     }
     lines.into_iter().map(|line| clean(&line)).collect()
 }
@@ -82,9 +84,9 @@ pub(super) fn decided_by(details: &Denial, sentence: &str) -> Vec<String> {
 }
 
 /// When to ask again.
-pub(super) fn due(due: &Due) -> String {
+pub(super) fn due(due: &Due, here: &Here) -> String {
     match due {
-        Due::At(at) => format!("the next seat is due at {at}, when a borrow ends"),
+        Due::At(at) => format!("the next seat is due at {}, when a borrow ends", here.instant(at)),
         Due::InSeconds(seconds) => format!("the next seat is due in {}", plural(*seconds, "second")),
         Due::Day(day) => format!("more seats are due on {day}"),
     }
@@ -122,10 +124,10 @@ mod tests {
             details: details.into(),
         };
         assert_eq!(
-            text(&refusal),
+            text(&refusal, &Here::of("Europe/Berlin")),
             "denied: all 16 seats of cad are taken (no_seats)\n  \
              seats: 16 in all, 16 used, 1 of them suspect, 0 free; 2 wanted\n  \
-             ann\u{fffd} on ws7 has 4 seats since 2030-06-30T08:00:00Z (session h)\n  \
+             ann\u{fffd} on ws7 has 4 seats since 2030-06-30 10:00:00 +02:00 (session h)\n  \
              the next seat is due in 35 seconds"
         );
     }
@@ -138,7 +140,7 @@ mod tests {
             "code":"platform"}]}"#;
         let refusal = Refusal { code: "limit_user".into(), message: "no".into(), details: details.into() };
         assert_eq!(
-            text(&refusal),
+            text(&refusal, &Here::of("Europe/Berlin")),
             "denied: no (limit_user)\n  mesh is needed by the token suite\n  \
              rule policy.toml:7: limit 2 per user\n  user ann has 2 of at most 2 seats; 1 wanted\n  \
              not from the additive pool 4 either: all are taken (no_seats)\n  \
@@ -151,7 +153,7 @@ mod tests {
         for details in ["", "[]", "{", r#"{"total":"many","used":-1}"#] {
             let refusal =
                 Refusal { code: "busy".into(), message: "later".into(), details: details.to_owned() };
-            assert_eq!(text(&refusal), "denied: later (busy)", "{details}");
+            assert_eq!(text(&refusal, &Here::of("Europe/Berlin")), "denied: later (busy)", "{details}");
         }
     }
 }

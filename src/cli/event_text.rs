@@ -2,29 +2,27 @@
 
 use serde_json::Value;
 
-use super::table::{COLUMNS, clean, plural, wrap};
-use crate::clock::Zone;
+use super::here::Here;
+use super::table::{plural, wrap};
 use crate::events::Event;
 use crate::events::what::{Maintenance, Seats, Wanted, What, Who};
 
 /// Prints events in the zone of this terminal, a date where a day begins.
 pub(super) struct Printer {
-    zone: Zone,
+    here: Here,
     day: String,
 }
 
 impl Printer {
     pub(super) fn new() -> Printer {
-        // Who cannot say where he is, is told the world's time.
-        Printer { zone: Zone::system().unwrap_or_else(|_| Zone::utc()), day: String::new() }
+        Printer { here: Here::terminal(), day: String::new() }
     }
 
-    /// Whole lines of at most [`COLUMNS`]. An event of a newer server is shown as it came.
+    /// Whole lines of at most 80 columns. An event of a newer server is shown as it came.
     pub(super) fn text(&mut self, event: &Value) -> String {
         let read = serde_json::from_value::<Event>(event.clone()).ok();
-        let said = read.map_or_else(|| unknown(event), |event| sentence(&event.what));
-        let at = event["at"].as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
-        let local = at.map_or_else(String::new, |at| self.zone.local_text(at.timestamp_millis()));
+        let said = read.map_or_else(|| unknown(event), |event| sentence(&event.what, &self.here));
+        let local = event["at"].as_str().map_or_else(String::new, |at| self.here.time(at));
         let (day, time) = (local.get(..10).unwrap_or(""), local.get(11..19).unwrap_or("--:--:--"));
         let mut text = String::new();
         if day != self.day {
@@ -32,11 +30,7 @@ impl Printer {
             text = format!("{day}\n");
         }
         // A client's line break would begin a line that no event has said.
-        let line = clean(&format!("{time}  {said}").replace('\n', " "));
-        if line.chars().count() <= usize::from(COLUMNS) {
-            return text + line.trim_end() + "\n";
-        }
-        text + &wrap(&line, 0, 10)
+        text + &wrap(&format!("{time}  {}", said.replace('\n', " ")), 0, 10)
     }
 }
 
@@ -48,12 +42,12 @@ fn unknown(event: &Value) -> String {
     format!("{}  {rest}", event["kind"].as_str().unwrap_or("?"))
 }
 
-fn sentence(what: &What) -> String {
+fn sentence(what: &What, here: &Here) -> String {
     match what {
         What::SessionGranted(granted) => {
             let of = &granted.of;
             let how = match (&granted.until, of.borrow) {
-                (Some(until), _) => format!("borrowed until {until}"),
+                (Some(until), _) => format!("borrowed until {}", here.time(until)),
                 (None, true) => "borrowed".to_owned(),
                 (None, false) => "granted".to_owned(),
             };
@@ -89,7 +83,8 @@ fn sentence(what: &What) -> String {
         }
         What::BorrowReturned(returned) => {
             let lost = if returned.written_off { ", though it was written off" } else { "" };
-            line(&returned.of, &format!("no longer borrowed, was until {}{lost}", returned.until))
+            let until = here.time(&returned.until);
+            line(&returned.of, &format!("no longer borrowed, was until {until}{lost}"))
         }
         What::BorrowWrittenOff(note) => {
             let by = note.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
@@ -204,4 +199,28 @@ fn span(ms: u64) -> String {
         left %= length;
     }
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
+    use super::{Here, Printer};
+
+    #[test]
+    fn a_line_tells_the_local_time_and_fits_eighty_columns_whoever_it_is() {
+        let mut printer = Printer { here: Here::of("Asia/Tokyo"), day: String::new() };
+        let granted = |user: &str| {
+            serde_json::json!({
+                "schema": 1, "seq": 3, "run": "ab", "at": "2030-06-30T22:15:02.500Z", "kind": "session.granted",
+                "session": "1a", "bundle": "1a", "vendor": "ACME", "feature": "cad", "seats": 2, "user": user,
+                "host": "ws7", "key_type": "EXCLUSIVE", "borrow": false, "above_soft_limit": false
+            })
+        };
+        let text = printer.text(&granted("ann"));
+        assert_eq!(text, "2030-07-01\n07:15:02  cad  ann@ws7  2 seats granted  (1a)\n");
+        let text = printer.text(&granted(&"王小明".repeat(20)));
+        assert!(text.starts_with("07:15:02  cad\n          王小明"), "{text}");
+        assert_eq!(text.lines().find(|line| line.width() > 80), None, "{text}");
+    }
 }

@@ -7,6 +7,7 @@
 //! - [`args`]: the words
 //! - [`server`]: which server or socket, and reports in parts
 //! - [`status`], [`show`], [`explain`], [`why`], [`update`], [`denial`], [`events`], [`usage`]: what answers look like
+//! - `here`: instants in the zone of this terminal
 //! - [`compat`]: what `lmxendutil` and `lmutil lmstat` print, read before clap by `compat::words`
 //! - [`seats`]: `checkout` and `run`; [`offline`]: `borrow` and `return`; [`admin`], [`doctor`], [`state`], [`vendor`]: the rest
 
@@ -20,6 +21,7 @@ mod event_text;
 pub mod events;
 pub mod explain;
 mod feature_table;
+mod here;
 pub mod offline;
 pub mod paint;
 pub mod seats;

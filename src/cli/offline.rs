@@ -8,6 +8,7 @@ use seats::change::SessionId;
 use serde_json::{Value, json};
 
 use super::args::{self, FeatureName, Want};
+use super::here::Here;
 use super::seats::{NO_SERVER_HINT, client, denied, instant, print_denial, want};
 use super::server;
 use super::table::{clean, plural};
@@ -121,7 +122,7 @@ pub(super) fn print(seats: &[Borrowed], json: bool, out: &mut impl Write) -> Res
                 "{}: {}, borrowed until {}, borrow {}",
                 show::name(Some(&seat.vendor), &seat.feature),
                 plural(seat.count.into(), "seat"),
-                instant(seat.ends_at),
+                Here::terminal().seconds(seat.ends_at),
                 SessionId(seat.borrow)
             );
             writeln!(out, "{}", clean(&text))?;

@@ -22,6 +22,7 @@ use signal_hook::low_level::siginfo::Cause;
 use super::Failure;
 use super::args::{self, Want};
 use super::denial;
+use super::here::Here;
 use super::offline;
 use super::server::{self, refusal_code};
 use super::table::{clean, plural};
@@ -282,7 +283,7 @@ fn no_seats(error: CheckoutError, client: &Client, ask: &Want) -> Failure {
 
 /// As an exit code and a sentence.
 pub(super) fn denied(refusal: &Refusal) -> Failure {
-    Failure::new(refusal_code(refusal), denial::text(refusal))
+    Failure::new(refusal_code(refusal), denial::text(refusal, &Here::terminal()))
 }
 
 /// A denial as one line of JSON.
@@ -335,7 +336,7 @@ fn session_json(grant: &Grant) -> Value {
 fn sentence(grant: &Grant) -> String {
     let until = grant.license_ends.map_or_else(
         || "the license never ends".to_owned(),
-        |at| format!("the license ends at {}", instant(at)),
+        |at| format!("the license ends at {}", Here::terminal().seconds(at)),
     );
     let soft = if grant.soft_limit { "; above the soft limit" } else { "" };
     let notice = grant.notice.as_ref().map_or_else(String::new, |notice| format!("; {notice}"));
@@ -347,7 +348,7 @@ fn sentence(grant: &Grant) -> String {
     )
 }
 
-/// RFC 3339 in UTC.
+/// RFC 3339 in UTC, for programs.
 pub(super) fn instant(unix_seconds: i64) -> String {
     rfc3339(unix_seconds.saturating_mul(1000))
 }
@@ -368,7 +369,7 @@ fn grace(features: &[String], ends_at: i64) -> String {
     format!(
         "no license server answers; the license of {} allows to go on until {}",
         features.join(", "),
-        instant(ends_at)
+        Here::terminal().seconds(ends_at)
     )
 }
 
@@ -387,10 +388,10 @@ fn report_event(event: &Event) {
         Event::Expired { session, feature, license_ends } => format!(
             "the license of {feature} (session {}) has ended at {}; the seat is kept",
             SessionId(*session),
-            instant(*license_ends)
+            Here::terminal().seconds(*license_ends)
         ),
         Event::GivenAway { session, code, message, at, .. } => {
-            let since = at.map_or_else(String::new, |at| format!(", at {}", instant(at)));
+            let since = at.map_or_else(String::new, |at| format!(", at {}", Here::terminal().seconds(at)));
             format!("session {} has lost its seats: {message} ({code}{since})", SessionId(*session))
         }
         Event::ResumedElsewhere { bundle } => {
@@ -428,7 +429,7 @@ fn report_event(event: &Event) {
         }
         Event::BorrowEnded { feature, ends_at, .. } => format!(
             "the time for which {feature} was borrowed ended at {}: save your work",
-            instant(*ends_at)
+            Here::terminal().seconds(*ends_at)
         ),
         Event::Resumed { bundle, .. } => format!("back; bundle {} is resumed", SessionId(*bundle)),
         _ => return,

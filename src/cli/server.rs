@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Failure;
 use super::args::{Admin, FeatureName, Read};
 use super::denial;
+use super::here::Here;
 use crate::exit;
 
 /// Where the administrator's socket is, if nobody says: as systemd runs the daemon, and as a person does.
@@ -151,7 +152,7 @@ pub fn no_answer(error: CallError) -> Failure {
 
 /// How a refusal ends the command: 77 where this user may not, 70 for a fault of the server, else 75.
 pub fn refused(refusal: &Refusal) -> Failure {
-    Failure::new(refusal_code(refusal), denial::text(refusal))
+    Failure::new(refusal_code(refusal), denial::text(refusal, &Here::terminal()))
 }
 
 /// The exit code of a refusal.

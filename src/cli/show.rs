@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::args::ReadFeature;
+use super::here::Here;
 use super::paint::{Paint, Tone};
 use super::table::{Lines, clean, plural, seats, wrap};
 use super::{Failure, server};
@@ -19,7 +20,10 @@ use crate::report::{Borrow, License, Problem, Session, Status, WaitedFor, Waiter
 pub fn sessions(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
     let whole = server::report(&ask.read, "sessions", ask.feature.as_ref())?;
     answer(ask.read.json, whole, out, |status: &Status| {
-        or_none(session_table(status.sessions.as_deref().unwrap_or_default()), "no sessions")
+        or_none(
+            session_table(status.sessions.as_deref().unwrap_or_default(), &Here::terminal()),
+            "no sessions",
+        )
     })
 }
 
@@ -31,7 +35,10 @@ pub fn sessions(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> 
 pub fn borrowed(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
     let whole = server::report(&ask.read, "borrowed", ask.feature.as_ref())?;
     answer(ask.read.json, whole, out, |status: &Status| {
-        or_none(borrow_table(status.borrowed.as_deref().unwrap_or_default()), "nothing is borrowed")
+        or_none(
+            borrow_table(status.borrowed.as_deref().unwrap_or_default(), &Here::terminal()),
+            "nothing is borrowed",
+        )
     })
 }
 
@@ -43,7 +50,7 @@ pub fn borrowed(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> 
 pub fn queue(ask: &ReadFeature, out: &mut impl Write) -> Result<(), Failure> {
     let whole = server::report(&ask.read, "queue", ask.feature.as_ref())?;
     answer(ask.read.json, whole, out, |status: &Status| {
-        or_none(queue_table(status.queue.as_deref().unwrap_or_default()), "nobody waits")
+        or_none(queue_table(status.queue.as_deref().unwrap_or_default(), &Here::terminal()), "nobody waits")
     })
 }
 
@@ -83,7 +90,7 @@ pub(super) fn or_none(text: String, none: &str) -> String {
     if text.is_empty() { format!("{none}\n") } else { text }
 }
 
-fn session_table(sessions: &[Session]) -> String {
+fn session_table(sessions: &[Session], here: &Here) -> String {
     let has_notes = sessions.iter().any(|s| !note(s).is_empty());
     let mut headers = vec!["SESSION", "FEATURE", ">SEATS", "USER", "HOST", "STATE", "SINCE"];
     headers.extend(has_notes.then_some("NOTE"));
@@ -97,29 +104,29 @@ fn session_table(sessions: &[Session]) -> String {
                 s.user.clone(),
                 s.host.clone(),
                 s.state.clone(),
-                s.since.clone().unwrap_or_else(|| "-".into()),
+                s.since.as_ref().map_or_else(|| "-".into(), |at| here.time(at)),
                 note(s),
             ]
             .into_iter()
             .take(headers.len()),
         );
     }
-    table.text() + &suspect_table(sessions)
+    table.text() + &suspect_table(sessions, here)
 }
 
 /// The sessions whose clients are gone: since when, and what becomes of their seats (S20 to S22).
-fn suspect_table(sessions: &[Session]) -> String {
+fn suspect_table(sessions: &[Session], here: &Here) -> String {
     let mut table = Lines::new(&["SUSPECT", "SINCE", "FREE FOR OTHERS", "ENDS"]);
     for s in sessions.iter().filter(|s| s.suspect_since.is_some()) {
         let instants = [&s.suspect_since, &s.free_at, &s.reaped_at];
-        let instants = instants.map(|at| at.clone().unwrap_or_else(|| "-".into()));
+        let instants = instants.map(|at| at.as_ref().map_or_else(|| "-".into(), |at| here.time(at)));
         table.row([s.id.clone()].into_iter().chain(instants));
     }
     let text = table.text();
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-fn borrow_table(borrows: &[Borrow]) -> String {
+fn borrow_table(borrows: &[Borrow], here: &Here) -> String {
     let mut table = Lines::new(&["ID", "FEATURE", ">SEATS", "USER", "HOST", "UNTIL", "NOTE"]);
     for b in borrows {
         let note = b.written_off.as_ref().map(|off| match off.reason.as_str() {
@@ -132,14 +139,14 @@ fn borrow_table(borrows: &[Borrow]) -> String {
             b.count.to_string(),
             b.user.clone(),
             b.host.clone(),
-            b.until.clone(),
+            here.time(&b.until),
             note.unwrap_or_default(),
         ]);
     }
     table.text()
 }
 
-fn queue_table(queue: &[Waiter]) -> String {
+fn queue_table(queue: &[Waiter], here: &Here) -> String {
     let mut table = Lines::new(&["ID", ">PLACE", "SEATS", "USER", "HOST", "STATE", "SINCE", "UNTIL"]);
     for w in queue {
         let seats = |f: &WaitedFor| format!("{} {}", f.count, name(f.vendor.as_deref(), &f.feature));
@@ -150,8 +157,8 @@ fn queue_table(queue: &[Waiter]) -> String {
             w.user.clone(),
             w.host.clone(),
             w.state.clone(),
-            w.since.clone().unwrap_or_else(|| "-".into()),
-            w.until.clone(),
+            w.since.as_ref().map_or_else(|| "-".into(), |at| here.time(at)),
+            here.time(&w.until),
         ]);
     }
     table.text()
@@ -248,11 +255,12 @@ mod tests {
 
     #[test]
     fn what_is_unusual_about_a_session_is_noted() {
+        let here = Here::of("UTC");
         let plain = Session { id: "2t".into(), state: "active".into(), ..Session::default() };
-        assert!(!session_table(std::slice::from_ref(&plain)).contains("NOTE"));
+        assert!(!session_table(std::slice::from_ref(&plain), &here).contains("NOTE"));
         let of_token = Session { token: Some("2s".into()), ..plain.clone() };
         let noted = Session { shared: true, above_soft_limit: true, ..plain.clone() };
-        let text = session_table(&[plain, of_token, noted]);
+        let text = session_table(&[plain, of_token, noted], &here);
         let notes: Vec<&str> =
             text.lines().filter_map(|line| line.split_once("-  ")).map(|(_, n)| n.trim()).collect();
         assert!(text.contains("NOTE"), "{text}");
@@ -261,8 +269,9 @@ mod tests {
 
     #[test]
     fn what_becomes_of_a_suspects_seats_stands_below_the_sessions() {
+        let here = Here::of("Europe/Berlin");
         let active = Session { id: "2t".into(), state: "active".into(), ..Session::default() };
-        assert!(!session_table(std::slice::from_ref(&active)).contains("SUSPECT"));
+        assert!(!session_table(std::slice::from_ref(&active), &here).contains("SUSPECT"));
         let suspect = Session {
             id: "2u".into(),
             state: "suspect".into(),
@@ -272,15 +281,16 @@ mod tests {
             ..active.clone()
         };
         let expected = "
-SUSPECT  SINCE                 FREE FOR OTHERS       ENDS
-2u       2030-06-30T22:00:00Z  2030-06-30T22:00:05Z  2030-06-30T22:15:00Z
+SUSPECT  SINCE                FREE FOR OTHERS      ENDS
+2u       2030-07-01 00:00:00  2030-07-01 00:00:05  2030-07-01 00:15:00
 ";
-        let text = session_table(&[active, suspect]);
+        let text = session_table(&[active, suspect], &here);
         assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]
     fn every_list_fits_eighty_columns_with_the_longest_names() {
+        let here = Here::of("UTC");
         let long = "x".repeat(64);
         let session = Session {
             id: "1234567890abc".into(),
@@ -342,9 +352,9 @@ SUSPECT  SINCE                 FREE FOR OTHERS       ENDS
             written_off: Some(WrittenOff { reason: long.clone(), ..WrittenOff::default() }),
             ..Borrow::default()
         };
-        let text = borrow_table(&[borrow])
-            + &queue_table(&[waiter])
-            + &session_table(&[session])
+        let text = borrow_table(&[borrow], &here)
+            + &queue_table(&[waiter], &here)
+            + &session_table(&[session], &here)
             + &license_table(&[license])
             + &problem_list(&[problem], Paint::Plain);
         let wide = text.lines().find(|line| line.chars().count() > 80);

@@ -3,6 +3,7 @@
 
 use super::args::{Read, ReadFeature};
 use super::feature_table::{feature_table, is_full};
+use super::here::Here;
 use super::paint::{Output, Paint, Tone};
 use super::show::{answer, name, or_none, problem_list};
 use super::table::{plural, wrap};
@@ -22,7 +23,7 @@ const HOLDERS_SHOWN: usize = 3;
 pub fn status(read: &Read, out: &mut impl Output) -> Result<(), Failure> {
     let whole = server::report(read, "status", None)?;
     let paint = out.paint();
-    answer(read.json, whole, out, |status: &Status| screen(status, paint))
+    answer(read.json, whole, out, |status: &Status| screen(status, &Here::terminal(), paint))
 }
 
 /// `seatkeeper features`.
@@ -38,10 +39,10 @@ pub fn features(ask: &ReadFeature, out: &mut impl Output) -> Result<(), Failure>
     })
 }
 
-fn screen(status: &Status, paint: Paint) -> String {
+fn screen(status: &Status, here: &Here, paint: Paint) -> String {
     let features = status.features.as_deref().unwrap_or_default();
     let today = status.server.as_ref().and_then(|server| server.today);
-    let mut text = status.server.as_ref().map_or_else(String::new, |server| header(server, paint));
+    let mut text = status.server.as_ref().map_or_else(String::new, |server| header(server, here, paint));
     text.push_str(&summary(features));
     text.push('\n');
     text.push_str(&match &status.features {
@@ -58,7 +59,7 @@ fn screen(status: &Status, paint: Paint) -> String {
             lines.iter().for_each(|line| text.push_str(&paint.lines(&wrap(line, 2, 4), tone)));
         }
     };
-    section("nothing is free of", holders(features, status.sessions.as_deref()), Tone::Plain);
+    section("nothing is free of", holders(features, status.sessions.as_deref(), here), Tone::Plain);
     section("releases that run", coverage::lines(features), Tone::Plain);
     section("ends soon, or has ended", coverage::notices(features), Tone::Warning);
     text.push_str(&status.problems.as_deref().map_or_else(String::new, |list| problem_list(list, paint)));
@@ -66,14 +67,17 @@ fn screen(status: &Status, paint: Paint) -> String {
 }
 
 /// Which server this is, its day, and what is unusual about it.
-fn header(server: &Server, paint: Paint) -> String {
+fn header(server: &Server, here: &Here, paint: Paint) -> String {
     let mut text = format!("{}, seatkeeperd {}", server.name, server.version);
     if let Some(started) = &server.started_at {
-        text += &format!(", since {started}");
+        text += &format!(", since {}", here.instant(started));
     }
     let mut lines = wrap(&text, 0, 2);
     if let (Some(today), Some(zone)) = (server.today, &server.time_zone) {
-        let next = server.next_midnight.as_ref().map_or_else(String::new, |at| format!(", until {at}"));
+        let next = server
+            .next_midnight
+            .as_ref()
+            .map_or_else(String::new, |at| format!(", until {}", here.instant(at)));
         lines += &wrap(&format!("today is {today} in {zone}{next}"), 0, 2);
     }
     let mut line = |text: &str, tone| lines += &paint.lines(&wrap(text, 0, 2), tone);
@@ -93,6 +97,7 @@ fn header(server: &Server, paint: Paint) -> String {
     }
     if let Some(reset) = &server.clock_reset {
         let ClockReset { at, by, reason, from, to } = reset;
+        let at = here.instant(at);
         line(&format!("clock reset at {at} by {by}, from {from} to {to}: {reason}"), Tone::Warning);
     }
     if server.recovering {
@@ -132,14 +137,15 @@ fn summary(features: &[Feature]) -> String {
 
 /// Who has the seats of what is full: a line for each of the first such features, those who have them longest first. Nothing
 /// where the reader may not see users.
-fn holders(features: &[Feature], sessions: Option<&[Session]>) -> Vec<String> {
+fn holders(features: &[Feature], sessions: Option<&[Session]>, here: &Here) -> Vec<String> {
     let sessions = sessions.unwrap_or_default();
     let line = |f: &Feature| {
         let mut of: Vec<&Session> =
             sessions.iter().filter(|s| s.vendor == f.vendor && s.feature == f.name).collect();
         of.sort_by_key(|s| (s.since.clone(), s.id.len(), s.id.clone()));
         let one = |s: &&Session| {
-            let since = s.since.as_ref().map_or_else(String::new, |since| format!(" since {since}"));
+            let since =
+                s.since.as_ref().map_or_else(String::new, |since| format!(" since {}", here.time(since)));
             let state = if s.state == "active" { String::new() } else { format!(", {}", s.state) };
             format!("{} on {} {}{since}{state}", s.user, s.host, plural(s.count.into(), "seat"))
         };
@@ -159,6 +165,7 @@ mod tests {
 
     #[test]
     fn who_has_the_seats_of_what_is_full_is_said_longest_first() {
+        let here = Here::of("Europe/Berlin");
         let session = |id: &str, user: &str, since: &str, state: &str| Session {
             id: id.into(),
             vendor: "ACME".into(),
@@ -178,15 +185,16 @@ mod tests {
             Session { feature: "fea".into(), ..session("5", "eve", "2030-06-01T06:00:00Z", "active") },
         ];
         let fea = Feature { name: "fea".into(), free: Some(1), ..feature() };
-        let expected = "ACME/cad: ann on ws7 2 seats since 2030-06-01T07:00:00Z; \
-                        bob on ws7 2 seats since 2030-06-01T08:00:00Z, suspect; \
-                        cy on ws7 2 seats since 2030-06-01T09:00:00Z; 1 more";
-        assert_eq!(holders(&[feature(), fea], Some(&sessions)), [expected]);
-        assert_eq!(holders(&[feature()], None), [""; 0], "who may not see users sees none");
+        let expected = "ACME/cad: ann on ws7 2 seats since 2030-06-01 09:00:00; \
+                        bob on ws7 2 seats since 2030-06-01 10:00:00, suspect; \
+                        cy on ws7 2 seats since 2030-06-01 11:00:00; 1 more";
+        assert_eq!(holders(&[feature(), fea], Some(&sessions), &here), [expected]);
+        assert_eq!(holders(&[feature()], None, &here), [""; 0], "who may not see users sees none");
     }
 
     #[test]
     fn colors_change_nothing_that_is_read() {
+        let here = Here::of("UTC");
         let day = NaiveDate::from_ymd_opt(2030, 6, 30).unwrap();
         let name = "設計".to_owned();
         let cells = Feature { name, suspect: 2, queued: 1, denials_24h: Some(7), over: 3, ..feature() };
@@ -200,7 +208,7 @@ mod tests {
         });
         status.problems =
             Some(vec![crate::report::Problem { message: "broken".into(), ..Default::default() }]);
-        let (plain, colored) = (screen(&status, Paint::Plain), screen(&status, Paint::Colors));
+        let (plain, colored) = (screen(&status, &here, Paint::Plain), screen(&status, &here, Paint::Colors));
         assert!(!plain.contains('\u{1b}'), "{plain:?}");
         assert!(colored.contains("\u{1b}["), "{colored:?}");
         let stripped = anstream::adapter::strip_str(&colored).to_string();

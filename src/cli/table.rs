@@ -68,15 +68,20 @@ impl Lines {
 }
 
 /// A sentence in lines of at most [`COLUMNS`], the first indented by `first` blanks and the others by `rest`; each is ended. Words
-/// that are longer than a line are cut.
+/// that are longer than a line are cut; two blanks between words stay two.
 pub fn wrap(text: &str, first: usize, rest: usize) -> String {
     let (mut lines, mut line, mut width) = (String::new(), " ".repeat(first), first);
     let mut is_empty = true;
     let text = clean(text);
-    for mut word in text.split_whitespace() {
+    let mut gap = 1;
+    for mut word in text.split(char::is_whitespace) {
+        if word.is_empty() {
+            gap = 2;
+            continue;
+        }
         loop {
             // A full line has no room, not even for the blank.
-            let room = usize::from(COLUMNS).saturating_sub(width + usize::from(!is_empty));
+            let room = usize::from(COLUMNS).saturating_sub(width + if is_empty { 0 } else { gap });
             if word.width() <= room {
                 break;
             }
@@ -90,12 +95,12 @@ pub fn wrap(text: &str, first: usize, rest: usize) -> String {
             (line, width, is_empty) = (" ".repeat(rest), rest, true);
         }
         if !is_empty {
-            line.push(' ');
-            width += 1;
+            line.extend(std::iter::repeat_n(' ', gap));
+            width += gap;
         }
         width += word.width();
         line.push_str(word);
-        is_empty = false;
+        (is_empty, gap) = (false, 1);
     }
     lines + line.trim_end() + "\n"
 }
@@ -164,6 +169,7 @@ mod tests {
             assert_eq!(wrapped.replace([' ', '\n'], ""), text.replace(' ', ""));
         }
         assert_eq!(wrap("short", 2, 4), "  short\n");
+        assert_eq!(wrap(" 09:00:00  cad   ann\n2 seats  ", 0, 10), "09:00:00  cad  ann 2 seats\n");
         assert_eq!(wrap(&"w".repeat(100), 0, 1), format!("{}\n {}\n", "w".repeat(80), "w".repeat(20)));
     }
 

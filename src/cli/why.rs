@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::Failure;
 use super::args;
 use super::denial;
+use super::here::Here;
 use super::server::{self, no_answer, unreadable};
 use super::show::{self, name, place};
 use super::table::{Lines, plural, seats, wrap};
@@ -29,7 +30,7 @@ pub fn why(ask: &args::Why, out: &mut impl Write) -> Result<u8, Failure> {
     connection.close();
     let whole: Value = serde_json::from_str(&answer.json).map_err(|e| unreadable("answer", &e))?;
     let is_granted = whole["granted"] == true;
-    show::answer(ask.json, whole, out, |why: &Why| text(why, ask))?;
+    show::answer(ask.json, whole, out, |why: &Why| text(why, ask, &Here::terminal()))?;
     Ok(if is_granted { exit::OK } else { exit::TEMPORARY })
 }
 
@@ -66,8 +67,8 @@ fn question(ask: &args::Why) -> Result<request::Why, Failure> {
 }
 
 /// The answer first, then everything it rests on.
-fn text(why: &Why, ask: &args::Why) -> String {
-    let mut text = verdict(why, ask);
+fn text(why: &Why, ask: &args::Why, here: &Here) -> String {
+    let mut text = verdict(why, ask, here);
     if why.vendor.is_none() {
         // There is no such feature, so nothing was looked at.
         return text;
@@ -86,7 +87,7 @@ fn text(why: &Why, ask: &args::Why) -> String {
                 format!("  {}", holder.user),
                 holder.host.clone(),
                 holder.count.to_string(),
-                holder.since.clone().unwrap_or_else(|| "-".into()),
+                holder.since.as_ref().map_or_else(|| "-".into(), |at| here.time(at)),
                 holder.session.clone(),
             ]);
         }
@@ -100,20 +101,20 @@ fn text(why: &Why, ask: &args::Why) -> String {
                 format!("  {}", held.user),
                 held.host.clone(),
                 held.seats.to_string(),
-                held.free_at.clone(),
+                here.time(&held.free_at),
             ]);
         }
         text += &table.text();
     }
     let due = why.details.as_ref().and_then(|details| details.due.as_ref());
     if let Some(due) = due {
-        text += &format!("\n{}\n", denial::due(due));
+        text += &format!("\n{}\n", denial::due(due, here));
     }
     text
 }
 
 /// Yes or no, with the code, and the rule, the limit or the token that makes it so.
-fn verdict(why: &Why, ask: &args::Why) -> String {
+fn verdict(why: &Why, ask: &args::Why, here: &Here) -> String {
     let what = name(why.vendor.as_deref(), &why.feature);
     if why.granted {
         let count = plural(ask.count.into(), "seat");
@@ -144,7 +145,7 @@ fn verdict(why: &Why, ask: &args::Why) -> String {
     let Some(details) = &why.details else { return text };
     // Of the feature itself everything stands below; of one that a token needs it does not.
     let lines = if details.needed_by.is_some() {
-        denial::facts(details, message)
+        denial::facts(details, message, here)
     } else {
         denial::decided_by(details, message)
     };

@@ -9,6 +9,10 @@ fn ask(words: &str) -> args::Why {
     ask
 }
 
+fn told(why: &Why, words: &str) -> String {
+    text(why, &ask(words), &Here::of("Europe/Berlin"))
+}
+
 fn rule(line: u32, text: &str) -> Place {
     Place { file: "policy.toml".into(), line, text: Some(text.into()) }
 }
@@ -121,9 +125,9 @@ policy: allow; no rule says otherwise
   POOL       TOTAL  USED  HELD  RESERVED  FREE  LICENSE
   exclusive     10     4     0         0     6  cad.xml:3
 ";
-    assert_eq!(text(&granted(), &ask("ann cad")), expected);
+    assert_eq!(told(&granted(), "ann cad"), expected);
     let soft = Why { soft_limit: true, host: "ws7".into(), ..granted() };
-    let text = text(&soft, &ask("ann cad --count 3 --host ws7"));
+    let text = told(&soft, "ann cad --count 3 --host ws7");
     assert!(
         text.starts_with("yes: ann on ws7 would get 3 seats of ACME/cad, above the soft limit\n"),
         "{text}"
@@ -153,16 +157,16 @@ pools, in the order in which they are tried:
   cad.xml:9: no: it is for linux (platform)
 
 who has seats of the first pool, the oldest first:
-  USER  HOST  SEATS  SINCE                 SESSION
-  bob   ws1       2  2030-06-30T08:00:00Z  h
+  USER  HOST  SEATS  SINCE                SESSION
+  bob   ws1       2  2030-06-30 10:00:00  h
 
 held seats of the first pool; who gave them back may have them at once:
   USER  HOST  SEATS  FREE AT
-  cy    ws2       1  2030-06-30T08:10:00Z
+  cy    ws2       1  2030-06-30 10:10:00
 
 the next seat is due in 35 seconds
 ";
-    assert_eq!(text(&denied(), &ask("ann cad --host ws7 --gmt-offset 1")), expected);
+    assert_eq!(told(&denied(), "ann cad --host ws7 --gmt-offset 1"), expected);
 }
 
 #[test]
@@ -170,7 +174,7 @@ fn a_term_that_asks_for_what_nobody_said_is_no_plain_no() {
     let of = |code: &str, open: &str, words: &str| {
         let pools = denied().pools.into_iter().take(1).collect();
         let why = Why { code: Some(code.into()), not_stated: vec![open.into()], pools, ..denied() };
-        text(&why, &ask(words)).lines().next().unwrap().to_owned()
+        told(&why, words).lines().next().unwrap().to_owned()
     };
     let line = of("platform", "platform", "ann cad");
     assert!(line.starts_with("it depends: ") && line.contains("(platform); say which platform"), "{line}");
@@ -181,11 +185,11 @@ fn a_term_that_asks_for_what_nobody_said_is_no_plain_no() {
     assert!(of("no_seats", "platform", "ann cad").starts_with("no: "));
     // Another pool may have what the nearest one has not.
     let why = Why { not_stated: vec!["platform".into()], ..denied() };
-    let text = text(&why, &ask("ann cad"));
+    let text = told(&why, "ann cad");
     let expected = "it depends: ann has 2 of 2 seats of cad (limit_user); for the pool of cad.xml:9\n  say which platform";
     assert!(text.starts_with(expected), "{text}");
     let why = Why { access: "deny".into(), ..why };
-    assert!(super::text(&why, &ask("ann cad")).starts_with("no: "), "the policy does not depend on it");
+    assert!(told(&why, "ann cad").starts_with("no: "), "the policy does not depend on it");
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn what_a_token_needs_is_told_whole_and_all_of_it_fits_eighty_columns() {
     why.pools[0].place.file = format!("licenses/{long}.xml");
     why.pools[0].numbers.total = Some(2_147_483_647);
     why.limits[0].whose = format!("user {long}");
-    let text = text(&why, &ask("ann cad"));
+    let text = told(&why, "ann cad");
     assert!(
         text.contains("mesh is needed by the token suite") && text.contains("bob on ws1 has 1 seat"),
         "{text}"

@@ -38,6 +38,14 @@ impl Local {
         let utc = DateTime::from_timestamp(at, 0).expect("an instant").naive_utc();
         utc + Duration::minutes(of.map_or(0, |(_, minutes)| *minutes))
     }
+
+    /// As `status` tells it to people: `2030-07-01 00:00:00 +02:00`.
+    pub(crate) fn told(&self, instant: &str) -> String {
+        let civil = self.civil(instant);
+        let ahead = (civil.and_utc().timestamp() - unix(instant)) / 60;
+        let (sign, minutes) = if ahead < 0 { ('-', -ahead) } else { ('+', ahead) };
+        format!("{civil} {sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
 }
 
 /// Seconds since 1970.
@@ -61,7 +69,7 @@ impl Differences {
 pub(crate) fn differences(shows: Shows, told: &Told, text: &str, local: &Local) -> Vec<String> {
     let mut found = Differences::default();
     let read = match shows {
-        Shows::People => people::compare(told, text, &mut found),
+        Shows::People => people::compare(told, text, local, &mut found),
         Shows::Http => http(told, text, &mut found),
         Shows::Metrics => metrics::compare(told, text, &mut found),
         Shows::Licstat => lmx::compare_text(told, text, local, &mut found),

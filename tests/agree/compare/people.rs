@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Differences, features, is_token, text};
+use super::{Differences, Local, features, is_token, text};
 use crate::outputs::Told;
 
 /// Cells by the name of their column.
@@ -83,14 +83,16 @@ fn next_total(f: &Value, today: &str) -> String {
     }
 }
 
-pub(crate) fn compare(told: &Told, out: &str, found: &mut Differences) -> Result<(), String> {
+pub(crate) fn compare(told: &Told, out: &str, local: &Local, found: &mut Differences) -> Result<(), String> {
     let server = &told.status["server"];
-    for (what, of) in [("name", ""), ("version", "seatkeeperd "), ("started_at", "since ")] {
-        let is = squeezed(out).contains(&format!("{of}{}", text(server, what)));
-        found.same(what, &true, &is);
+    let squeezed = squeezed(out);
+    for (what, of) in
+        [("name", ""), ("version", "seatkeeperd "), ("today", "today is "), ("time_zone", "in ")]
+    {
+        found.same(what, &true, &squeezed.contains(&format!("{of}{}", text(server, what))));
     }
-    for (what, of) in [("today", "today is "), ("time_zone", "in "), ("next_midnight", "until ")] {
-        found.same(what, &true, &squeezed(out).contains(&format!("{of}{}", text(server, what))));
+    for (what, of) in [("started_at", "since "), ("next_midnight", "until ")] {
+        found.same(what, &true, &squeezed.contains(&format!("{of}{}", local.told(text(server, what)))));
     }
     let mut here = table(out)?;
     let there = expected(told);
