@@ -4,7 +4,7 @@
 //! else. They hold no rule: how seats add up is S6, who may read what is S84, and both are settled by who fills them in.
 //!
 //! - [`Status`] is the whole; each list of it stands alone too, in the same structure without the rest
-//! - [`Explain`] is the sum of one feature, [`Denial`] the details of a refusal (S4)
+//! - [`Explain`] is the sum of one feature, [`Denial`] the details of a refusal (S4), [`Why`] what would happen to a checkout
 //! - [`UpdateCheck`] is the answer to a program's installer (rules 3, 6.8)
 //! - [`Usage`] is what the history makes of some days; `docs/schema/usage.json` describes it; [`UsageDay`] is one in steps
 //! - [`Reload`] and [`HostIds`] are the answers to an administrator
@@ -16,13 +16,18 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+mod admin;
 mod day;
+mod denial;
 mod explain;
 mod maintenance;
 mod update;
 mod usage;
+mod why;
 
+pub use admin::{HostEntry, HostId, HostIds, HostMatch, Reload, TotalChange};
 pub use day::UsageDay;
+pub use denial::{BorrowAtMost, Denial, Due, Holder, Limit, Numbers, OtherPool, Place};
 pub use explain::{
     Change, ChangedLicense, Explain, License, PoolSum, PoolTotal, ReplacedBy, Terms, TokenDependency,
     TokenNeed,
@@ -30,6 +35,7 @@ pub use explain::{
 pub use maintenance::{Maintenance, Notice};
 pub use update::{UpdateAnswer, UpdateCheck, UpdateMaintenance};
 pub use usage::{Missing, Usage, UsageRow};
+pub use why::{HeldSeats, Reservation, Why, WhyPool};
 
 /// The number of this structure. It goes up when a member changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -415,345 +421,6 @@ pub struct Problem {
     pub reason: String,
     /// One sentence: what is wrong and what to do.
     pub message: String,
-}
-
-/// The details of a refusal: everything needed to act on it (S4). What is not known or may not be seen is left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Denial {
-    /// Which item decided.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub feature: Option<String>,
-    /// Who sells it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vendor: Option<String>,
-    /// Seats asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wanted: Option<u64>,
-    /// The numbers of the pool that decided; left out where there is none.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub numbers: Option<Numbers>,
-    /// The line of the policy that decided.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<Place>,
-    /// The limit of the policy that denied.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<Limit>,
-    /// With `borrow_too_long`: how long it could be lent (S41).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub borrow: Option<BorrowAtMost>,
-    /// The token that needs the feature (L51).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub needed_by: Option<String>,
-    /// With `no_seats`: so many wait for the seats that are free (S30).
-    #[serde(skip_serializing_if = "is_zero")]
-    pub queued_before_you: u64,
-    /// The feature's other pools, and why they gave no seat either (S4).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub others: Vec<OtherPool>,
-    /// The license that denied.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
-    /// When the next seat is due.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub due: Option<Due>,
-    /// The server was restarted a moment ago and seats of clients that have not come back yet count as used (S21).
-    #[serde(skip_serializing_if = "is_false")]
-    pub recovering: bool,
-    /// Who has seats, oldest first; left out where the reader may not see it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub holders: Option<Vec<Holder>>,
-    /// With `bad_request`: a word of PROTOCOL.md 12 that says how.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<String>,
-    /// With the fault `field`: which one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// With `already_removed`: which session, in base32.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
-    /// With `already_removed`: since when.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Instant>,
-}
-
-/// How long seats could be lent that were asked for longer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BorrowAtMost {
-    /// So many hours from now.
-    pub hours: Option<u32>,
-    /// Until the end of that day in the server's zone; null: the hours are a license's or the policy's, whatever the day.
-    pub last_day: Option<NaiveDate>,
-}
-
-/// How the seats of one pool add up (S6).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Numbers {
-    /// Seats granted today; null when unlimited.
-    pub total: Option<u64>,
-    /// active + suspect + borrowed.
-    pub used: u64,
-    /// max(0, total − used − held − reserved); null when unlimited.
-    pub free: Option<u64>,
-    /// Given back, not yet free.
-    #[serde(default)]
-    pub held: u64,
-    /// Kept for others and unused.
-    #[serde(default)]
-    pub reserved: u64,
-    /// The part of `used` whose client is silent or gone.
-    #[serde(default)]
-    pub suspect: u64,
-    /// The part of `used` that is lent.
-    #[serde(default)]
-    pub borrowed: u64,
-    /// max(0, used + held − total).
-    #[serde(default)]
-    pub over: u64,
-    /// There is no bound, or it is a token's, which has no seats of its own.
-    #[serde(default)]
-    pub unlimited: bool,
-}
-
-/// A line of a file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Place {
-    /// Which file.
-    pub file: String,
-    /// From 1.
-    pub line: u32,
-    /// What stands there, where that helps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-}
-
-/// A limit of the policy (S50).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Limit {
-    /// Whose seats it counts, as `user ann`.
-    pub whose: String,
-    /// At most so many.
-    pub seats: u32,
-    /// In use of them.
-    pub used: u64,
-    /// The rule that says so; left out where it stands beside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<Place>,
-}
-
-/// Another pool of the feature that gave no seat, and why.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OtherPool {
-    /// Its number, as in [`Pool::id`].
-    pub pool: String,
-    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
-    pub key_type: String,
-    /// The code.
-    pub code: String,
-    /// The same as a sentence; left out where the reader may not see it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-/// What a checkout would come to and which rule decides: the answer to `seatkeeper why` (S53).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Why {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// Which feature.
-    pub feature: String,
-    /// Who sells it; null: it is not there, or two do.
-    pub vendor: Option<String>,
-    /// Whom the question is about.
-    pub user: String,
-    /// Where.
-    pub host: String,
-    /// Whether a checkout would be granted now.
-    pub granted: bool,
-    /// The pool it would be granted from, as in [`Pool::id`].
-    pub pool: Option<String>,
-    /// Whether its seats would lie above the soft limit (L61).
-    pub soft_limit: bool,
-    /// The code of the denial.
-    pub code: Option<String>,
-    /// The denial as a sentence.
-    pub message: Option<String>,
-    /// Its details (S4).
-    pub details: Option<Denial>,
-    /// The rule of the policy that decides: the one that denies, or the one that lets him; null: none does.
-    pub rule: Option<Place>,
-    /// What the question left open of `host`, `address`, `platform`, `project`, `version`, `release_date`: no rule and no
-    /// license that asks for it matches.
-    pub not_stated: Vec<String>,
-    /// `allow` or `deny`: what the policy says first.
-    pub access: String,
-    /// The rule that says so; null: no rule does.
-    pub access_rule: Option<Place>,
-    /// The limits that hold for him.
-    pub limits: Vec<Limit>,
-    /// Reservations and bookings of the feature.
-    pub reservations: Vec<Reservation>,
-    /// The feature's pools, in the order in which they are tried.
-    pub pools: Vec<WhyPool>,
-    /// Who has seats of the first pool, oldest first.
-    pub holders: Vec<Holder>,
-    /// Seats of the first pool that were given back and are not yet free (L62).
-    pub held: Vec<HeldSeats>,
-}
-
-/// Seats kept for some (S51, S52).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// The rule that says so; null: a booking.
-    pub rule: Option<Place>,
-    /// How many seats it says.
-    pub seats: u64,
-    /// How many of them there can be today.
-    pub honored: u64,
-    /// In use of them.
-    pub used: u64,
-    /// Whether they are kept for him.
-    pub for_him: bool,
-}
-
-/// One pool, for the one asked about.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct WhyPool {
-    /// Its number, as in [`Pool::id`].
-    pub id: String,
-    /// `EXCLUSIVE`, `ADDITIVE` or `TOKEN`.
-    pub key_type: String,
-    /// The license whose terms hold.
-    pub place: Place,
-    /// Its seats.
-    #[serde(flatten)]
-    pub numbers: Numbers,
-    /// Why it gives him no seat; null: it would.
-    pub code: Option<String>,
-    /// The same as a sentence.
-    pub message: Option<String>,
-}
-
-/// Seats that were given back and are not yet free (L62).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HeldSeats {
-    /// Who gave them back: his next checkout has them at once.
-    pub user: String,
-    /// On which host.
-    pub host: String,
-    /// How many.
-    pub seats: u32,
-    /// When they are free.
-    pub free_at: Instant,
-}
-
-/// When a seat is due: one of these, as far as it is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Due {
-    /// At that instant.
-    At(Instant),
-    /// In so many seconds, when the lease of a client that is gone ends, held seats are free, or an idle one is given away.
-    InSeconds(u64),
-    /// From the first instant of that day in the server's zone, when the licenses grant more.
-    Day(NaiveDate),
-}
-
-/// One who has seats.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The session, in base32.
-    pub session: String,
-    /// As stated.
-    pub user: String,
-    /// As stated.
-    pub host: String,
-    /// Seats.
-    pub count: u32,
-    /// When they were checked out; null: not known any more.
-    pub since: Option<Instant>,
-}
-
-/// What a reload did: the answer to `seatkeeper reload`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reload {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// Files read.
-    pub files: u64,
-    /// Licenses in them, counted or not.
-    pub licenses: u64,
-    /// The features whose total is another now.
-    pub changes: Vec<TotalChange>,
-    /// What is wrong with the files.
-    pub problems: Vec<Problem>,
-}
-
-/// A feature has another total (L22).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TotalChange {
-    /// Who sells it.
-    pub vendor: String,
-    /// Which.
-    pub feature: String,
-    /// Seats before; null when unlimited.
-    pub old_total: Option<u64>,
-    /// Seats now; null when unlimited.
-    pub new_total: Option<u64>,
-    /// What made the difference.
-    pub reason: String,
-}
-
-/// The server's host ids: the answer to `seatkeeper hostid` (L12).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HostIds {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// What the server found, ready to be sent to a vendor.
-    pub host_ids: Vec<HostId>,
-    /// With `--explain FEATURE`: the blocks of its licenses, compared with the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licenses: Option<Vec<HostMatch>>,
-}
-
-/// One host id, or why there is none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HostId {
-    /// `SERVERKEY`, `MACHINEID`, `HOSTNAME`, `ETHERNET`, `IPADDRESS`, `USERNAME`, `DMI` or `CUSTOM`.
-    pub kind: String,
-    /// Its value; null: it could not be read.
-    pub value: Option<String>,
-    /// Why it could not be read and what to do, or a word of warning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-/// One license's SERVER_HOSTID blocks against this server: one matching block is enough.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HostMatch {
-    /// Which license; null: it has no serial number.
-    pub sn: Option<String>,
-    /// Where it stands.
-    pub file: Option<String>,
-    /// The line it begins at, from 1.
-    pub line: Option<u32>,
-    /// Whether this server may serve it. A license without blocks matches every server.
-    pub matches: bool,
-    /// HOSTID_MATCH_RATE: percent of a block's entries that must match.
-    pub match_rate: u32,
-    /// Each block's entries.
-    pub blocks: Vec<Vec<HostEntry>>,
-}
-
-/// One entry of a block.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HostEntry {
-    /// As in [`HostId::kind`].
-    pub kind: String,
-    /// What the license names.
-    pub value: String,
-    /// Whether this server has it.
-    pub matches: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
