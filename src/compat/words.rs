@@ -1,5 +1,5 @@
 //! The command lines of `lmxendutil` and `lmutil lmstat`: their options have one dash, so they are read here, before and
-//! without clap. Everything else that a person types is clap's (src/cli/args.rs).
+//! without clap. Everything else that a person types is clap's (src/cli/args).
 //!
 //! A command line is one of these by the name that the program is called by (a symlink), or by its first word. Options that
 //! make no difference here are read and passed over; an option that is not known is an error, for silence would be a wrong
