@@ -3,6 +3,16 @@
 //! Reads frames, hands requests to the engine, writes what comes back. Generic over the stream, so that the
 //! simulation runs it over memory. Whatever one connection does, others are served: every buffer here is
 //! bounded, and every wait has an end.
+//!
+//! - `hello`: how it begins
+//! - `slow`: reports and events, made beside it
+//! - `pace`: how much it may ask
+//! - `refusal`: what it is told without the engine
+
+mod hello;
+mod pace;
+mod refusal;
+mod slow;
 
 use std::io;
 use std::sync::Arc;
@@ -16,14 +26,17 @@ use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
-use wire::frame::{FrameError, HELLO_FRAME_BYTES_MAX, Head, Kind};
-use wire::message::{MAGIC, Message, Request as Incoming, pick_version};
-use wire::{answer as told, request as asked};
+use wire::answer as told;
+use wire::frame::{HELLO_FRAME_BYTES_MAX, Head, Kind};
+use wire::message::Request as Incoming;
 
+use self::hello::{greet, hello_answer};
+use self::pace::Pace;
+use self::refusal::{bad_length, refuse, refuse_field};
+use super::Server;
 use super::frames::{Frame, FrameReader, LAST_WORDS, NoFrame, last_words, linger};
 use super::outbox::ConnectionOutbox;
-use super::{Server, reports};
-use crate::answer::{self, BadField, Code, Peer};
+use crate::answer::{self, Code};
 use crate::engine::ask::{Ask, ConnectionId, Outbox, Request};
 use crate::engine::thread::NotTaken;
 
@@ -38,8 +51,6 @@ const FRAMES_BUSY: usize = 4;
 const FRAMES_AT_ONCE: usize = 256;
 /// A buffer that grew beyond this for one answer is given back.
 const WRITE_BYTES_KEPT: usize = 16 << 10;
-/// How many reports and other slow answers one connection may wait for (S82): each is a task that holds its request.
-const SLOW_ANSWERS_MAX: usize = 16;
 /// The numbers of administrators (docs/PROTOCOL.md, section 4); what lies above is never assigned.
 const ADMIN_NUMBERS: std::ops::RangeInclusive<u16> = 0x1000..=0x3ffe;
 
@@ -125,89 +136,6 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(
             }
         }
     }
-}
-
-fn hello_answer(server: &Server) -> told::Hello {
-    told::Hello {
-        version: wire::message::VERSION_HIGHEST,
-        server_name: server.name.clone(),
-        server_version: env!("CARGO_PKG_VERSION").into(),
-        instance: server.instance,
-        heartbeat_ms: server.context.heartbeat_ms,
-        lease_ms: server.context.lease_ms,
-        client_frame_bytes_max: server.limits.frame_bytes,
-        sessions_max: server.limits.sessions_per_connection,
-        extras: Vec::new(),
-    }
-}
-
-type Refusal = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
-
-/// `fault`: a word of docs/PROTOCOL.md, section 12; empty where the code says it all.
-fn refuse(call: u32, code: Code, message: impl Into<String>, fault: &'static str) -> Refusal {
-    let message = message.into();
-    let details = if fault.is_empty() { String::new() } else { format!("{{\"fault\":\"{fault}\"}}") };
-    Box::new(move |buffer| answer::append_refusal(buffer, call, code, &message, details))
-}
-
-fn refuse_field(call: u32, BadField { field, message }: BadField) -> Refusal {
-    Box::new(move |buffer| {
-        answer::append_refusal(buffer, call, Code::BadRequest, &message, answer::field_details(field));
-    })
-}
-
-/// The first frame: who is there, and the call number of its hello; or the refusal that ends the connection, and which of
-/// [`PROTOCOL_ERRORS`](crate::counts::PROTOCOL_ERRORS) it is for.
-fn greet(
-    first: Result<Frame, NoFrame>,
-    origin: &Origin,
-) -> Result<(Peer, u32), (Option<&'static str>, Refusal)> {
-    let (head, body) = match first {
-        Ok(frame) => frame,
-        Err(NoFrame::Length(error)) => return Err((Some(error.as_str()), bad_length(error))),
-        // Nobody is there to read it.
-        Err(NoFrame::Io(_)) => return Err((None, Box::new(|_| {}))),
-    };
-    let call = head.call;
-    let no_hello = || (Some("order"), refuse(call, Code::BadRequest, "a connection begins with a hello", ""));
-    let bad_field = |bad| (Some("field"), refuse_field(call, bad));
-    if head.number != asked::Hello::NUMBER || call == 0 {
-        return Err(no_hello());
-    }
-    let hello = match Incoming::decode(head.number, &body) {
-        Ok(Incoming::Hello(hello)) => hello,
-        Ok(_) => return Err(no_hello()),
-        Err(e) => {
-            return Err((Some(e.as_str()), refuse(call, Code::BadRequest, e.to_string(), e.as_str())));
-        }
-    };
-    if hello.magic != MAGIC {
-        let message = "this is not a Seatkeeper client".into();
-        return Err(bad_field(BadField { field: "magic", message }));
-    }
-    answer::check_text("program", &hello.program).map_err(bad_field)?;
-    answer::check_text("program_version", &hello.program_version).map_err(bad_field)?;
-    let text = || {
-        let (lowest, highest) = (hello.lowest, hello.highest);
-        format!("client speaks versions {lowest} to {highest}, server {}", wire::message::VERSION_HIGHEST)
-    };
-    match pick_version(hello.lowest, hello.highest) {
-        Ok(_) => {}
-        Err(wire::codes::CLIENT_TOO_OLD) => {
-            return Err((Some("client_too_old"), refuse(call, Code::ClientTooOld, text(), "")));
-        }
-        Err(wire::codes::SERVER_TOO_OLD) => {
-            return Err((Some("server_too_old"), refuse(call, Code::ServerTooOld, text(), "")));
-        }
-        Err(_) => return Err(bad_field(BadField { field: "lowest", message: text() })),
-    }
-    debug!(program = hello.program, version = hello.program_version, address = ?origin.address, "hello");
-    let (address, admin, sees_all) = (origin.address, origin.admin.clone(), origin.sees_all);
-    Ok((Peer { address, admin, sees_all, install_id: hello.install_id }, call))
-}
-
-fn bad_length(error: FrameError) -> Refusal {
-    refuse(0, Code::BadRequest, error.to_string(), error.as_str())
 }
 
 /// Room for the next read. What is left of the room shrinks with each frame, and a read that fills it is followed
@@ -591,115 +519,5 @@ impl Connection {
         }
         self.outbox.add(|buffer| answer::put(buffer, call, &told::Goodbye::default()));
         End::Goodbye
-    }
-
-    /// Whether one more answer may be made by a task of its own; a client that asks for more at once is told.
-    fn has_room_for_slow(&self, call: u32) -> bool {
-        let has_room = self.slow.len() < SLOW_ANSWERS_MAX;
-        if !has_room {
-            let text =
-                format!("at most {SLOW_ANSWERS_MAX} reports are made at once for one connection (S82)");
-            self.outbox.add(refuse(call, Code::Busy, text, ""));
-        }
-        has_room
-    }
-
-    /// Makes a report off this task, so that the connection's other requests and its heartbeats go on.
-    fn report(&self, call: u32, message: asked::Report) {
-        let asked::Report { what, feature, vendor, cursor, limit, .. } = message;
-        let question = reports::Question { what, feature, vendor, cursor, limit };
-        let (server, outbox, origin) = (self.server.clone(), self.outbox.clone(), self.origin.clone());
-        let turn = self.report_turn.clone();
-        self.slow.spawn(async move {
-            let _turn = turn.lock().await;
-            // An administrator waits for no client, and nobody for questions about the past: those have a turn of their own.
-            let _place = match origin.admin {
-                Some(_) => None,
-                None if reports::usage::is_asked(&question) => None,
-                None => server.reports.acquire().await.ok(),
-            };
-            if outbox.is_over() {
-                return;
-            }
-            let part = reports::part(&server, &origin, question).await;
-            outbox.add_and_wake(|buffer| match part {
-                Ok(part) => answer::put(
-                    buffer,
-                    call,
-                    &told::Report { json: part.json, next: part.next, extras: Vec::new() },
-                ),
-                Err(refusal) => put_refusal(&server, buffer, call, refusal),
-            });
-        });
-    }
-
-    /// What happened, or is about to; while it waits, everything else of the connection goes on.
-    fn events(&self, call: u32, message: asked::Events) {
-        let asked::Events { after, cursor, limit, follow_ms, features, .. } = message;
-        let features = features.into_iter().map(|name| (name.vendor, name.feature)).collect();
-        let question = reports::events::Question { after, cursor, limit, follow_ms, features };
-        let (server, outbox, origin) = (self.server.clone(), self.outbox.clone(), self.origin.clone());
-        let over = self.over.clone();
-        self.slow.spawn(async move {
-            let mut following = Some(server.following.token());
-            let part = reports::events::part(&server, &origin, question, &over, &mut following).await;
-            outbox.add_and_wake(|buffer| match part {
-                Ok(part) => answer::put(
-                    buffer,
-                    call,
-                    &told::Events { json: part.json, next: part.next, extras: Vec::new() },
-                ),
-                Err(refusal) => put_refusal(&server, buffer, call, refusal),
-            });
-        });
-    }
-
-    /// Reads the licenses again, which takes as long as it takes.
-    fn reload(&self, call: u32) {
-        let (then, is_done) = tokio::sync::oneshot::channel();
-        let by = self.outbox.peer().admin.clone().unwrap_or_default();
-        self.server.admin.reload(&by, Box::new(move |json| drop(then.send(json))));
-        let outbox = self.outbox.clone();
-        self.slow.spawn(async move {
-            let json = is_done.await;
-            outbox.add_and_wake(|buffer| match json {
-                Ok(json) => answer::put(buffer, call, &told::Reload { json, extras: Vec::new() }),
-                Err(_) => refuse(call, Code::ShuttingDown, "the server is stopping", "")(buffer),
-            });
-        });
-    }
-}
-
-fn put_refusal(server: &Server, buffer: &mut Vec<u8>, call: u32, refusal: reports::Refusal) {
-    if refusal.field.is_some() {
-        server.counts.protocol_error("field");
-    }
-    let details = refusal.field.map_or_else(String::new, answer::field_details);
-    answer::append_refusal(buffer, call, refusal.code, &refusal.message, details);
-}
-
-/// Requests a second, by a bucket that holds one second's worth.
-struct Pace {
-    left: f64,
-    at: Instant,
-}
-
-impl Pace {
-    fn new() -> Pace {
-        Pace { left: 0.0, at: Instant::now() - Duration::from_secs(1) }
-    }
-
-    fn allows(&mut self, per_second: u32) -> bool {
-        if self.left < 1.0 {
-            let now = Instant::now();
-            let most = f64::from(per_second);
-            self.left = ((now - self.at).as_secs_f64() * most + self.left).min(most);
-            self.at = now;
-        }
-        let is_allowed = self.left >= 1.0;
-        if is_allowed {
-            self.left -= 1.0;
-        }
-        is_allowed
     }
 }
