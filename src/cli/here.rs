@@ -21,10 +21,7 @@ impl Here {
 
     /// `2030-07-01 00:00:00 +02:00`, of an instant in RFC 3339. What is none stays as it is.
     pub(super) fn instant(&self, at: &str) -> String {
-        match DateTime::parse_from_rfc3339(at) {
-            Ok(at) => self.0.local_text(at.timestamp_millis()),
-            Err(_) => at.to_owned(),
-        }
+        self.local(at).unwrap_or_else(|| at.to_owned())
     }
 
     /// As [`Here::instant`], of Unix seconds.
@@ -34,12 +31,17 @@ impl Here {
 
     /// `2030-07-01 00:00:00`: in tables, and where the offset is told beside it.
     pub(super) fn time(&self, at: &str) -> String {
-        let text = self.instant(at);
-        match text.rsplit_once(' ') {
-            // What has another shape was no instant.
-            Some((time, _)) if text != at => time.to_owned(),
-            _ => text,
-        }
+        let local = self.local(at);
+        local.as_deref().and_then(|local| local.rsplit_once(' ')).map_or(at, |(time, _)| time).to_owned()
+    }
+
+    /// A cell of a table: as [`Here::time`], `-` where there is no instant.
+    pub(super) fn cell(&self, at: Option<&String>) -> String {
+        at.map_or_else(|| "-".to_owned(), |at| self.time(at))
+    }
+
+    fn local(&self, at: &str) -> Option<String> {
+        DateTime::parse_from_rfc3339(at).ok().map(|at| self.0.local_text(at.timestamp_millis()))
     }
 }
 

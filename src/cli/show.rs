@@ -104,7 +104,7 @@ fn session_table(sessions: &[Session], here: &Here) -> String {
                 s.user.clone(),
                 s.host.clone(),
                 s.state.clone(),
-                s.since.as_ref().map_or_else(|| "-".into(), |at| here.time(at)),
+                here.cell(s.since.as_ref()),
                 note(s),
             ]
             .into_iter()
@@ -119,7 +119,7 @@ fn suspect_table(sessions: &[Session], here: &Here) -> String {
     let mut table = Lines::new(&["SUSPECT", "SINCE", "FREE FOR OTHERS", "ENDS"]);
     for s in sessions.iter().filter(|s| s.suspect_since.is_some()) {
         let instants = [&s.suspect_since, &s.free_at, &s.reaped_at];
-        let instants = instants.map(|at| at.as_ref().map_or_else(|| "-".into(), |at| here.time(at)));
+        let instants = instants.map(|at| here.cell(at.as_ref()));
         table.row([s.id.clone()].into_iter().chain(instants));
     }
     let text = table.text();
@@ -157,7 +157,7 @@ fn queue_table(queue: &[Waiter], here: &Here) -> String {
             w.user.clone(),
             w.host.clone(),
             w.state.clone(),
-            w.since.as_ref().map_or_else(|| "-".into(), |at| here.time(at)),
+            here.cell(w.since.as_ref()),
             here.time(&w.until),
         ]);
     }

@@ -87,7 +87,7 @@ fn text(why: &Why, ask: &args::Why, here: &Here) -> String {
                 format!("  {}", holder.user),
                 holder.host.clone(),
                 holder.count.to_string(),
-                holder.since.as_ref().map_or_else(|| "-".into(), |at| here.time(at)),
+                here.cell(holder.since.as_ref()),
                 holder.session.clone(),
             ]);
         }
